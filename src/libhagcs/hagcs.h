@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Join a group of processes on a cluster: everybody in it sees the same messages and the same changes of
+ * membership, in one order, also when servers die.
+ *
+ * One handle is one connection to the hagcd of this node and at most one member of one group. Nothing here
+ * blocks, logs, exits or starts a thread; a handle belongs to one thread at a time. Poll hagcs_get_fd() for
+ * hagcs_get_events() and call hagcs_dispatch() until it returns 0. All functions return 0 or positive on
+ * success and a negative errno otherwise; -EAGAIN means "wait for HAGCS_EVENT_WRITABLE". */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HAGCS_NAME_MAX 32  /* bytes in the name of a group or member, [a-z0-9_]+, node names also [-.] */
+#define HAGCS_NODES_MAX 64 /* configured nodes; ids are 1..64 */
+#define HAGCS_MESSAGE_MAX (1U << 20) /* bytes in a message or snapshot */
+
+typedef struct hagcs hagcs;
+
+/* A membership of nodes. Compared by epoch, then node; only grows. */
+typedef struct hagcs_mid {
+        uint64_t epoch;
+        uint32_t node_id;
+} hagcs_mid;
+
+enum hagcs_flags {
+        HAGCS_CRITICAL = 1 << 0,     /* my death or silence resets this node; only for root */
+        HAGCS_WANT_SNAPSHOT = 1 << 1 /* give me the state when I join; I give mine when asked */
+};
+
+typedef enum hagcs_node_state {
+        HAGCS_NODE_UNKNOWN,  /* out of the membership and not proven dead */
+        HAGCS_NODE_UP,       /* in the membership */
+        HAGCS_NODE_DOWN,     /* out and proven dead */
+        HAGCS_NODE_INACTIVE, /* out by a farewell with nothing left running, or disabled */
+        HAGCS_NODE_DETACHED  /* out by a farewell with groups left running */
+} hagcs_node_state;
+
+typedef enum hagcs_quorum {
+        HAGCS_QUORUM_NONE,
+        HAGCS_QUORUM_HALF, /* exactly half of the votes: waits until all outside are confirmed down */
+        HAGCS_QUORUM_YES
+} hagcs_quorum;
+
+typedef enum hagcs_reason {
+        HAGCS_LEFT_UNREGISTERED, /* asked to leave */
+        HAGCS_LEFT_EXITED,       /* its process ended without asking: state unknown */
+        HAGCS_LEFT_UNRESPONSIVE, /* it did not answer pings in time: state unknown */
+        HAGCS_LEFT_EXPELLED,     /* it took what was delivered too slowly: state unknown */
+        HAGCS_LEFT_NODE_LOST     /* its node left the membership: state unknown */
+} hagcs_reason;
+
+/* One configured node. `incarnation` is that of its hagcd (0: never heard), `boot_id` that of its kernel. */
+typedef struct hagcs_node {
+        uint32_t id;
+        const char *name;
+        hagcs_node_state state;
+        bool enabled;
+        bool armed; /* in its own last words it runs, or may run, something */
+        bool heard; /* it is heard right now, whatever its state */
+        uint32_t votes;
+        uint32_t n_links;     /* configured */
+        uint64_t links_heard; /* bit i: link i carries both ways */
+        uint64_t incarnation;
+        uint8_t boot_id[16];
+        const char *problem; /* why it cannot join, for people; "" when there is nothing to say */
+} hagcs_node;
+
+/* What this node knows now. Not ordered with messages: for status and for decisions without quorum only. */
+typedef struct hagcs_cluster {
+        const char *name;
+        uint32_t node_id; /* this node */
+        uint64_t incarnation;
+        hagcs_mid mid;    /* epoch 0: none yet */
+        uint64_t members; /* bit (id - 1) */
+        hagcs_quorum quorum;
+        uint32_t tie_breaker;
+        bool frozen;   /* a new membership is being formed */
+        bool shut_out; /* a quorate membership exists or existed without us, or we are not in a quorate one
+                        */
+        const hagcs_node *nodes; /* every configured node, by id */
+        size_t n_nodes;
+} hagcs_cluster;
+
+/* A member of the group. (node_id, incarnation, number) names it for ever; the smallest `seniority` is the
+ * oldest. */
+typedef struct hagcs_member {
+        uint32_t node_id;
+        uint64_t incarnation; /* of the node's hagcd */
+        uint64_t number;
+        uint64_t seniority;
+        bool critical;
+        bool own; /* this very handle */
+        const char *name;
+        hagcs_reason reason; /* of those that left */
+} hagcs_member;
+
+typedef enum hagcs_event_type {
+        HAGCS_EVENT_REGISTERED =
+                        1,   /* registration was accepted or refused (`error`); a VIEW follows if accepted */
+        HAGCS_EVENT_VIEW,    /* ordered: who is in the group from here on */
+        HAGCS_EVENT_MESSAGE, /* ordered: a message, own ones too */
+        HAGCS_EVENT_SNAPSHOT_REQUEST, /* ordered: save your state as of now, hand it over by
+                                         hagcs_give_snapshot() */
+        HAGCS_EVENT_SNAPSHOT, /* ordered: the state as of the VIEW just seen; before any later message */
+        HAGCS_EVENT_FROZEN,   /* nothing is delivered until the next VIEW or SHUT_OUT */
+        HAGCS_EVENT_SHUT_OUT, /* this node went on without quorum: what was sent and not seen back is lost,
+                               * the next VIEW is a fresh start */
+        HAGCS_EVENT_CLUSTER,  /* not ordered: hagcs_get_cluster() changed */
+        HAGCS_EVENT_WRITABLE, /* hagcs_send() may be tried again after -EAGAIN */
+        HAGCS_EVENT_UNREGISTERED, /* left cleanly; the handle may be closed or register again */
+        HAGCS_EVENT_DISCONNECTED  /* hagcd is gone or threw us out (`error`, `text`); nothing comes after it
+                                   */
+} hagcs_event_type;
+
+typedef struct hagcs_view {
+        const hagcs_member *members; /* by seniority, the oldest first */
+        size_t n_members;
+        const hagcs_member *joined;
+        size_t n_joined;
+        const hagcs_member *left; /* with reasons */
+        size_t n_left;
+
+        uint64_t node_set;       /* the node membership at this point of the order, bit (id - 1) */
+        const hagcs_node *nodes; /* every configured node at this point of the order */
+        size_t n_nodes;
+
+        bool formation; /* no state survived anywhere: every member starts from its own records */
+        bool fresh;     /* first view of this handle since it registered or was shut out */
+} hagcs_view;
+
+/* What hagcs_dispatch() hands out; valid until its next call. Fields that a type does not use are zero. */
+typedef struct hagcs_event {
+        hagcs_event_type type;
+
+        hagcs_mid mid; /* VIEW, MESSAGE, SNAPSHOT, SNAPSHOT_REQUEST: (mid, sequence) only grows */
+        uint64_t sequence;
+
+        hagcs_view view; /* VIEW */
+
+        hagcs_member sender; /* MESSAGE: who sent it; SNAPSHOT_REQUEST: the newcomer */
+        uint64_t cookie; /* MESSAGE with sender.own: what hagcs_send() was given; SNAPSHOT_REQUEST: its id */
+        const void *data; /* MESSAGE, SNAPSHOT */
+        size_t size;
+
+        int error;        /* REGISTERED, DISCONNECTED: 0 or a negative errno */
+        const char *text; /* a sentence for people, never NULL */
+} hagcs_event;
+
+typedef struct hagcs_registration {
+        const char *group;
+        const char *name;         /* of the member; a successor after a grace carries the same */
+        unsigned flags;           /* HAGCS_CRITICAL | HAGCS_WANT_SNAPSHOT */
+        uint64_t liveliness_usec; /* answer a ping within this time, 0: not watched (existence always is) */
+        uint64_t grace_usec; /* critical: how long a successor may take to come before the node is reset */
+} hagcs_registration;
+
+/* Connect to hagcd. `path` NULL: /run/hagcd/hagcd.sock. -ENOENT, -ECONNREFUSED: hagcd does not run. */
+int hagcs_open(const char *path, hagcs **ret);
+
+/* Take over a connected seqpacket socket instead. The descriptor is the handle's on success. */
+int hagcs_open_fd(int fd, hagcs **ret);
+
+/* Closing a critical member's handle without having unregistered counts as its death. NULL is fine. Returns
+ * NULL. */
+hagcs *hagcs_close(hagcs *h);
+
+int hagcs_get_fd(hagcs *h);
+int hagcs_get_events(hagcs *h); /* POLLIN, and POLLOUT while something waits to be written */
+
+/* Take the next event. 1: *ret_event is set; 0: nothing now. Answers pings and writes what waits. After
+ * DISCONNECTED it returns -ENOTCONN. -ENOMEM leaves the event to be taken by a later call. */
+int hagcs_dispatch(hagcs *h, const hagcs_event **ret_event);
+
+/* The answer is HAGCS_EVENT_REGISTERED. -EALREADY: this handle is a member. */
+int hagcs_register(hagcs *h, const hagcs_registration *registration);
+
+/* Leave cleanly; the answer is HAGCS_EVENT_UNREGISTERED. */
+int hagcs_unregister(hagcs *h);
+
+/* Send to all members, oneself too. All of it is taken or nothing. -EAGAIN: the window is full; -EMSGSIZE;
+ * -ENOTCONN: not a member. Success is not delivery: the message is ordered when it is seen back. */
+int hagcs_send(hagcs *h, const void *data, size_t size, uint64_t cookie);
+
+/* Answer the SNAPSHOT_REQUEST with this id, now or later, with the state as of that event. Size 0 is a state
+ * too. */
+int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size);
+
+/* This node runs something (true), or is proven to run nothing: carried in heartbeats and in the farewell.
+ * Root only. */
+int hagcs_set_armed(hagcs *h, bool armed);
+
+/* A fence device confirmed that this incarnation, outside of membership `mid`, is off. Void for any other.
+ * Root only. */
+int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_mid mid);
+
+/* Never NULL; n_nodes is 0 until hagcd has told. Valid until the next hagcs_dispatch(). */
+const hagcs_cluster *hagcs_get_cluster(hagcs *h);
+
+/* Words for people: "up", "node lost", ... Never NULL. */
+const char *hagcs_node_state_to_string(hagcs_node_state state);
+const char *hagcs_reason_to_string(hagcs_reason reason);
+
+#ifdef __cplusplus
+}
+#endif
