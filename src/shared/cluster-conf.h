@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* cluster.conf: who the nodes are, how they talk, how they are fenced. The same on every node. Parsed
+ * strictly, all errors at once; the canonical form (everything set, fixed order, no comments) is what is
+ * hashed and compared. */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "basic/conf-parser.h"
+#include "basic/macro.h"
+#include "basic/node-set.h"
+#include "basic/parse.h"
+
+#define CLUSTER_CONF_PATH "/etc/hamgr/cluster.conf"
+
+#define CLUSTER_LINKS_MAX 8U
+#define CLUSTER_FENCE_DEVICES_MAX 16U
+#define CLUSTER_VOTES_MAX 16U
+#define CLUSTER_ADDRESS_TEXT_MAX 46U
+
+#define CLUSTER_PORT_DEFAULT 7700U
+#define CLUSTER_HEARTBEAT_USEC_DEFAULT (100 * UINT64_C(1000))
+#define CLUSTER_FAILURE_USEC_DEFAULT (400 * UINT64_C(1000))
+#define CLUSTER_UNSEEN_FENCE_USEC_DEFAULT (20 * UINT64_C(1000000))
+#define CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT (10 * UINT64_C(1000000))
+
+/* Address of a node on one link; the port is set (Port + link). */
+typedef union ClusterAddress {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+} ClusterAddress;
+
+typedef struct ClusterNode {
+        uint32_t id;
+        char name[NAME_LENGTH_MAX + 1];
+        uint32_t votes;
+        bool enabled;
+
+        ClusterAddress addresses[CLUSTER_LINKS_MAX]; /* the first n_links of the ClusterConf */
+} ClusterNode;
+
+typedef struct ClusterFenceNode {
+        uint32_t node_id;
+        char *plug; /* owned */
+} ClusterFenceNode;
+
+typedef struct ClusterFence {
+        char name[NAME_LENGTH_MAX + 1];
+        uint32_t level; /* 1, 2, ... in file order */
+        char *agent;    /* owned: absolute path */
+        uint64_t timeout_usec;
+        bool power_on;
+
+        ClusterFenceNode *nodes; /* owned, in file order */
+        size_t n_nodes;
+
+        char **parameters; /* owned: "key=value" in file order */
+        size_t n_parameters;
+        char *parameter_file; /* owned: absolute path, or NULL */
+} ClusterFence;
+
+/* The kinds of section that are hashed apart, so that two nodes can say in which they differ. */
+typedef enum ClusterConfKind {
+        CLUSTER_CONF_CLUSTER,
+        CLUSTER_CONF_NODE,
+        CLUSTER_CONF_FENCE,
+        _CLUSTER_CONF_KIND_MAX,
+        _CLUSTER_CONF_KIND_INVALID = -EINVAL,
+} ClusterConfKind;
+
+typedef struct ClusterConf {
+        char name[NAME_LENGTH_MAX + 1];
+        uint64_t heartbeat_usec;
+        uint64_t failure_usec;
+        uint16_t port;
+        uint32_t tie_breaker;       /* node id; 0 when no node is enabled, which is refused */
+        uint64_t unseen_fence_usec; /* 0: never */
+        uint64_t fence_delay_usec;
+
+        ClusterNode *nodes; /* owned, by ascending id */
+        size_t n_nodes;
+        uint32_t n_links;
+
+        ClusterFence *fences; /* owned, by level */
+        size_t n_fences;
+
+        uint64_t hashes[_CLUSTER_CONF_KIND_MAX];
+        uint64_t hash; /* of all */
+} ClusterConf;
+
+/* Parses and validates. 0 and a configuration; or -EINVAL, and errors tell all that is wrong; or -ENOMEM. */
+int cluster_conf_parse(
+                const char *file,
+                const char *text,
+                size_t size_bytes,
+                ConfErrors *errors,
+                ClusterConf **ret);
+
+/* Reads the file, then the same. An unreadable file is told in errors too, and its errno returned. */
+int cluster_conf_load(const char *path, ConfErrors *errors, ClusterConf **ret);
+
+ClusterConf *cluster_conf_free(ClusterConf *c);
+DEFINE_TRIVIAL_CLEANUP(ClusterConf *, cluster_conf_free);
+
+/* NULL when there is none. */
+const ClusterNode *cluster_conf_node_by_name(const ClusterConf *c, const char *name);
+const ClusterNode *cluster_conf_node_by_id(const ClusterConf *c, uint32_t id);
+
+/* The name of the node, "node 7" style texts being the caller's business: NULL when there is none. */
+const char *cluster_conf_node_name(const ClusterConf *c, uint32_t id);
+
+/* All configured nodes; those with Enabled=yes. */
+NodeSet cluster_conf_nodes(const ClusterConf *c);
+NodeSet cluster_conf_enabled_nodes(const ClusterConf *c);
+
+/* Votes of the enabled nodes of the set; all of them with NODE_SET_ALL. */
+uint32_t cluster_conf_votes(const ClusterConf *c, NodeSet set);
+
+/* Nodes that at least one fence device can switch off. */
+NodeSet cluster_conf_fenceable_nodes(const ClusterConf *c);
+
+/* The plug of the node at that device, NULL when the device does not serve it. */
+const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id);
+
+/* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
+char *cluster_conf_to_text(const ClusterConf *c);
+
+const char *cluster_conf_kind_to_string(ClusterConfKind kind);
+ClusterConfKind cluster_conf_kind_from_string(const char *s);
+
+/* Length of an address for bind() and sendto(); its text. */
+socklen_t cluster_address_length(const ClusterAddress *a);
+bool cluster_address_equal(const ClusterAddress *a, const ClusterAddress *b); /* without ports */
+const char *cluster_address_format(const ClusterAddress *a, char buf[static CLUSTER_ADDRESS_TEXT_MAX]);
