@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The membership service as a state machine. The shell feeds events, each stamped with the time at which it
+ * is fed, and carries out the effects in the order given. The core opens nothing, reads no clock and
+ * allocates nothing after cms_new(). */
+
+#include "basic/byte-reader.h"
+#include "basic/byte-writer.h"
+#include "cms/membership.h"
+#include "cms/message.h"
+
+#define CMS_LINKS_MAX 8U
+
+typedef struct Cms Cms;
+
+/* ---- configuration ---- */
+
+typedef struct CmsConfig {
+        uint32_t self;
+        NodeSet configured; /* every [Node], */
+        NodeSet enabled;    /* and those with Enabled=yes */
+        uint8_t votes[NODE_ID_MAX];
+        uint32_t tie_breaker; /* 0: lowest enabled id */
+        unsigned n_links;
+        uint64_t hash[_CMS_CONFIG_KIND_MAX];
+
+        uint64_t heartbeat_usec;
+        uint64_t failure_usec;
+} CmsConfig;
+
+/* ---- stored record ---- */
+
+#define CMS_RECORD_SIZE_MAX 128U
+
+/* What must survive a crash. GCS has a part of its own; the shell keeps both in one record (two slots,
+ * checksums). */
+typedef struct CmsRecord {
+        Mid promised;        /* nothing lower is answered any more */
+        uint64_t used_epoch; /* own ballots up to this epoch may have been used */
+        Mid installed;       /* newest membership known to be installed here, written after the fact */
+        Mid quorate;         /* newest quorate one, likewise */
+        NodeSet detached;    /* nodes that left groups running, as of that membership */
+} CmsRecord;
+
+/* The record that `hactl init` writes, and nobody else (R8). */
+#define CMS_RECORD_FIRST ((CmsRecord){ .promised = MID_NONE })
+
+void cms_record_encode(const CmsRecord *record, ByteWriter *w);
+void cms_record_decode(ByteReader *r, CmsRecord *ret); /* ask the reader for the result */
+
+/* ---- events ---- */
+
+typedef enum CmsEventType {
+        CMS_EVENT_START,          /* first of all, once */
+        CMS_EVENT_RECEIVED,       /* a datagram that was decoded */
+        CMS_EVENT_TIMEOUT,        /* cms_wakeup_usec() has come */
+        CMS_EVENT_STORED,         /* the record with this number, and so all before it, is on disk */
+        CMS_EVENT_STORE_FAILED,   /* it could not be written */
+        CMS_EVENT_LAST_GASP,      /* this incarnation's hagcd died, it says */
+        CMS_EVENT_LINK,           /* carrier of a link here changed */
+        CMS_EVENT_ARMED,          /* hamgr said whether something may run here */
+        CMS_EVENT_CONFIRMED_DOWN, /* hamgr handed down a confirmed fencing (R6) */
+        CMS_EVENT_LEAVE,          /* say farewell; ends with CMS_EFFECT_LEFT */
+} CmsEventType;
+
+typedef struct CmsEvent {
+        CmsEventType type;
+        uint64_t now_usec; /* CLOCK_BOOTTIME, read just now; never goes back */
+        union {
+                struct {
+                        const CmsRecord *record; /* NULL: there is no valid one (R8) */
+                        uint64_t incarnation;    /* random, not zero */
+                        BootId boot_id;
+                        uint64_t seed;
+                } start;
+                struct {
+                        uint32_t from;
+                        unsigned link;
+                        const CmsMessage *message;
+                } received;
+                struct {
+                        uint64_t number;
+                } stored; /* and store_failed */
+                struct {
+                        uint32_t node;
+                        uint64_t incarnation;
+                } last_gasp;
+                struct {
+                        unsigned link;
+                        bool carrier;
+                } link;
+                struct {
+                        bool armed;
+                } armed;
+                CmsConfirmation confirmed_down;
+                struct {
+                        bool running; /* groups are left running on purpose (detached) */
+                } leave;
+        };
+} CmsEvent;
+
+/* ---- effects ---- */
+
+typedef enum CmsEffectType {
+        CMS_EFFECT_SEND,   /* to each node of a set, on every link */
+        CMS_EFFECT_STORE,  /* write and sync, then feed STORED; a newer one may take an older one's place */
+        CMS_EFFECT_NOTIFY, /* for GCS and hamgr */
+        CMS_EFFECT_LEFT,   /* the farewell is done; the shell may exit */
+        CMS_EFFECT_TRACE,
+} CmsEffectType;
+
+/* The three kinds of notification (design.md section 4). */
+typedef enum CmsNotificationType {
+        CMS_NOTIFICATION_TRANSITION, /* a new membership is being formed, or we were shut out: stop
+                                        delivering */
+        CMS_NOTIFICATION_NODE,       /* a single node comes or goes, before that is settled */
+        CMS_NOTIFICATION_STABLE,     /* the new membership is installed */
+} CmsNotificationType;
+
+typedef enum CmsNodeChange {
+        CMS_NODE_COMING,    /* is heard */
+        CMS_NODE_GOING,     /* is suspected, or left */
+        CMS_NODE_CONFIRMED, /* was confirmed down */
+        CMS_NODE_EXCLUDED,  /* this node itself: a quorate membership goes on without it */
+} CmsNodeChange;
+
+typedef struct CmsNotification {
+        CmsNotificationType type;
+        union {
+                struct {
+                        Mid ballot; /* none: shut out, or quorum not in sight */
+                } transition;
+                struct {
+                        uint32_t node;
+                        CmsNodeChange change;
+                        NodeReason reason;
+                        uint64_t incarnation;
+                        BootId boot_id;
+                } node;
+                const Membership *stable; /* borrowed until the next step; cms_membership() has it for longer
+                                           */
+        };
+} CmsNotification;
+
+/* Traces are typed; cms-trace.h turns them into text. */
+typedef enum CmsTraceType {
+        CMS_TRACE_STARTED,         /* value: 1 with a record */
+        CMS_TRACE_PHASE,           /* value: CmsPhase, why: CmsWhy */
+        CMS_TRACE_HEARD,           /* node, value: incarnation */
+        CMS_TRACE_SUSPECTED,       /* node, value: NodeReason */
+        CMS_TRACE_PROBLEM,         /* node, value: CmsProblem */
+        CMS_TRACE_BALLOT,          /* mid, set: target */
+        CMS_TRACE_PROMISED,        /* mid, node */
+        CMS_TRACE_ANSWERED,        /* mid, node: an answer came in */
+        CMS_TRACE_PROPOSED,        /* mid, set */
+        CMS_TRACE_ACKNOWLEDGED,    /* mid, node: the coordinator */
+        CMS_TRACE_ACKNOWLEDGEMENT, /* mid, node: one came in */
+        CMS_TRACE_COMMITTED,       /* mid, set */
+        CMS_TRACE_INSTALLED,       /* mid, set, value: 0 no quorum, 1 half, 2 quorate */
+        CMS_TRACE_REFUSED,         /* mid, node: the caller, value: CmsRefusal */
+        CMS_TRACE_REFUSAL,         /* mid, node: who refused us, value: CmsRefusal */
+        CMS_TRACE_ABANDONED,       /* mid, why */
+        CMS_TRACE_HANDED_OVER,     /* mid, node: to whom, set */
+        CMS_TRACE_EXCLUDED,        /* mid: of the membership without us, node: who told */
+        CMS_TRACE_HELD_OFF,        /* node, value: for how long, usec */
+        CMS_TRACE_CONFIRMED,       /* node, value: incarnation */
+        CMS_TRACE_STORE_FAILED,    /* value: number */
+        CMS_TRACE_PAUSED,          /* value: for how long we slept beyond what was asked, usec */
+        CMS_TRACE_DROPPED,         /* node, value: CmsMessageType that made no sense */
+} CmsTraceType;
+
+typedef struct CmsTrace {
+        CmsTraceType type;
+        uint32_t node;
+        unsigned why;
+        Mid mid;
+        NodeSet set;
+        uint64_t value;
+} CmsTrace;
+
+typedef struct CmsEffect {
+        CmsEffectType type;
+        union {
+                struct {
+                        NodeSet to;
+                        const CmsMessage *message; /* in the same CmsEffects */
+                } send;
+                struct {
+                        uint64_t number;
+                        CmsRecord record;
+                } store;
+                CmsNotification notify;
+                struct {
+                        bool heard; /* everybody who was up has heard it */
+                } left;
+                CmsTrace trace;
+        };
+} CmsEffect;
+
+#define CMS_EFFECTS_MAX 512U
+#define CMS_EFFECT_MESSAGES_MAX 8U
+
+/* Big (tens of kilobytes): one per daemon, not on the stack. */
+typedef struct CmsEffects {
+        unsigned n;
+        CmsEffect items[CMS_EFFECTS_MAX];
+
+        unsigned n_messages;
+        CmsMessage messages[CMS_EFFECT_MESSAGES_MAX];
+        Membership membership; /* what STABLE points to */
+} CmsEffects;
+
+/* ---- what status shows ---- */
+
+typedef enum CmsPhase {
+        CMS_PHASE_IDLE,         /* not started */
+        CMS_PHASE_WAITING,      /* no membership: listening, or asking to be taken in */
+        CMS_PHASE_STABLE,       /* a membership is installed and nothing is promised above it */
+        CMS_PHASE_INQUIRING,    /* coordinator: waiting for answers */
+        CMS_PHASE_PROPOSING,    /* coordinator: waiting for acknowledgements */
+        CMS_PHASE_PROMISED,     /* promised somebody else's ballot */
+        CMS_PHASE_ACKNOWLEDGED, /* acknowledged its proposal */
+        CMS_PHASE_LEAVING,
+        CMS_PHASE_LEFT,
+        _CMS_PHASE_MAX,
+        _CMS_PHASE_INVALID = -EINVAL,
+} CmsPhase;
+
+const char *cms_phase_to_string(CmsPhase p);
+
+typedef enum CmsProblem {
+        CMS_PROBLEM_NONE,
+        CMS_PROBLEM_NOT_HEARD,
+        CMS_PROBLEM_ONE_WAY, /* heard, but it does not hear us */
+        CMS_PROBLEM_VERSION,
+        CMS_PROBLEM_CONFIG_CLUSTER, /* its cluster.conf differs, in this kind of section */
+        CMS_PROBLEM_CONFIG_NODE,
+        CMS_PROBLEM_CONFIG_FENCE,
+        CMS_PROBLEM_DISABLED,
+        CMS_PROBLEM_NO_RECORD,
+        CMS_PROBLEM_CANNOT_WRITE,
+        CMS_PROBLEM_TWO_INCARNATIONS, /* two live incarnations of one id */
+        CMS_PROBLEM_LEFT,
+        _CMS_PROBLEM_MAX,
+        _CMS_PROBLEM_INVALID = -EINVAL,
+} CmsProblem;
+
+const char *cms_problem_to_string(CmsProblem p);
+
+typedef struct CmsPeerView {
+        uint64_t incarnation; /* last heard; zero: never */
+        BootId boot_id;
+        Mid mid;
+        bool quorate;
+        bool heard;     /* in our row */
+        bool confirmed; /* and we are in its row */
+        bool armed;
+        CmsProblem problem;
+        NodeSet row;                            /* whom it hears, by its newest heartbeat */
+        uint64_t row_age_usec;                  /* USEC_INFINITY: never */
+        uint64_t heard_age_usec[CMS_LINKS_MAX]; /* USEC_INFINITY: never */
+        uint64_t heartbeats_lost;               /* numbers missing on all links, of this incarnation */
+} CmsPeerView;
+
+typedef struct CmsView {
+        CmsPhase phase;
+        Mid installed, promised;
+        bool quorate, half, no_record, cannot_write, excluded;
+        NodeSet row;                    /* whom we hear */
+        NodeSet target;                 /* the set that we would form */
+        NodeSet missing;                /* whose answer or acknowledgement we wait for: who blocks */
+        CmsPeerView peers[NODE_ID_MAX]; /* by id - 1; zero for ourselves */
+} CmsView;
+
+/* ---- the core ---- */
+
+/* -EINVAL: the configuration makes no sense; -ENOMEM. */
+int cms_new(const CmsConfig *config, Cms **ret);
+Cms *cms_free(Cms *c);
+DEFINE_TRIVIAL_CLEANUP(Cms *, cms_free);
+
+/* Feed one event. Carry out the effects in the order given. They are valid until the next step. */
+void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects);
+
+/* When to send CMS_EVENT_TIMEOUT; USEC_INFINITY: never. */
+uint64_t cms_wakeup_usec(const Cms *c);
+
+/* Asserts what one node can see of the invariants. */
+void cms_check(const Cms *c);
+
+/* The installed membership; NULL when there is none, or when we were shut out of it. */
+const Membership *cms_membership(const Cms *c);
+
+/* Something is promised above it: deliver nothing. */
+bool cms_in_transition(const Cms *c);
+
+void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret);
