@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* hactl fence: an operator's word takes the place of a fence device. */
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "basic/macro.h"
+#include "hactl/hactl.h"
+
+static bool sure(const Hactl *h, const char *node) {
+        char answer[8] = "";
+
+        if (h->yes)
+                return true;
+        if (!isatty(STDIN_FILENO)) {
+                hactl_error("not confirmed: this needs a terminal to ask on, or --yes");
+                return false;
+        }
+        printf("You are about to vouch that %s is switched off, and runs nothing, until it boots anew.\n"
+               "Its groups start elsewhere at once. If %s still runs, two servers will write the same\n"
+               "file systems and DATA WILL BE DESTROYED. Look at the machine, not at a screen that shows "
+               "it.\n"
+               "Is %s off? Type \"yes\": ",
+               node,
+               node,
+               node);
+        fflush(stdout);
+        return fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n");
+}
+
+int verb_fence(Hactl *h, int argc, char **argv) {
+        int r;
+
+        if (argc != 2 || !streq(argv[0], "confirm")) {
+                hactl_error("usage: hactl fence confirm NODE");
+                return HACTL_USAGE;
+        }
+        if (!sure(h, argv[1]))
+                return HACTL_FAILED;
+        r = hactl_call(h, "ConfirmNodeDown", NULL, "s", argv[1]);
+        if (r == HACTL_OK && !h->json)
+                printf("Node %s is confirmed down.\n", argv[1]);
+        return r;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* hactl group: start, stop, move, cleanup. Each gives its order and, unless --no-block, waits until it is
+ * carried out or cannot be. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/macro.h"
+#include "hactl/hactl.h"
+
+typedef struct Wanted {
+        const char *group;
+        const char *state; /* running or stopped */
+        const char *node;  /* and there; NULL: anywhere */
+        const char *left;  /* and no longer there; NULL: does not matter */
+} Wanted;
+
+static WaitVerdict judge(json_t *cluster, const void *what, char **ret_text) {
+        const Wanted *w = what;
+        json_t *group = hactl_find(json_object_get(cluster, "groups"), w->group);
+        const char *state, *node, *reason;
+        int r;
+
+        if (!group) {
+                if (asprintf(ret_text, "group %s is no longer configured", w->group) < 0)
+                        *ret_text = NULL;
+                return WAIT_FAILED;
+        }
+        state = hactl_text(group, "state");
+        node = hactl_text(group, "node");
+        reason = hactl_text(group, "reason");
+
+        if (streq(state, w->state) && (!w->node || streq(node, w->node)) &&
+            (!w->left || !streq(node, w->left))) {
+                r = streq(state, "running")
+                                    ? asprintf(ret_text, "Group %s is running on %s.", w->group, node)
+                                    : asprintf(ret_text, "Group %s is %s.", w->group, state);
+                if (r < 0)
+                        *ret_text = NULL;
+                return WAIT_REACHED;
+        }
+        if (streq(state, "failed") || streq(state, "blocked")) {
+                if (asprintf(ret_text, "group %s is %s: %s", w->group, state, reason) < 0)
+                        *ret_text = NULL;
+                return WAIT_FAILED;
+        }
+        return WAIT_MORE;
+}
+
+static int order(Hactl *h, const char *method, const char *group, const Wanted *w) {
+        int r;
+
+        r = hactl_call(h, method, NULL, "s", group);
+        if (r != HACTL_OK || h->no_block)
+                return r;
+        return hactl_wait(h, judge, w);
+}
+
+static int move(Hactl *h, const char *group, const char *node) {
+        json_auto_t *cluster = NULL;
+        _cleanup_free_ char *from = NULL;
+        json_t *o;
+        int r;
+
+        r = hactl_read(h, &cluster);
+        if (r != HACTL_OK)
+                return r;
+        o = hactl_find(json_object_get(cluster, "groups"), group);
+        from = strdup(o ? hactl_text(o, "node") : "");
+        if (!from)
+                return HACTL_FAILED;
+        r = hactl_call(h, "MoveGroup", NULL, "ss", group, node ?: "");
+        if (r != HACTL_OK || h->no_block)
+                return r;
+        return hactl_wait(
+                        h,
+                        judge,
+                        &(Wanted){ .group = group,
+                                   .state = "running",
+                                   .node = node,
+                                   .left = node || !from[0] ? NULL : from });
+}
+
+int verb_group(Hactl *h, int argc, char **argv) {
+        const char *verb = argc > 0 ? argv[0] : "";
+
+        if (argc == 2 && streq(verb, "start"))
+                return order(h, "StartGroup", argv[1], &(Wanted){ .group = argv[1], .state = "running" });
+        if (argc == 2 && streq(verb, "stop"))
+                return order(h, "StopGroup", argv[1], &(Wanted){ .group = argv[1], .state = "stopped" });
+        if (argc == 2 && streq(verb, "cleanup"))
+                return hactl_call(h, "CleanupGroup", NULL, "s", argv[1]);
+        if ((argc == 2 || argc == 3) && streq(verb, "move"))
+                return move(h, argv[1], argc == 3 ? argv[2] : NULL);
+
+        hactl_error("usage: hactl group start|stop|cleanup GROUP, hactl group move GROUP [NODE]");
+        return HACTL_USAGE;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* hactl: what its verbs share. A D-Bus client of hamgr and nothing more; one file per verb. */
+
+#include <stdbool.h>
+
+#include <jansson.h>
+#include <systemd/sd-bus.h>
+
+#define HACTL_CALL_TIMEOUT_USEC (60 * UINT64_C(1000000))
+#define HACTL_WAIT_TIMEOUT_USEC (120 * UINT64_C(1000000))
+
+/* Exit statuses; documented in hactl --help. */
+enum {
+        HACTL_OK = 0,
+        HACTL_FAILED = 1, /* refused, or it did not come about */
+        HACTL_USAGE = 2,
+        HACTL_UNREACHABLE = 3, /* hamgr is not on the bus */
+};
+
+typedef struct Hactl {
+        bool json;
+        bool no_block;       /* do not wait until the state asked for is reached */
+        bool yes;            /* do not ask */
+        bool recreate_store; /* hactl init only */
+        sd_bus *bus;         /* owned; opened by hactl_bus() */
+        const char *dir;     /* where configuration files are edited */
+} Hactl;
+
+/* The system bus, opened at first use. NULL after telling why. */
+sd_bus *hactl_bus(Hactl *h);
+
+/* Call a method of org.hamgr1.Manager whose arguments are of simple types. Tells what went wrong and returns
+ * an exit status; on success *ret_reply (if asked for) is the reply. */
+int hactl_call(Hactl *h, const char *method, sd_bus_message **ret_reply, const char *types, ...);
+int hactl_send(Hactl *h, sd_bus_message *call, sd_bus_message **ret_reply);
+
+/* What the cluster is, as one document: the JSON that --json prints and the tables are made from. An exit
+ * status. */
+int hactl_read(Hactl *h, json_t **ret);
+
+/* The object of that name in an array of objects; NULL if there is none. Borrowed. */
+json_t *hactl_find(json_t *array, const char *name);
+const char *hactl_text(const json_t *object, const char *key);
+
+/* Wait, told by the bus of each change, until verdict() says other than WAIT_MORE; its text is then what it
+ * is about. */
+typedef enum WaitVerdict { WAIT_MORE, WAIT_REACHED, WAIT_FAILED } WaitVerdict;
+typedef WaitVerdict (*WaitFunc)(json_t *cluster, const void *what, char **ret_text);
+int hactl_wait(Hactl *h, WaitFunc verdict, const void *what);
+
+void hactl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+int verb_init(Hactl *h, int argc, char **argv);
+int verb_check(Hactl *h, int argc, char **argv);
+int verb_apply(Hactl *h, int argc, char **argv);
+int verb_status(Hactl *h, int argc, char **argv);
+int verb_group(Hactl *h, int argc, char **argv);
+int verb_node(Hactl *h, int argc, char **argv);
+int verb_fence(Hactl *h, int argc, char **argv);

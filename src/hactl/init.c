@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* hactl init: what a server needs once before hagcd can start, the cluster key and the first record of its
+ * store. What is there already is left as it is. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basic/macro.h"
+#include "hactl/hactl.h"
+#include "shared/cluster-conf.h"
+#include "shared/cluster-key.h"
+
+#define HAGCD_PROGRAM "/usr/sbin/hagcd"
+
+/* A key made here is for all servers: say so, since a second one made elsewhere would keep them apart. */
+static int make_key(bool *ret_made) {
+        ClusterKey key;
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        *ret_made = false;
+        r = cluster_key_load(CLUSTER_KEY_PATH, &key, &why);
+        if (r >= 0) {
+                cluster_key_done(&key);
+                return HACTL_OK;
+        }
+        if (r != -ENOENT) {
+                hactl_error("%s", why ?: strerror(-r));
+                return HACTL_FAILED;
+        }
+        why = free_null(why);
+        r = cluster_key_generate(&key);
+        if (r >= 0)
+                r = cluster_key_create(CLUSTER_KEY_PATH, &key, &why);
+        cluster_key_done(&key);
+        if (r < 0) {
+                hactl_error("%s", why ?: strerror(-r));
+                return HACTL_FAILED;
+        }
+        *ret_made = true;
+        return HACTL_OK;
+}
+
+static int make_store(bool recreate) {
+        int status;
+        pid_t pid = fork();
+
+        if (pid < 0) {
+                hactl_error("cannot start %s: %s", HAGCD_PROGRAM, strerror(errno));
+                return HACTL_FAILED;
+        }
+        if (pid == 0) {
+                execl(HAGCD_PROGRAM, HAGCD_PROGRAM, "--init-store", recreate ? "--recreate" : NULL, NULL);
+                hactl_error("cannot start %s: %s", HAGCD_PROGRAM, strerror(errno));
+                _exit(HACTL_FAILED);
+        }
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return HACTL_FAILED;
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? HACTL_OK : HACTL_FAILED;
+}
+
+static bool sure_to_recreate(const Hactl *h) {
+        char answer[8] = "";
+
+        if (h->yes)
+                return true;
+        if (!isatty(STDIN_FILENO)) {
+                hactl_error("not confirmed: this needs a terminal to ask on, or --yes");
+                return false;
+        }
+        printf("The store holds the numbers that this server has promised to the others. A server that "
+               "forgets\n"
+               "them can agree to two different memberships of one number. Recreate it only when it is lost "
+               "or\n"
+               "damaged, and while the rest of the cluster is up and has quorum without this server.\n"
+               "Recreate it? Type \"yes\": ");
+        fflush(stdout);
+        return fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n");
+}
+
+static void tell_next(bool made_key) {
+        if (access(CLUSTER_CONF_PATH, F_OK) < 0)
+                printf("Next: write %s, the same on every server (a commented example is in\n"
+                       "/usr/share/doc/hamgr/cluster.conf), then check it with \"hactl check\".\n",
+                       CLUSTER_CONF_PATH);
+        if (made_key)
+                printf("A new cluster key was made. Copy %s to the other servers (it must be the\n"
+                       "same file on all, mode 0600), then run \"hactl init\" there too.\n",
+                       CLUSTER_KEY_PATH);
+        printf("Then, on every server: systemctl enable --now hagcd hamgr\n");
+}
+
+int verb_init(Hactl *h, int argc, char **argv) {
+        bool made_key;
+        int r;
+
+        (void) argv;
+        if (argc > 0) {
+                hactl_error("usage: hactl init [--recreate-store]");
+                return HACTL_USAGE;
+        }
+        if (h->recreate_store && !sure_to_recreate(h))
+                return HACTL_FAILED;
+        r = make_key(&made_key);
+        if (r == HACTL_OK)
+                r = make_store(h->recreate_store);
+        if (r == HACTL_OK && !h->json)
+                tell_next(made_key);
+        return r;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* hactl: options and the table of verbs. */
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/macro.h"
+#include "hactl/hactl.h"
+
+#ifndef HAMGR_VERSION
+#define HAMGR_VERSION "unknown"
+#endif
+
+typedef struct Verb {
+        const char *name;
+        int (*run)(Hactl *h, int argc, char **argv);
+        const char *arguments;
+        const char *help;
+} Verb;
+
+static const Verb VERBS[] = {
+        { "status", verb_status, "[GROUP|NODE]", "what the cluster is doing, on one screen" },
+        { "init", verb_init, "[--recreate-store]", "make this server's cluster key and its store" },
+        { "check", verb_check, "[DIR]", "check cluster.conf, policies and groups; changes nothing" },
+        { "apply", verb_apply, "[DIR]", "put policies and groups in force on the whole cluster" },
+        { "group", verb_group, "start|stop|cleanup GROUP, move GROUP [NODE]", "operate a resource group" },
+        { "node", verb_node, "standby|unstandby NODE", "empty a node, or let it run groups again" },
+        { "fence", verb_fence, "confirm NODE", "vouch that a node is switched off" },
+};
+
+static void help(void) {
+        printf("hactl [OPTIONS] VERB ...\n\n"
+               "Operate a hamgr high-availability cluster.\n\n"
+               "Verbs:\n");
+        for (size_t i = 0; i < ELEMENTSOF(VERBS); i++)
+                printf("  %-7s %-45s %s\n", VERBS[i].name, VERBS[i].arguments, VERBS[i].help);
+        printf("\nOptions:\n"
+               "     --json      print JSON for programs\n"
+               "     --no-block  return when the order stands, do not wait until it is carried out\n"
+               "  -y --yes       do not ask before dangerous acts\n"
+               "  -h --help      this text\n"
+               "     --version   the version\n\n"
+               "Exit status: 0 done, 1 refused or not reached, 2 wrong usage, 3 hamgr is not reachable.\n");
+}
+
+static int run_verb(Hactl *h, int argc, char **argv) {
+        const char *name = argc > 0 ? argv[0] : "status";
+
+        for (size_t i = 0; i < ELEMENTSOF(VERBS); i++)
+                if (streq(VERBS[i].name, name))
+                        return VERBS[i].run(h, MAX(argc - 1, 0), argv + MIN(argc, 1));
+
+        hactl_error("there is no verb \"%s\"; see hactl --help", name);
+        return HACTL_USAGE;
+}
+
+int main(int argc, char **argv) {
+        enum { OPT_JSON = 0x100, OPT_NO_BLOCK, OPT_RECREATE_STORE, OPT_VERSION };
+        static const struct option options[] = {
+                { "json", no_argument, NULL, OPT_JSON },
+                { "no-block", no_argument, NULL, OPT_NO_BLOCK },
+                { "recreate-store", no_argument, NULL, OPT_RECREATE_STORE },
+                { "yes", no_argument, NULL, 'y' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, OPT_VERSION },
+                {},
+        };
+        Hactl h = { .dir = "/etc/hamgr" };
+        int c, r;
+
+        /* Options are welcome anywhere, before and after the verb. */
+        while ((c = getopt_long(argc, argv, "hy", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_JSON:
+                        h.json = true;
+                        break;
+                case OPT_NO_BLOCK:
+                        h.no_block = true;
+                        break;
+                case OPT_RECREATE_STORE:
+                        h.recreate_store = true;
+                        break;
+                case 'y':
+                        h.yes = true;
+                        break;
+                case 'h':
+                        help();
+                        return HACTL_OK;
+                case OPT_VERSION:
+                        puts("hactl " HAMGR_VERSION);
+                        return HACTL_OK;
+                default:
+                        return HACTL_USAGE;
+                }
+
+        r = run_verb(&h, argc - optind, argv + optind);
+        sd_bus_flush_close_unref(h.bus);
+        return r;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Text in aligned columns. */
+
+#include <stddef.h>
+
+#define TABLE_COLUMNS_MAX 8
+
+typedef struct Table Table;
+
+Table *table_new(size_t n_columns);
+Table *table_free(Table *t);
+
+/* Add a row of n_columns texts; they are copied. NULL is shown as "-". */
+void table_row(Table *t, const char *const *cells);
+
+void table_print(const Table *t);
