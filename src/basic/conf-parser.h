@@ -21,8 +21,8 @@
 
 /* Bounds of one text; beyond them parsing stops with an error. */
 #define CONF_FILE_BYTES_MAX (1024U * 1024U)
-#define CONF_SECTIONS_MAX 4096U
-#define CONF_ENTRIES_MAX 16384U
+#define CONF_SECTIONS_MAX 1024U
+#define CONF_ENTRIES_MAX 8192U
 #define CONF_ERRORS_MAX 100U
 
 typedef struct ConfError {
@@ -158,51 +158,34 @@ typedef struct ConfList {
 void conf_list_done(ConfList *l);
 int conf_list_add(ConfList *l, const char *text, size_t length);
 
-/* Converters, with the type of the field and what limits is. */
-int conf_convert_bool(
-                const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors); /* bool */
-int conf_convert_u32(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* uint32_t, ConfRange or NULL */
-int conf_convert_u64(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* uint64_t, ConfRange or NULL */
-int conf_convert_duration(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* uint64_t usec, ConfRange or NULL */
-int conf_convert_string(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* char *, owned by the struct */
-int conf_convert_name(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* char *, name_is_valid() */
-int conf_convert_path(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* char *, absolute and without ".." */
-int conf_convert_choice(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* int (an enum), ConfChoice */
-int conf_convert_words(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* ConfList: words; CONF_REPEATABLE adds */
-int conf_convert_lines(
-                const ConfKey *key,
-                const ConfEntry *entry,
-                void *field,
-                ConfErrors *errors); /* ConfList: each value whole; CONF_REPEATABLE */
+/* Converters; the words say the type of the field and what the limits are. */
+
+/* bool */
+int conf_convert_bool(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* uint32_t; limits: ConfRange or NULL */
+int conf_convert_u32(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* uint64_t; limits: ConfRange or NULL */
+int conf_convert_u64(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* uint64_t microseconds; limits: ConfRange or NULL */
+int conf_convert_duration(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* char *, owned by the struct */
+int conf_convert_string(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* char *, name_is_valid() */
+int conf_convert_name(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* char *, absolute and without ".." */
+int conf_convert_path(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* int, an enum; limits: ConfChoice */
+int conf_convert_choice(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* ConfList of words; with CONF_REPEATABLE adds */
+int conf_convert_words(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);
+
+/* ConfList, each value whole; with CONF_REPEATABLE adds */
+int conf_convert_lines(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors);

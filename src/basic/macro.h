@@ -33,29 +33,32 @@
 
 #define CONTAINER_OF(ptr, type, member) ((type *) ((char *) (ptr) -offsetof(type, member)))
 
+/* Each use gets its own names, so that they nest without shadowing. */
+#define _CONCAT(a, b) a##b
+#define _UNIQUE(prefix, n) _CONCAT(prefix, n)
+
+#define _PICK(n, a, op, b)                                                                                  \
+        __extension__({                                                                                     \
+                __typeof__(a) _UNIQUE(_pick_a, n) = (a);                                                    \
+                __typeof__(b) _UNIQUE(_pick_b, n) = (b);                                                    \
+                _UNIQUE(_pick_a, n) op _UNIQUE(_pick_b, n) ? _UNIQUE(_pick_a, n) : _UNIQUE(_pick_b, n);     \
+        })
+
 #undef MIN
 #undef MAX
-#define MIN(a, b)                                                                                           \
-        ({                                                                                                  \
-                __typeof__(a) _min_a = (a);                                                                 \
-                __typeof__(b) _min_b = (b);                                                                 \
-                _min_a < _min_b ? _min_a : _min_b;                                                          \
-        })
-#define MAX(a, b)                                                                                           \
-        ({                                                                                                  \
-                __typeof__(a) _max_a = (a);                                                                 \
-                __typeof__(b) _max_b = (b);                                                                 \
-                _max_a > _max_b ? _max_a : _max_b;                                                          \
-        })
+#define MIN(a, b) _PICK(__COUNTER__, a, <, b)
+#define MAX(a, b) _PICK(__COUNTER__, a, >, b)
 #define CLAMP_TO(x, low, high) MAX(low, MIN(x, high))
 
-/* -1, 0 or 1, for comparison functions; never overflows. */
-#define CMP(a, b)                                                                                           \
-        ({                                                                                                  \
-                __typeof__(a) _cmp_a = (a);                                                                 \
-                __typeof__(b) _cmp_b = (b);                                                                 \
-                (_cmp_a > _cmp_b) - (_cmp_a < _cmp_b);                                                      \
+#define _CMP(n, a, b)                                                                                       \
+        __extension__({                                                                                     \
+                __typeof__(a) _UNIQUE(_cmp_a, n) = (a);                                                     \
+                __typeof__(b) _UNIQUE(_cmp_b, n) = (b);                                                     \
+                (_UNIQUE(_cmp_a, n) > _UNIQUE(_cmp_b, n)) - (_UNIQUE(_cmp_a, n) < _UNIQUE(_cmp_b, n));      \
         })
+
+/* -1, 0 or 1, for comparison functions; never overflows. */
+#define CMP(a, b) _CMP(__COUNTER__, a, b)
 
 /* Takes the value out of a variable and leaves the empty value behind: ownership moves on. */
 #define TAKE_GENERIC(var, type, empty)                                                                      \
@@ -78,12 +81,12 @@
 
 /* Loops over n elements at array; i is a pointer declared here. */
 #define FOREACH_ARRAY(i, array, n)                                                                          \
-        for (__typeof__(&(array)[0]) i = (array), i##_end = i ? i + (n) : i; i < i##_end; i++)
+        for (__typeof__((array)[0]) *i = (array), *i##_end = i ? i + (n) : i; i < i##_end; i++)
 
 /* Says that a place cannot be reached. It is an assertion, so it holds in release builds too. */
 #define ASSERT_NOT_REACHED()                                                                                \
         __extension__({                                                                                     \
-                assert(!"not reached");                                                                     \
+                assert(false);                                                                              \
                 __builtin_unreachable();                                                                    \
         })
 
