@@ -19,7 +19,8 @@ extern "C" {
 
 #define HAGCS_NAME_MAX 32  /* bytes in the name of a group or member, [a-z0-9_]+, node names also [-.] */
 #define HAGCS_NODES_MAX 64 /* configured nodes; ids are 1..64 */
-#define HAGCS_MESSAGE_MAX (1U << 20) /* bytes in a message or snapshot */
+#define HAGCS_MESSAGE_MAX (1U << 20)   /* bytes in a message */
+#define HAGCS_SNAPSHOT_MAX (16U << 20) /* bytes in a snapshot */
 
 typedef struct hagcs hagcs;
 
@@ -53,7 +54,8 @@ typedef enum hagcs_reason {
         HAGCS_LEFT_EXITED,       /* its process ended without asking: state unknown */
         HAGCS_LEFT_UNRESPONSIVE, /* it did not answer pings in time: state unknown */
         HAGCS_LEFT_EXPELLED,     /* it took what was delivered too slowly: state unknown */
-        HAGCS_LEFT_NODE_LOST     /* its node left the membership: state unknown */
+        HAGCS_LEFT_NODE_LOST,    /* its node left the membership: state unknown */
+        HAGCS_LEFT_SHUT_OUT      /* its node was away from the quorate membership and joins afresh */
 } hagcs_reason;
 
 /* One configured node. `incarnation` is that of its hagcd (0: never heard), `boot_id` that of its kernel. */
@@ -69,6 +71,8 @@ typedef struct hagcs_node {
         uint64_t links_heard; /* bit i: link i carries both ways */
         uint64_t incarnation;
         uint8_t boot_id[16];
+        hagcs_mid last_mid;  /* the last membership that it was in; epoch 0: never seen in one */
+        const char *reason;  /* why it is in that state, in a word or two; "" when it is up */
         const char *problem; /* why it cannot join, for people; "" when there is nothing to say */
 } hagcs_node;
 
@@ -80,6 +84,7 @@ typedef struct hagcs_cluster {
         hagcs_mid mid;    /* epoch 0: none yet */
         uint64_t members; /* bit (id - 1) */
         hagcs_quorum quorum;
+        uint32_t coordinator; /* the senior of the members; 0: no membership */
         uint32_t tie_breaker;
         bool frozen;   /* a new membership is being formed */
         bool shut_out; /* a quorate membership exists or existed without us, or we are not in a quorate one
@@ -149,7 +154,8 @@ typedef struct hagcs_event {
         const void *data; /* MESSAGE, SNAPSHOT */
         size_t size;
 
-        int error;        /* REGISTERED, DISCONNECTED: 0 or a negative errno */
+        int error; /* REGISTERED, DISCONNECTED: 0 or a negative errno; SNAPSHOT: -ENODATA when nobody was
+                    * left who could give one: start from nothing */
         const char *text; /* a sentence for people, never NULL */
 } hagcs_event;
 
