@@ -12,10 +12,6 @@
 
 #include "hamgr/state/state.h"
 
-#define ENGINE_FENCE_RETRY_MIN_USEC (UINT64_C(500000))
-#define ENGINE_FENCE_RETRY_MAX_USEC (UINT64_C(30000000))
-#define ENGINE_FENCE_ANSWER_USEC (UINT64_C(120000000)) /* a fencer silent for longer is given up */
-
 /* One decision about a group, also when it is "stay": for hactl explain and for the scenario tests. */
 typedef struct EngineDecision {
         char group[NAME_LENGTH_MAX + 1];
@@ -27,6 +23,7 @@ typedef struct EnginePlan {
         StatePlan plan;       /* to be sent, if it has steps */
         uint64_t wakeup_usec; /* cluster time at which to plan again even if nothing is delivered;
                                  UINT64_MAX: never */
+        bool tick;            /* no steps, but the state waits for the time to pass: send TICK */
 
         EngineDecision *decisions; /* owned; one for each group, by name */
         size_t n_decisions;

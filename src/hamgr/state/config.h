@@ -13,6 +13,7 @@
 
 #include <glib.h>
 
+#include "basic/conf-parser.h"
 #include "basic/node-set.h"
 #include "basic/parse.h"
 
@@ -23,7 +24,6 @@
 #define HA_POLICIES_MAX 128U
 #define HA_GROUPS_MAX 256U
 #define HA_RESOURCES_MAX 64U /* in one group */
-#define HA_ERRORS_MAX 100U   /* collected before the rest is counted only */
 #define HA_VALUE_MAX 1024U   /* bytes in one value */
 #define HA_POLICY_DEFAULT "active_standby"
 
@@ -175,7 +175,7 @@ int ha_config_parse(
                 const HaFile *files,
                 size_t n_files,
                 HaConfig **ret,
-                GPtrArray *errors);
+                ConfErrors *errors);
 HaConfig *ha_config_free(HaConfig *c);
 DEFINE_TRIVIAL_CLEANUP(HaConfig *, ha_config_free);
 

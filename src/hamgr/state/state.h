@@ -27,6 +27,9 @@
 
 #define STATE_REQUESTS_MAX 64U /* of operators, not answered yet; more are refused */
 #define STATE_FENCE_TEXT_MAX 160U
+#define STATE_FENCE_RETRY_MIN_USEC (UINT64_C(500000)) /* after a first failure; doubles */
+#define STATE_FENCE_RETRY_MAX_USEC (UINT64_C(30000000))
+#define STATE_FENCE_ANSWER_USEC (UINT64_C(120000000)) /* a fencer silent for longer is given up */
 
 typedef struct State State;
 
@@ -252,14 +255,15 @@ typedef struct StateGroup {
         char name[NAME_LENGTH_MAX + 1];
         const HaGroup *config; /* weak: of the configuration in force */
 
-        NodeSet may_run;     /* R14: nodes not proven to run nothing of it */
-        uint64_t number;     /* of the newest order, to whatever node */
-        uint32_t preferred;  /* an operator moved it there; 0: none */
-        bool stopped;        /* operator's decision, stored */
-        uint32_t held;       /* node where a unit of it was stopped by hand; 0: none */
-        NodeSet conflict;    /* found running on these at once; an operator must say which */
-        NodeSet stop_failed; /* a stop failed there and it is not proven stopped since */
-        bool stop_fenced;    /* a node was fenced because of its stop, at */
+        NodeSet may_run;       /* R14: nodes not proven to run nothing of it */
+        uint64_t number;       /* of the newest order, to whatever node */
+        uint32_t preferred;    /* an operator moved it there; 0: none */
+        bool stopped;          /* operator's decision, stored */
+        uint32_t held;         /* node where a unit of it was stopped by hand; 0: none */
+        NodeSet conflict;      /* found running on these at once; an operator must say which */
+        NodeSet stop_failed;   /* a stop failed there and it is not proven stopped since */
+        uint64_t ordered_hash; /* resources_hash of what the newest start order asked for */
+        bool stop_fenced;      /* a node was fenced because of its stop, at */
         uint64_t stop_fenced_usec;
 
         StateGroupNode nodes[NODE_ID_MAX]; /* by id - 1 */
