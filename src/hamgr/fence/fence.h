@@ -3,9 +3,10 @@
 
 /* Fencing through programs that speak the fence-agents protocol: `key=value` lines on standard input.
  *
- * A node is proven off by `off` (exit 0) and then `status` (exit 2), and by nothing less. That is the result, and it is
- * reported at that point. Switching it on again (PowerOn=) comes after and is no part of the success. Several devices
- * of one node are levels, tried in the order of cluster.conf. All is asynchronous over sd-event. */
+ * A node is proven off by `off` (exit 0) and then `status` (exit 2), and by nothing less. That is the
+ * result, and it is reported at that point. Switching it on again (PowerOn=) comes after and is no part of
+ * the success. Several devices of one node are levels, tried in the order of cluster.conf. All is
+ * asynchronous over sd-event. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +31,8 @@ typedef struct FenceResult {
         uint64_t duration_usec;
 } FenceResult;
 
-/* Called once for each request, from the loop, never from within fence_request_new(). May free the request. */
+/* Called once for each request, from the loop, never from within fence_request_new(). May free the request.
+ */
 typedef void (*FenceResultHandler)(FenceRequest *request, const FenceResult *result, void *userdata);
 
 /* The end of an `on` after a confirmed `off`; error is NULL when it worked. */
@@ -49,21 +51,23 @@ DEFINE_TRIVIAL_CLEANUP(Fence *, fence_free);
 void fence_set_handlers(
                 Fence *f, FenceDeviceHandler on_device, FencePowerOnHandler on_power_on, void *userdata);
 
-/* Reads secrets and metadata of all devices, and again each time it is called; on_device tells how each ended. Requests
- * need not wait for it: a device that is not ready when it is needed is looked at then, within its time limit. */
+/* Reads secrets and metadata of all devices, and again each time it is called; on_device tells how each
+ * ended. Requests need not wait for it: a device that is not ready when it is needed is looked at then,
+ * within its time limit. */
 int fence_load(Fence *f);
 
 bool fence_covers_node(const Fence *f, uint32_t node_id);
 /* The longest time a request for this node can take: the limits of its devices, summed. */
 uint64_t fence_node_timeout_usec(const Fence *f, uint32_t node_id);
 
-/* Switches the node off for certain. A node without a device fails with that reason, through the handler. A running
- * `on` for the same node is killed first. -EBUSY: there is a request for this node already. */
+/* Switches the node off for certain. A node without a device fails with that reason, through the handler. A
+ * running `on` for the same node is killed first. -EBUSY: there is a request for this node already. */
 int fence_request_new(
                 Fence *f, uint32_t node_id, FenceResultHandler handler, void *userdata, FenceRequest **ret);
 /* Before the result: kills the agent; whether the node was switched off is then not known. */
 FenceRequest *fence_request_free(FenceRequest *r);
 DEFINE_TRIVIAL_CLEANUP(FenceRequest *, fence_request_free);
 
-/* For `hactl check`: has the same look at one device and waits for it. 0: ready; -EINVAL: error says why not. */
+/* For `hactl check`: has the same look at one device and waits for it. 0: ready; -EINVAL: error says why
+ * not. */
 int fence_check(const ClusterFence *device, char error[static FENCE_ERROR_MAX]);

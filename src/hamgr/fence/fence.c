@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A request walks over the devices of its node:
+ *
+ *     LOOK (only if the device is not ready) -> OFF -> STATUS -> confirmed off
+ *       |                                        |       |
+ *       +------------- the device failed --------+-------+---> next device, LOOK or OFF; none left: failed
+ *
+ * OFF and STATUS are tried again after a pause while the device's time limit allows it. An `on` that follows
+ * is a job of its own: the request is over by then. */
+
+#include <glib.h>
+
+#include "basic/time-util.h"
+#include "hamgr/fence/device.h"
+#include "hamgr/fence/fence.h"
+#include "shared/event-util.h"
+
+#define OFF_ATTEMPTS_MAX 2U
+#define STATUS_ATTEMPTS_MAX 3U
+#define RETRY_USEC (200 * USEC_PER_MSEC)
+
+typedef enum Phase {
+        PHASE_NEXT_DEVICE,
+        PHASE_LOOK,
+        PHASE_OFF,
+        PHASE_STATUS,
+        PHASE_DONE,
+} Phase;
+
+struct Fence {
+        sd_event *event;         /* ref */
+        const ClusterConf *conf; /* weak */
+        GPtrArray *devices;      /* of owned FenceDevice, by level */
+        GPtrArray *requests;     /* of weak FenceRequest */
+        GPtrArray *power_ons;    /* of owned PowerOn */
+
+        FenceDeviceHandler on_device;
+        FencePowerOnHandler on_power_on;
+        void *userdata;
+};
+
+struct FenceRequest {
+        Fence *fence; /* weak */
+        uint32_t node_id;
+        FenceResultHandler handler;
+        void *userdata;
+
+        Phase phase;
+        size_t i_device; /* the one being tried, or to be tried */
+        unsigned n_off, n_status;
+        uint64_t started_usec, deadline_usec; /* the deadline is that of this device */
+
+        Child *child;           /* owned */
+        sd_event_source *timer; /* ref: begins the phase, now or after a pause */
+        GString *reason;        /* owned */
+};
+
+typedef struct PowerOn {
+        Fence *fence;        /* weak */
+        FenceDevice *device; /* weak */
+        uint32_t node_id;
+
+        Child *child;           /* owned */
+        sd_event_source *begin; /* ref: after the result has been told */
+} PowerOn;
+
+/* ---- Switching on again ---- */
+
+static void power_on_free(void *p) {
+        PowerOn *job = p;
+
+        child_free(job->child);
+        sd_event_source_disable_unref(job->begin);
+        g_free(job);
+}
+
+static void power_on_finish(PowerOn *job, const char *error) {
+        Fence *f = job->fence;
+        uint32_t node_id = job->node_id;
+        const char *device = fence_device_conf(job->device)->name;
+
+        (void) g_ptr_array_remove(f->power_ons, job);
+        if (f->on_power_on)
+                f->on_power_on(node_id, device, error, f->userdata);
+}
+
+static void on_power_on_end(Child *child, const ChildResult *result, void *userdata) {
+        char text[CHILD_TEXT_MAX];
+        g_autofree char *error = NULL;
+
+        if (result->end != CHILD_EXITED || result->status != 0)
+                error = g_strdup_printf("\"on\" %s", child_result_format(result, text));
+        power_on_finish(userdata, error);
+}
+
+static int on_power_on_begin(sd_event_source *s, void *userdata) {
+        PowerOn *job = userdata;
+        const ClusterFence *conf = fence_device_conf(job->device);
+        int r = -EAGAIN;
+
+        if (fence_device_is_ready(job->device))
+                r = fence_device_run(
+                                job->device,
+                                FENCE_ACTION_ON,
+                                cluster_fence_plug(conf, job->node_id),
+                                conf->timeout_usec,
+                                on_power_on_end,
+                                job,
+                                &job->child);
+        if (r < 0) {
+                g_autofree char *error =
+                                g_strdup_printf("cannot run the agent for \"on\": %s", g_strerror(-r));
+
+                power_on_finish(job, error);
+        }
+        return 0;
+}
+
+static void power_on_schedule(Fence *f, FenceDevice *device, uint32_t node_id) {
+        PowerOn *job = g_new0(PowerOn, 1);
+
+        job->fence = f;
+        job->device = device;
+        job->node_id = node_id;
+        g_ptr_array_add(f->power_ons, job);
+
+        if (event_defer_new(f->event, "fence-power-on", on_power_on_begin, job, &job->begin) < 0 ||
+            event_defer_arm(job->begin) < 0)
+                (void) g_ptr_array_remove(f->power_ons, job);
+}
+
+/* A node about to be switched off must not be switched on by what was begun before. */
+static void power_on_cancel(Fence *f, uint32_t node_id) {
+        for (guint i = f->power_ons->len; i > 0; i--) {
+                PowerOn *job = g_ptr_array_index(f->power_ons, i - 1);
+
+                if (job->node_id == node_id)
+                        (void) g_ptr_array_remove_index(f->power_ons, i - 1);
+        }
+}
+
+/* ---- Requests ---- */
+
+static FenceDevice *request_device(const FenceRequest *r) {
+        return g_ptr_array_index(r->fence->devices, r->i_device);
+}
+
+static void request_finish(FenceRequest *r, FenceDevice *device) {
+        FenceResult result = {
+                .node_id = r->node_id,
+                .confirmed_off = device != NULL,
+                .device = device ? fence_device_conf(device)->name : NULL,
+                .reason = r->reason->str,
+                .duration_usec = usec_sub(now_boottime_usec(), r->started_usec),
+        };
+
+        r->phase = PHASE_DONE;
+        r->timer = sd_event_source_disable_unref(r->timer);
+        if (device && fence_device_conf(device)->power_on)
+                power_on_schedule(r->fence, device, r->node_id);
+        r->handler(r, &result, r->userdata);
+}
+
+/* Goes on with the phase after the delay. The loop calls us then, so handlers never run inside a caller of
+ * ours. */
+static void request_go(FenceRequest *r, Phase phase, uint64_t delay_usec) {
+        r->phase = phase;
+        (void) event_timer_in(r->timer, delay_usec);
+}
+
+static _printf_(2, 3) void request_device_failed(FenceRequest *r, const char *format, ...) {
+        va_list ap;
+
+        if (r->reason->len > 0)
+                g_string_append(r->reason, "; ");
+        g_string_append_printf(r->reason, "%s: ", fence_device_conf(request_device(r))->name);
+        va_start(ap, format);
+        g_string_append_vprintf(r->reason, format, ap);
+        va_end(ap);
+
+        r->i_device++;
+        request_go(r, PHASE_NEXT_DEVICE, 0);
+}
+
+/* Is there time for a pause and another attempt on this device? */
+static bool request_may_retry(const FenceRequest *r) {
+        return usec_add(now_boottime_usec(), 2 * RETRY_USEC) < r->deadline_usec;
+}
+
+static void on_off_end(FenceRequest *r, const ChildResult *result) {
+        char text[CHILD_TEXT_MAX];
+
+        if (result->end == CHILD_EXITED && result->status == 0)
+                request_go(r, PHASE_STATUS, 0);
+        else if (result->end != CHILD_TIMED_OUT && r->n_off < OFF_ATTEMPTS_MAX && request_may_retry(r))
+                request_go(r, PHASE_OFF, RETRY_USEC);
+        else
+                request_device_failed(r, "\"off\" %s", child_result_format(result, text));
+}
+
+static void on_status_end(FenceRequest *r, const ChildResult *result) {
+        char text[CHILD_TEXT_MAX];
+        bool exited = result->end == CHILD_EXITED;
+
+        if (exited && result->status == 2)
+                request_finish(r, request_device(r));
+        else if (result->end != CHILD_TIMED_OUT && r->n_status < STATUS_ATTEMPTS_MAX && request_may_retry(r))
+                request_go(r, PHASE_STATUS, RETRY_USEC);
+        else if (exited && result->status == 0)
+                request_device_failed(
+                                r,
+                                "\"off\" said that it worked, but \"status\" says that the node is still on "
+                                "(asked %u times)",
+                                r->n_status);
+        else
+                request_device_failed(
+                                r,
+                                "\"off\" said that it worked, but it cannot be confirmed: \"status\" %s",
+                                child_result_format(result, text));
+}
+
+static void on_action_end(Child *child, const ChildResult *result, void *userdata) {
+        FenceRequest *r = userdata;
+
+        /* The result's texts live in the child. */
+        _cleanup_(child_freep) _unused_ Child *ended = TAKE_PTR(r->child);
+
+        if (r->phase == PHASE_OFF)
+                on_off_end(r, result);
+        else
+                on_status_end(r, result);
+}
+
+static void request_run(FenceRequest *r, FenceAction action) {
+        FenceDevice *d = request_device(r);
+        uint64_t left_usec = usec_sub(r->deadline_usec, now_boottime_usec());
+        int k;
+
+        if (left_usec == 0) {
+                request_device_failed(
+                                r,
+                                "its time limit passed before \"%s\" could run",
+                                fence_action_to_string(action));
+                return;
+        }
+        if (!fence_device_is_ready(d)) { /* looked at again meanwhile, and found unusable */
+                request_device_failed(r, "%s", strna(fence_device_error(d)));
+                return;
+        }
+
+        k = fence_device_run(
+                        d,
+                        action,
+                        cluster_fence_plug(fence_device_conf(d), r->node_id),
+                        left_usec,
+                        on_action_end,
+                        r,
+                        &r->child);
+        if (k < 0)
+                request_device_failed(
+                                r,
+                                "cannot run %s for \"%s\": %s",
+                                fence_device_conf(d)->agent,
+                                fence_action_to_string(action),
+                                g_strerror(-k));
+}
+
+static bool request_next_device(FenceRequest *r) {
+        for (; r->i_device < r->fence->devices->len; r->i_device++)
+                if (cluster_fence_plug(fence_device_conf(request_device(r)), r->node_id))
+                        return true;
+        return false;
+}
+
+static void request_try_device(FenceRequest *r) {
+        FenceDevice *d;
+        int k;
+
+        if (!request_next_device(r)) {
+                if (r->reason->len == 0)
+                        g_string_append_printf(
+                                        r->reason,
+                                        "no fence device is configured for node %s",
+                                        strna(cluster_conf_node_name(r->fence->conf, r->node_id)));
+                request_finish(r, NULL);
+                return;
+        }
+
+        d = request_device(r);
+        r->n_off = r->n_status = 0;
+        r->deadline_usec = usec_add(now_boottime_usec(), fence_device_conf(d)->timeout_usec);
+        if (fence_device_is_ready(d)) {
+                request_go(r, PHASE_OFF, 0);
+                return;
+        }
+
+        r->phase = PHASE_LOOK;
+        k = fence_device_look(d);
+        if (k < 0)
+                request_device_failed(r, "cannot look at the device: %s", g_strerror(-k));
+}
+
+static int on_request_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        FenceRequest *r = userdata;
+
+        switch (r->phase) {
+        case PHASE_NEXT_DEVICE:
+                request_try_device(r);
+                break;
+        case PHASE_OFF:
+                r->n_off++;
+                request_run(r, FENCE_ACTION_OFF);
+                break;
+        case PHASE_STATUS:
+                r->n_status++;
+                request_run(r, FENCE_ACTION_STATUS);
+                break;
+        case PHASE_LOOK:
+        case PHASE_DONE:
+                break;
+        }
+        return 0;
+}
+
+int fence_request_new(
+                Fence *f, uint32_t node_id, FenceResultHandler handler, void *userdata, FenceRequest **ret) {
+        _cleanup_(fence_request_freep) FenceRequest *r = NULL;
+        int k;
+
+        for (guint i = 0; i < f->requests->len; i++) {
+                const FenceRequest *other = g_ptr_array_index(f->requests, i);
+
+                if (other->node_id == node_id && other->phase != PHASE_DONE)
+                        return -EBUSY;
+        }
+
+        r = g_new0(FenceRequest, 1);
+        r->fence = f;
+        r->node_id = node_id;
+        r->handler = handler;
+        r->userdata = userdata;
+        r->started_usec = now_boottime_usec();
+        r->reason = g_string_new(NULL);
+        g_ptr_array_add(f->requests, r);
+
+        k = event_timer_new(f->event, "fence-request", on_request_timer, r, &r->timer);
+        if (k < 0)
+                return k;
+
+        power_on_cancel(f, node_id);
+        request_go(r, PHASE_NEXT_DEVICE, 0);
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+FenceRequest *fence_request_free(FenceRequest *r) {
+        if (!r)
+                return NULL;
+
+        (void) g_ptr_array_remove(r->fence->requests, r);
+        child_free(r->child);
+        sd_event_source_disable_unref(r->timer);
+        (void) g_string_free(r->reason, TRUE);
+        g_free(r);
+        return NULL;
+}
+
+/* ---- All devices ---- */
+
+static void on_device_looked(FenceDevice *d, void *userdata) {
+        Fence *f = userdata;
+
+        for (guint i = 0; i < f->requests->len; i++) {
+                FenceRequest *r = g_ptr_array_index(f->requests, i);
+
+                if (r->phase != PHASE_LOOK || request_device(r) != d)
+                        continue;
+                if (fence_device_is_ready(d))
+                        request_go(r, PHASE_OFF, 0);
+                else
+                        request_device_failed(r, "%s", fence_device_error(d));
+        }
+
+        if (f->on_device)
+                f->on_device(fence_device_conf(d)->name, fence_device_error(d), f->userdata);
+}
+
+static void device_destroy(void *p) {
+        fence_device_free(p);
+}
+
+int fence_new(sd_event *event, const ClusterConf *conf, Fence **ret) {
+        Fence *f = g_new0(Fence, 1);
+
+        f->event = sd_event_ref(event);
+        f->conf = conf;
+        f->devices = g_ptr_array_new_with_free_func(device_destroy);
+        f->requests = g_ptr_array_new();
+        f->power_ons = g_ptr_array_new_with_free_func(power_on_free);
+        for (size_t i = 0; i < conf->n_fences; i++)
+                g_ptr_array_add(f->devices, fence_device_new(event, &conf->fences[i], on_device_looked, f));
+
+        *ret = f;
+        return 0;
+}
+
+Fence *fence_free(Fence *f) {
+        if (!f)
+                return NULL;
+
+        assert(f->requests->len == 0);
+        (void) g_ptr_array_free(f->requests, TRUE);
+        (void) g_ptr_array_free(f->power_ons, TRUE);
+        (void) g_ptr_array_free(f->devices, TRUE);
+        sd_event_unref(f->event);
+        g_free(f);
+        return NULL;
+}
+
+void fence_set_handlers(
+                Fence *f, FenceDeviceHandler on_device, FencePowerOnHandler on_power_on, void *userdata) {
+        f->on_device = on_device;
+        f->on_power_on = on_power_on;
+        f->userdata = userdata;
+}
+
+int fence_load(Fence *f) {
+        for (guint i = 0; i < f->devices->len; i++) {
+                int r = fence_device_look(g_ptr_array_index(f->devices, i));
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+bool fence_covers_node(const Fence *f, uint32_t node_id) {
+        return fence_node_timeout_usec(f, node_id) > 0;
+}
+
+uint64_t fence_node_timeout_usec(const Fence *f, uint32_t node_id) {
+        uint64_t sum_usec = 0;
+
+        for (size_t i = 0; i < f->conf->n_fences; i++)
+                if (cluster_fence_plug(&f->conf->fences[i], node_id))
+                        sum_usec = usec_add(sum_usec, f->conf->fences[i].timeout_usec);
+        return sum_usec;
+}
+
+/* ---- hactl check ---- */
+
+static void on_checked(FenceDevice *d, void *userdata) {
+        bool *done = userdata;
+
+        *done = true;
+}
+
+int fence_check(const ClusterFence *device, char error[static FENCE_ERROR_MAX]) {
+        sd_event *event = NULL;
+        FenceDevice *d = NULL;
+        bool done = false;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r < 0)
+                return r;
+
+        d = fence_device_new(event, device, on_checked, &done);
+        r = fence_device_look(d);
+        while (r >= 0 && !done)
+                r = sd_event_run(event, UINT64_MAX);
+
+        if (r >= 0 && !fence_device_is_ready(d)) {
+                (void) g_snprintf(
+                                error,
+                                FENCE_ERROR_MAX,
+                                "fence device %s: %s",
+                                device->name,
+                                fence_device_error(d));
+                r = -EINVAL;
+        }
+        fence_device_free(d);
+        sd_event_unref(event);
+        return MIN(r, 0);
+}

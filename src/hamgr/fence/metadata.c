@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include <glib.h>
+
+#include "hamgr/fence/metadata.h"
+
+/* Where in the document we are. Only these elements mean something; what is inside others is passed over. */
+typedef enum Place {
+        PLACE_OUTSIDE,
+        PLACE_AGENT,
+        PLACE_PARAMETERS,
+        PLACE_PARAMETER,
+        PLACE_ACTIONS,
+} Place;
+
+typedef struct Scan {
+        FenceMetadata *metadata;
+        Place place;
+        unsigned n_skipped; /* depth inside elements that mean nothing */
+        bool seen_agent;
+} Scan;
+
+static const char *attribute(const char **names, const char **values, const char *name) {
+        for (size_t i = 0; names[i]; i++)
+                if (streq(names[i], name))
+                        return values[i];
+        return NULL;
+}
+
+static void refuse(GError **error, const char *what) {
+        g_set_error_literal(error, G_MARKUP_ERROR, G_MARKUP_ERROR_INVALID_CONTENT, what);
+}
+
+static void add_parameter(FenceMetadata *m, const char **names, const char **values, GError **error) {
+        const char *name = attribute(names, values, "name"),
+                   *required = attribute(names, values, "required");
+
+        if (isempty(name)) {
+                refuse(error, "a parameter has no name");
+                return;
+        }
+        if (m->n_parameters >= FENCE_METADATA_PARAMETERS_MAX) {
+                refuse(error, "there are too many parameters");
+                return;
+        }
+
+        m->parameters = g_renew(FenceParameter, m->parameters, m->n_parameters + 1);
+        m->parameters[m->n_parameters++] = (FenceParameter){
+                .name = g_strdup(name),
+                .obsoletes = g_strdup(attribute(names, values, "obsoletes")),
+                .required = required && streq(required, "1"),
+        };
+}
+
+static void add_action(FenceMetadata *m, const char **names, const char **values, GError **error) {
+        const char *name = attribute(names, values, "name");
+
+        if (isempty(name)) {
+                refuse(error, "an action has no name");
+                return;
+        }
+        if (m->n_actions >= FENCE_METADATA_ACTIONS_MAX) {
+                refuse(error, "there are too many actions");
+                return;
+        }
+
+        m->actions = g_renew(char *, m->actions, m->n_actions + 1);
+        m->actions[m->n_actions++] = g_strdup(name);
+}
+
+static void
+on_start(GMarkupParseContext *context,
+         const char *element,
+         const char **names,
+         const char **values,
+         void *userdata,
+         GError **error) {
+        Scan *s = userdata;
+
+        if (s->n_skipped > 0) {
+                s->n_skipped++;
+                return;
+        }
+
+        if (s->place == PLACE_OUTSIDE) {
+                if (!streq(element, "resource-agent")) {
+                        refuse(error, "the outermost element is not <resource-agent>");
+                        return;
+                }
+                s->seen_agent = true;
+                s->place = PLACE_AGENT;
+        } else if (s->place == PLACE_AGENT && streq(element, "parameters"))
+                s->place = PLACE_PARAMETERS;
+        else if (s->place == PLACE_AGENT && streq(element, "actions"))
+                s->place = PLACE_ACTIONS;
+        else if (s->place == PLACE_PARAMETERS && streq(element, "parameter")) {
+                add_parameter(s->metadata, names, values, error);
+                s->place = PLACE_PARAMETER;
+        } else {
+                if (s->place == PLACE_PARAMETER && streq(element, "content"))
+                        s->metadata->parameters[s->metadata->n_parameters - 1].has_default =
+                                        attribute(names, values, "default") != NULL;
+                else if (s->place == PLACE_ACTIONS && streq(element, "action"))
+                        add_action(s->metadata, names, values, error);
+                s->n_skipped = 1;
+        }
+}
+
+static void on_end(GMarkupParseContext *context, const char *element, void *userdata, GError **error) {
+        static const Place outer[] = {
+                [PLACE_OUTSIDE] = PLACE_OUTSIDE,      [PLACE_AGENT] = PLACE_OUTSIDE,
+                [PLACE_PARAMETERS] = PLACE_AGENT,     [PLACE_ACTIONS] = PLACE_AGENT,
+                [PLACE_PARAMETER] = PLACE_PARAMETERS,
+        };
+        Scan *s = userdata;
+
+        if (s->n_skipped > 0)
+                s->n_skipped--;
+        else
+                s->place = outer[s->place];
+}
+
+int fence_metadata_parse(const char *xml, FenceMetadata **ret, char **ret_error) {
+        static const GMarkupParser parser = { .start_element = on_start, .end_element = on_end };
+        _cleanup_(fence_metadata_freep) FenceMetadata *m = g_new0(FenceMetadata, 1);
+        Scan scan = { .metadata = m };
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GMarkupParseContext) context =
+                        g_markup_parse_context_new(&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, &scan, NULL);
+
+        if (!g_markup_parse_context_parse(context, xml, -1, &error) ||
+            !g_markup_parse_context_end_parse(context, &error)) {
+                *ret_error = g_strdup(error->message);
+                return -EBADMSG;
+        }
+        if (!scan.seen_agent || m->n_parameters == 0) {
+                *ret_error = g_strdup("no parameters are described in it");
+                return -EBADMSG;
+        }
+
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+FenceMetadata *fence_metadata_free(FenceMetadata *m) {
+        if (!m)
+                return NULL;
+
+        for (size_t i = 0; i < m->n_parameters; i++) {
+                g_free(m->parameters[i].name);
+                g_free(m->parameters[i].obsoletes);
+        }
+        for (size_t i = 0; i < m->n_actions; i++)
+                g_free(m->actions[i]);
+        g_free(m->parameters);
+        g_free(m->actions);
+        g_free(m);
+        return NULL;
+}
+
+const FenceParameter *fence_metadata_parameter(const FenceMetadata *m, const char *name) {
+        for (size_t i = 0; i < m->n_parameters; i++)
+                if (streq(m->parameters[i].name, name))
+                        return &m->parameters[i];
+        return NULL;
+}
+
+bool fence_metadata_has_action(const FenceMetadata *m, const char *action) {
+        for (size_t i = 0; i < m->n_actions; i++)
+                if (streq(m->actions[i], action))
+                        return true;
+        return false;
+}
+
+const char *fence_metadata_plug_parameter(const FenceMetadata *m) {
+        return fence_metadata_parameter(m, "plug")   ? "plug"
+               : fence_metadata_parameter(m, "port") ? "port"
+                                                     : NULL;
+}
