@@ -57,7 +57,7 @@ typedef struct ClusterFence {
         uint64_t timeout_usec;
         bool power_on;
 
-        ClusterFenceNode *nodes; /* owned, in file order */
+        ClusterFenceNode *nodes; /* owned, by ascending node id */
         size_t n_nodes;
 
         char **parameters; /* owned: "key=value" in file order */
