@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* hagcd's end of the store. One write is under way at a time and holds the newest of both cores; a write
+ * that another one overtook is stored with it. A store process that dies is connected to again and told
+ * anew. */
+
+#include <systemd/sd-event.h>
+
+#include "hagcd/store-proto.h"
+
+typedef struct StoreClient StoreClient;
+
+/* The newest numbers of both cores that are on disk now (0: none yet), or could not be written. */
+typedef void (*StoreHandler)(void *userdata, uint64_t cms_number, uint64_t gcs_number, int error);
+
+/* Connects and reads, which blocks, for at most five seconds. *ret_record is set when *ret_valid is true. */
+int store_client_new(
+                sd_event *event,
+                const char *path,
+                StoreHandler handler,
+                void *userdata,
+                StoreRecord *ret_record,
+                bool *ret_valid,
+                StoreClient **ret);
+StoreClient *store_client_free(StoreClient *s);
+DEFINE_TRIVIAL_CLEANUP(StoreClient *, store_client_free);
+
+void store_client_put_cms(StoreClient *s, uint64_t number, const CmsRecord *record);
+void store_client_put_gcs(StoreClient *s, uint64_t number, Mid history);

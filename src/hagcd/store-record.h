@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What hagcd keeps over a crash: the records of its two cores in one, in two slots that are written in turn,
+ * so that a write torn by a power cut leaves the one before. */
+
+#include <stdbool.h>
+
+#include "cms/cms.h"
+
+#define STORE_PATH "/var/lib/hagcd/store"
+#define STORE_SLOT_BYTES 4096U
+#define STORE_PAYLOAD_MAX 1024U
+
+typedef struct StoreRecord {
+        CmsRecord cms;
+        Mid gcs_history;
+} StoreRecord;
+
+/* Returns the size. buf_bytes: STORE_PAYLOAD_MAX. */
+size_t store_record_encode(const StoreRecord *record, uint8_t buf[static STORE_PAYLOAD_MAX]);
+int store_record_decode(const void *data, size_t size_bytes, StoreRecord *ret);
+
+/* ---- Slots. These block. ---- */
+
+typedef struct StoreSlots {
+        uint64_t sequence; /* of the newest valid slot; 0: none */
+        bool damaged[2];   /* something stands there that is no valid slot */
+        uint8_t payload[STORE_PAYLOAD_MAX];
+        size_t payload_bytes;
+} StoreSlots;
+
+/* 0, also when nothing valid is there; or the errno of reading. */
+int store_slots_read(int fd, StoreSlots *ret);
+
+/* Writes sequence + 1 over the slot that is not the newest, and syncs. */
+int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t payload_bytes);
+
+/* Opens the file and reads it. A record that does not decode counts as none: -ENODATA. */
+int store_load(const char *path, StoreRecord *ret);
+
+/* Writes the first record. 0; -EEXIST: a valid record is there already; -EBADMSG: a damaged one is. With
+ * recreate, what is there is moved aside first. */
+int store_init(const char *path, bool recreate);

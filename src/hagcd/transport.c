@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "basic/time-util.h"
+#include "hagcd/carrier.h"
+#include "hagcd/channel.h"
+#include "hagcd/link-choice.h"
+#include "hagcd/reassembly.h"
+#include "hagcd/transport.h"
+#include "shared/event-util.h"
+#include "shared/log.h"
+
+#define SOCKET_BUFFER_BYTES (8 * 1024 * 1024)
+#define BATCH 64U
+#define RECEIVE_ROUNDS_MAX 8U
+/* Handshakes that fail in a row, while the peer answers, before it is told as a problem. */
+#define HANDSHAKES_FAILED_MAX 5U
+
+/* A socket that is not made to have more memory by the kernel's limit loses segments in bursts, no more. */
+
+typedef struct TransportLink {
+        Transport *transport; /* weak */
+        unsigned index;
+        int fd;
+        sd_event_source *source; /* owned */
+        bool carrier;
+        LogRate log_rate;
+
+        unsigned n_out;
+        struct mmsghdr out[BATCH];
+        struct iovec out_iov[BATCH];
+        uint8_t out_data[BATCH][PACKET_BYTES_MAX];
+} TransportLink;
+
+typedef struct TransportChannel {
+        Transport *transport; /* weak */
+        uint32_t node;
+        unsigned link;
+        DtlsClass class;
+        Channel channel;
+        uint32_t next_message;
+        Reassembly reassembly;
+} TransportChannel;
+
+typedef struct TransportPeer {
+        const ClusterNode *conf; /* weak */
+        TransportProblem problem;
+        uint64_t answered_usec; /* something came from its address */
+        uint64_t incarnation;
+        uint8_t gasp_hash[GASP_HASH_BYTES];
+        LinkFacts links[CLUSTER_LINKS_MAX];
+        TransportChannel *channels; /* owned: n_links * DTLS_CLASSES_MAX */
+} TransportPeer;
+
+struct Transport {
+        sd_event *event; /* weak */
+        TransportConfig config;
+        DtlsContext *dtls; /* owned */
+        uint8_t gasp_hash[GASP_HASH_BYTES];
+        uint64_t fresh_usec;
+
+        unsigned n_links;
+        TransportLink *links; /* owned */
+        TransportPeer peers[NODE_ID_MAX];
+        NodeSet peer_set;
+
+        Carrier *carrier;       /* owned */
+        sd_event_source *timer; /* owned */
+        TransportCounters counters;
+
+        struct mmsghdr in[BATCH];
+        struct iovec in_iov[BATCH];
+        struct sockaddr_storage in_address[BATCH];
+        uint8_t in_data[BATCH][PACKET_BYTES_MAX];
+};
+
+static TransportPeer *peer_of(Transport *t, uint32_t id) {
+        return node_set_contains(t->peer_set, id) ? &t->peers[id - 1] : NULL;
+}
+
+static TransportChannel *channel_of(Transport *t, TransportPeer *p, unsigned link, DtlsClass class) {
+        return &p->channels[link * DTLS_CLASSES_MAX + class];
+}
+
+static void set_problem(Transport *t, uint32_t node, TransportProblem problem) {
+        TransportPeer *p = peer_of(t, node);
+
+        if (p->problem == problem)
+                return;
+        p->problem = problem;
+        t->config.handlers->problem(t->config.userdata, node, problem);
+}
+
+/* ---- Out ---- */
+
+static void link_send_failed(TransportLink *l, int error, uint64_t now_usec) {
+        uint32_t n_held;
+
+        l->transport->counters.n_send_failed++;
+        if (log_rate_pass(&l->log_rate, now_usec, &n_held))
+                log_line_errno(LOG_WARNING,
+                               error,
+                               "cannot send on link %u: %m (and %u times more), going on with what is left",
+                               l->index,
+                               n_held);
+}
+
+static void link_flush(TransportLink *l) {
+        unsigned done = 0;
+
+        while (done < l->n_out) {
+                int n = sendmmsg(l->fd, l->out + done, l->n_out - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                if (n > 0) {
+                        done += (unsigned) n;
+                        l->transport->counters.n_sent += (unsigned) n;
+                } else if (n < 0 && errno == EINTR) {
+                        continue;
+                } else {
+                        link_send_failed(l, n < 0 ? errno : EIO, now_boottime_usec());
+                        done++;
+                }
+        }
+        l->n_out = 0;
+}
+
+void transport_flush(Transport *t) {
+        for (unsigned i = 0; i < t->n_links; i++)
+                link_flush(&t->links[i]);
+}
+
+/* Room for one datagram to the node, with its outer header written. */
+static uint8_t *link_queue(Transport *t, TransportChannel *c, PacketKind kind) {
+        TransportLink *l = &t->links[c->link];
+        const ClusterAddress *to = &t->peers[c->node - 1].conf->addresses[c->link];
+        uint8_t *data;
+
+        if (l->n_out == BATCH)
+                link_flush(l);
+        data = l->out_data[l->n_out];
+        packet_header_encode(
+                        &(PacketHeader){
+                                        .kind = kind,
+                                        .class = c->class,
+                                        .from = t->config.self,
+                                        .to = c->node,
+                                        .link = c->link,
+                                        .key_id = dtls_context_key_id(t->dtls),
+                        },
+                        data);
+        l->out[l->n_out].msg_hdr = (struct msghdr){
+                .msg_name = (void *) to,
+                .msg_namelen = cluster_address_length(to),
+                .msg_iov = &l->out_iov[l->n_out],
+                .msg_iovlen = 1,
+        };
+        return data;
+}
+
+static void link_commit(Transport *t, unsigned link, size_t size_bytes) {
+        TransportLink *l = &t->links[link];
+
+        l->out_iov[l->n_out] = (struct iovec){ .iov_base = l->out_data[l->n_out], .iov_len = size_bytes };
+        l->n_out++;
+}
+
+static void on_channel_send(void *userdata, ChannelOut what, const void *datagram, size_t size_bytes) {
+        TransportChannel *c = userdata;
+        Transport *t = c->transport;
+        uint8_t *data;
+
+        data = link_queue(t, c, what == CHANNEL_OUT_KNOCK ? PACKET_KNOCK : PACKET_DTLS);
+        if (size_bytes > 0)
+                memcpy(data + PACKET_HEADER_BYTES, datagram, size_bytes);
+        link_commit(t, c->link, PACKET_HEADER_BYTES + size_bytes);
+}
+
+static uint8_t links_heard(const Transport *t, const TransportPeer *p, uint64_t now_usec) {
+        uint8_t heard = 0;
+
+        for (unsigned i = 0; i < t->n_links; i++)
+                if (link_is_heard(&p->links[i], now_usec, t->fresh_usec))
+                        heard |= (uint8_t) (1U << i);
+        return heard;
+}
+
+static void channel_send(TransportChannel *c, const void *data, size_t size_bytes, uint64_t now_usec) {
+        Transport *t = c->transport;
+        uint32_t n_segments = packet_segments(size_bytes);
+        PacketInside inside = {
+                .from = t->config.self,
+                .to = c->node,
+                .link = c->link,
+                .class = c->class,
+                .incarnation = t->config.incarnation,
+                .links_heard = links_heard(t, &t->peers[c->node - 1], now_usec),
+                .message = c->next_message++,
+                .n_segments = (uint16_t) n_segments,
+        };
+
+        memcpy(inside.gasp_hash, t->gasp_hash, GASP_HASH_BYTES);
+        for (uint32_t i = 0; i < n_segments; i++) {
+                size_t offset = (size_t) i * PACKET_PAYLOAD_MAX,
+                       n = MIN(size_bytes - offset, PACKET_PAYLOAD_MAX);
+                uint8_t plain[PACKET_INSIDE_BYTES + PACKET_PAYLOAD_MAX], *out;
+                int r;
+
+                inside.segment = (uint16_t) i;
+                packet_inside_encode(&inside, plain);
+                if (n > 0)
+                        memcpy(plain + PACKET_INSIDE_BYTES, (const uint8_t *) data + offset, n);
+                out = link_queue(t, c, PACKET_DTLS);
+                r =
+                                channel_seal(&c->channel,
+                                             plain,
+                                             PACKET_INSIDE_BYTES + n,
+                                             out + PACKET_HEADER_BYTES,
+                                             PACKET_BYTES_MAX - PACKET_HEADER_BYTES);
+                if (r < 0)
+                        return;
+                link_commit(t, c->link, PACKET_HEADER_BYTES + (size_t) r);
+        }
+}
+
+static void refresh_usable(Transport *t, TransportPeer *p) {
+        for (unsigned i = 0; i < t->n_links; i++)
+                p->links[i].usable =
+                                t->links[i].carrier &&
+                                channel_is_established(&channel_of(t, p, i, DTLS_CLASS_MEMBERSHIP)->channel);
+}
+
+void transport_send(Transport *t, NodeSet to, DtlsClass class, const void *data, size_t size_bytes) {
+        uint64_t now_usec = now_boottime_usec();
+
+        assert(packet_segments(size_bytes) > 0);
+
+        NODE_SET_FOREACH(id, to & t->peer_set) {
+                TransportPeer *p = peer_of(t, id);
+
+                if (class == DTLS_CLASS_MEMBERSHIP) {
+                        for (unsigned i = 0; i < t->n_links; i++)
+                                channel_send(channel_of(t, p, i, class), data, size_bytes, now_usec);
+                } else {
+                        int link;
+
+                        refresh_usable(t, p);
+                        link = link_choose(p->links, t->n_links, now_usec, t->fresh_usec);
+                        if (link >= 0)
+                                channel_send(channel_of(t, p, (unsigned) link, class),
+                                             data,
+                                             size_bytes,
+                                             now_usec);
+                }
+        }
+}
+
+/* ---- In ---- */
+
+static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes, uint64_t now_usec) {
+        Transport *t = c->transport;
+        TransportPeer *p = &t->peers[c->node - 1];
+        _cleanup_(buffer_unrefp) Buffer *buffer = NULL;
+        PacketInside inside;
+        const uint8_t *payload = plain + PACKET_INSIDE_BYTES;
+
+        /* The seal vouches for the session; that it is the right session stands inside once more. */
+        if (packet_inside_decode(plain, size_bytes, &inside) < 0 || inside.from != c->node ||
+            inside.to != t->config.self || inside.link != c->link || inside.class != c->class) {
+                t->counters.n_dropped++;
+                return;
+        }
+        size_bytes -= PACKET_INSIDE_BYTES;
+
+        p->links[c->link].heard_usec = now_usec;
+        p->incarnation = inside.incarnation;
+        memcpy(p->gasp_hash, inside.gasp_hash, GASP_HASH_BYTES);
+        for (unsigned i = 0; i < t->n_links; i++)
+                p->links[i].heard_by_peer = inside.links_heard & (1U << i);
+        set_problem(t, c->node, TRANSPORT_PROBLEM_NONE);
+
+        if (inside.n_segments == 1) {
+                buffer = buffer_new_copy(payload, size_bytes);
+                if (!buffer)
+                        return;
+        } else if (reassembly_add(&c->reassembly, &inside, payload, size_bytes, &buffer) <= 0) {
+                return;
+        }
+        t->config.handlers->message(t->config.userdata, c->node, c->link, c->class, buffer);
+}
+
+static void
+on_gasp(Transport *t, TransportPeer *p, uint32_t node, const uint8_t *secret, size_t size_bytes) {
+        uint8_t digest[DTLS_DIGEST_BYTES];
+
+        if (size_bytes != GASP_SECRET_BYTES || p->incarnation == 0 ||
+            dtls_digest(secret, size_bytes, digest) < 0 ||
+            memcmp(digest, p->gasp_hash, GASP_HASH_BYTES) != 0) {
+                t->counters.n_bad++;
+                return;
+        }
+        /* Once for each incarnation: what is known of it is void now. */
+        memset(p->gasp_hash, 0, sizeof(p->gasp_hash));
+        t->config.handlers->last_gasp(t->config.userdata, node, TAKE_GENERIC(p->incarnation, uint64_t, 0));
+}
+
+static void on_other_key(Transport *t, TransportChannel *c, uint64_t now_usec) {
+        set_problem(t, c->node, TRANSPORT_PROBLEM_KEY);
+        /* The answer names our key, so that the other end can say so as well. */
+        if (usec_sub(now_usec, c->channel.knocked_usec) < CHANNEL_RETRY_MAX_USEC)
+                return;
+        c->channel.knocked_usec = now_usec;
+        on_channel_send(c, CHANNEL_OUT_KNOCK, NULL, 0);
+}
+
+static void
+on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint8_t *data, size_t n) {
+        Transport *t = l->transport;
+        uint64_t now_usec = now_boottime_usec();
+        uint8_t plain[PACKET_BYTES_MAX];
+        PacketHeader h;
+        TransportPeer *p;
+        TransportChannel *c;
+        size_t k;
+
+        t->counters.n_received++;
+        if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
+            !(p = peer_of(t, h.from)) ||
+            !cluster_address_equal((const ClusterAddress *) address, &p->conf->addresses[l->index])) {
+                t->counters.n_bad++;
+                return;
+        }
+        c = channel_of(t, p, l->index, h.class);
+        data += PACKET_HEADER_BYTES;
+        n -= PACKET_HEADER_BYTES;
+        p->answered_usec = now_usec;
+
+        if (h.key_id != dtls_context_key_id(t->dtls)) {
+                on_other_key(t, c, now_usec);
+                return;
+        }
+        switch (h.kind) {
+        case PACKET_KNOCK:
+                channel_knocked(&c->channel, now_usec);
+                return;
+        case PACKET_LAST_GASP:
+                on_gasp(t, p, h.from, data, n);
+                return;
+        case PACKET_DTLS:
+                channel_feed(&c->channel, data, n, now_usec);
+                while ((k = channel_read(&c->channel, plain, sizeof(plain), now_usec)) > 0)
+                        deliver(c, plain, k, now_usec);
+                return;
+        }
+}
+
+static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        TransportLink *l = userdata;
+        Transport *t = l->transport;
+
+        for (unsigned round = 0; round < RECEIVE_ROUNDS_MAX; round++) {
+                int n;
+
+                for (unsigned i = 0; i < BATCH; i++) {
+                        t->in_iov[i] = (struct iovec){ .iov_base = t->in_data[i],
+                                                       .iov_len = PACKET_BYTES_MAX };
+                        t->in[i].msg_hdr = (struct msghdr){
+                                .msg_name = &t->in_address[i],
+                                .msg_namelen = sizeof(t->in_address[i]),
+                                .msg_iov = &t->in_iov[i],
+                                .msg_iovlen = 1,
+                        };
+                }
+                n = recvmmsg(fd, t->in, BATCH, MSG_DONTWAIT, NULL);
+                if (n <= 0)
+                        break; /* an error of an earlier send, or nothing there */
+                for (int i = 0; i < n; i++)
+                        if (!(t->in[i].msg_hdr.msg_flags & MSG_TRUNC))
+                                on_datagram(l, &t->in_address[i], t->in_data[i], t->in[i].msg_len);
+                if (n < (int) BATCH)
+                        break;
+        }
+        transport_flush(t);
+        return 0;
+}
+
+/* ---- Time, carrier ---- */
+
+static void check_handshakes(Transport *t, uint32_t id, TransportPeer *p, uint64_t now_usec) {
+        if (p->problem != TRANSPORT_PROBLEM_NONE || usec_sub(now_usec, p->answered_usec) > USEC_PER_SEC)
+                return;
+        for (unsigned i = 0; i < t->n_links * DTLS_CLASSES_MAX; i++)
+                if (channel_is_established(&p->channels[i].channel) ||
+                    p->channels[i].channel.n_failed < HANDSHAKES_FAILED_MAX ||
+                    !p->channels[i].channel.client)
+                        return;
+        set_problem(t, id, TRANSPORT_PROBLEM_HANDSHAKE);
+}
+
+static int on_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        Transport *t = userdata;
+        uint64_t now_usec = now_boottime_usec(), next_usec = now_usec + USEC_PER_SEC;
+
+        NODE_SET_FOREACH(id, t->peer_set) {
+                TransportPeer *p = peer_of(t, id);
+
+                for (unsigned i = 0; i < t->n_links * DTLS_CLASSES_MAX; i++) {
+                        channel_tick(&p->channels[i].channel, now_usec);
+                        next_usec = MIN(next_usec, channel_wakeup_usec(&p->channels[i].channel));
+                }
+                check_handshakes(t, id, p, now_usec);
+        }
+        transport_flush(t);
+        /* Channels that fail at once must not make this a busy loop. */
+        return event_timer_at(t->timer, MAX(next_usec, now_usec + 10 * USEC_PER_MSEC));
+}
+
+static void on_carrier(void *userdata, unsigned link, bool carrier) {
+        Transport *t = userdata;
+
+        t->links[link].carrier = carrier;
+        t->config.handlers->carrier(t->config.userdata, link, carrier);
+}
+
+/* ---- Making ---- */
+
+static int set_buffer(int fd, int forced, int plain) {
+        int n = SOCKET_BUFFER_BYTES;
+
+        if (setsockopt(fd, SOL_SOCKET, forced, &n, sizeof(n)) >= 0)
+                return 0;
+        return setsockopt(fd, SOL_SOCKET, plain, &n, sizeof(n)) < 0 ? -errno : 0;
+}
+
+static int open_socket(const ClusterAddress *own, int *ret) {
+        _cleanup_close_ int fd = -EBADF;
+        bool v6 = own->sa.sa_family == AF_INET6;
+        int one = 1, r;
+
+        fd = socket(own->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        r = set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+        if (r >= 0)
+                r = set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+        if (r < 0)
+                return r;
+        if (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+                return -errno;
+        /* At boot the address may come later than we do. */
+        if (setsockopt(fd,
+                       v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                       v6 ? IPV6_FREEBIND : IP_FREEBIND,
+                       &one,
+                       sizeof(one)) < 0)
+                return -errno;
+        if (bind(fd, &own->sa, cluster_address_length(own)) < 0)
+                return -errno;
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int link_open(Transport *t, unsigned i, const ClusterNode *self) {
+        TransportLink *l = &t->links[i];
+        char text[CLUSTER_ADDRESS_TEXT_MAX];
+        int r;
+
+        r = open_socket(&self->addresses[i], &l->fd);
+        if (r < 0)
+                return log_error_errno(
+                                r,
+                                "cannot open link %u at %s, port %u: %m%s",
+                                i,
+                                cluster_address_format(&self->addresses[i], text),
+                                t->config.conf->port + i,
+                                r == -EADDRINUSE ? "; does another hagcd run?" : "");
+        return event_io_new(t->event, "link", l->fd, EPOLLIN, on_readable, l, &l->source);
+}
+
+static int peer_init(Transport *t, const ClusterNode *node) {
+        TransportPeer *p = &t->peers[node->id - 1];
+        uint32_t self = t->config.self;
+
+        p->channels = calloc(t->n_links * DTLS_CLASSES_MAX, sizeof(TransportChannel));
+        if (!p->channels)
+                return -ENOMEM;
+        p->conf = node;
+        node_set_add(&t->peer_set, node->id);
+        for (unsigned link = 0; link < t->n_links; link++)
+                for (unsigned class = 0; class < DTLS_CLASSES_MAX; class ++) {
+                        TransportChannel *c = channel_of(t, p, link, (DtlsClass) class);
+                        DtlsIdentity identity = {
+                                .client_id = MIN(self, node->id),
+                                .server_id = MAX(self, node->id),
+                                .link = link,
+                                .class = (DtlsClass) class,
+                        };
+
+                        *c = (TransportChannel){ .transport = t,
+                                                 .node = node->id,
+                                                 .link = link,
+                                                 .class = (DtlsClass) class };
+                        /* Bulk may be silent for long; only heartbeats show that a session died. */
+                        channel_init(&c->channel,
+                                     t->dtls,
+                                     &identity,
+                                     self < node->id,
+                                     class == DTLS_CLASS_MEMBERSHIP ? t->config.conf->failure_usec
+                                                                    : USEC_INFINITY / 2,
+                                     on_channel_send,
+                                     c);
+                }
+        return 0;
+}
+
+int transport_new(sd_event *event, const TransportConfig *config, Transport **ret) {
+        _cleanup_(transport_freep) Transport *t = NULL;
+        const ClusterNode *self = cluster_conf_node_by_id(config->conf, config->self);
+        uint8_t digest[DTLS_DIGEST_BYTES];
+        int r;
+
+        t = calloc(1, sizeof(*t));
+        if (!t)
+                return -ENOMEM;
+        t->event = event;
+        t->config = *config;
+        t->config.key = NULL;
+        t->n_links = config->conf->n_links;
+        t->fresh_usec =
+                        MAX(config->conf->failure_usec / 2,
+                            2 * config->conf->heartbeat_usec + 20 * USEC_PER_MSEC);
+        r = dtls_context_new(config->key->bytes, CLUSTER_KEY_BYTES, &t->dtls);
+        if (r < 0)
+                return r;
+        r = dtls_digest(config->gasp_secret, GASP_SECRET_BYTES, digest);
+        if (r < 0)
+                return r;
+        memcpy(t->gasp_hash, digest, GASP_HASH_BYTES);
+        t->config.gasp_secret = NULL;
+
+        t->links = calloc(t->n_links, sizeof(TransportLink));
+        if (!t->links)
+                return -ENOMEM;
+        for (unsigned i = 0; i < t->n_links; i++)
+                t->links[i] = (TransportLink){
+                        .transport = t,
+                        .index = i,
+                        .fd = -EBADF,
+                        .carrier = true,
+                        .log_rate = { .interval_usec = 10 * USEC_PER_SEC, .burst = 1 },
+                };
+        for (unsigned i = 0; i < t->n_links; i++) {
+                r = link_open(t, i, self);
+                if (r < 0)
+                        return r;
+        }
+        FOREACH_ARRAY(node, config->conf->nodes, config->conf->n_nodes) {
+                if (node->id == config->self)
+                        continue;
+                r = peer_init(t, node);
+                if (r < 0)
+                        return r;
+        }
+        r = event_timer_new(event, "transport", on_timer, t, &t->timer);
+        if (r < 0)
+                return r;
+        r = carrier_new(event, self->addresses, t->n_links, on_carrier, t, &t->carrier);
+        if (r < 0)
+                return log_error_errno(r, "cannot watch the network interfaces: %m");
+
+        *ret = TAKE_PTR(t);
+        return 0;
+}
+
+int transport_start(Transport *t) {
+        carrier_check(t->carrier);
+        return event_timer_in(t->timer, 0);
+}
+
+Transport *transport_free(Transport *t) {
+        if (!t)
+                return NULL;
+        (void) carrier_free(t->carrier);
+        (void) sd_event_source_disable_unref(t->timer);
+        NODE_SET_FOREACH(id, t->peer_set) {
+                TransportPeer *p = &t->peers[id - 1];
+
+                for (unsigned i = 0; i < t->n_links * DTLS_CLASSES_MAX; i++) {
+                        channel_done(&p->channels[i].channel);
+                        reassembly_done(&p->channels[i].reassembly);
+                }
+                free(p->channels);
+        }
+        for (unsigned i = 0; t->links && i < t->n_links; i++) {
+                (void) sd_event_source_disable_unref(t->links[i].source);
+                t->links[i].fd = safe_close(t->links[i].fd);
+        }
+        free(t->links);
+        (void) dtls_context_free(t->dtls);
+        free(t);
+        return NULL;
+}
+
+/* ---- Status ---- */
+
+uint64_t transport_links(const Transport *t, uint32_t node) {
+        uint64_t now_usec = now_boottime_usec(), links = 0;
+
+        if (!node_set_contains(t->peer_set, node))
+                return 0;
+        for (unsigned i = 0; i < t->n_links; i++) {
+                LinkFacts facts = t->peers[node - 1].links[i];
+
+                facts.usable = t->links[i].carrier;
+                if (link_carries(&facts, now_usec, t->fresh_usec))
+                        links |= UINT64_C(1) << i;
+        }
+        return links;
+}
+
+TransportProblem transport_problem(const Transport *t, uint32_t node) {
+        return node_set_contains(t->peer_set, node) ? t->peers[node - 1].problem : TRANSPORT_PROBLEM_NONE;
+}
+
+void transport_get_counters(const Transport *t, TransportCounters *ret) {
+        *ret = t->counters;
+}

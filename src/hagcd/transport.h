@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Datagrams between the hagcds: a UDP socket a link, every message sealed, long ones in segments. Nothing is
+ * kept for sending again: cms repeats by its heartbeats, gcs by its time-outs. */
+
+#include <systemd/sd-event.h>
+
+#include "basic/buffer.h"
+#include "basic/node-set.h"
+#include "hagcd/packet.h"
+#include "shared/cluster-conf.h"
+#include "shared/cluster-key.h"
+
+typedef struct Transport Transport;
+
+typedef enum TransportProblem {
+        TRANSPORT_PROBLEM_NONE,
+        TRANSPORT_PROBLEM_KEY,       /* its datagrams name another cluster key */
+        TRANSPORT_PROBLEM_HANDSHAKE, /* it answers, but no handshake ends well */
+} TransportProblem;
+
+typedef struct TransportHandlers {
+        /* A whole message. The buffer is borrowed. */
+        void (*message)(void *userdata, uint32_t from, unsigned link, DtlsClass class, Buffer *buffer);
+        void (*carrier)(void *userdata, unsigned link, bool carrier);
+        void (*last_gasp)(void *userdata, uint32_t from, uint64_t incarnation);
+        void (*problem)(void *userdata, uint32_t node, TransportProblem problem);
+} TransportHandlers;
+
+typedef struct TransportConfig {
+        const ClusterConf *conf; /* weak, must outlive the transport */
+        uint32_t self;
+        uint64_t incarnation;
+        const ClusterKey *key; /* copied */
+        const uint8_t *gasp_secret;
+        const TransportHandlers *handlers; /* weak */
+        void *userdata;
+} TransportConfig;
+
+/* Opens the sockets: -EADDRINUSE when another hagcd runs. An address that this machine does not have yet is
+ * fine. */
+int transport_new(sd_event *event, const TransportConfig *config, Transport **ret);
+Transport *transport_free(Transport *t);
+DEFINE_TRIVIAL_CLEANUP(Transport *, transport_free);
+
+/* Tells the carrier of each link for the first time, and begins the handshakes. */
+int transport_start(Transport *t);
+
+/* Membership goes out on every link, bulk on the best one. What cannot be sent now is lost.
+ * transport_flush() makes it leave. */
+void transport_send(Transport *t, NodeSet to, DtlsClass class, const void *data, size_t size_bytes);
+void transport_flush(Transport *t);
+
+/* Bit i: link i carries both ways between here and the node. */
+uint64_t transport_links(const Transport *t, uint32_t node);
+TransportProblem transport_problem(const Transport *t, uint32_t node);
+
+typedef struct TransportCounters {
+        uint64_t n_sent, n_received;
+        uint64_t n_send_failed;
+        uint64_t n_bad;     /* not ours, or from an address that is not the sender's */
+        uint64_t n_dropped; /* sealed well and of no use */
+} TransportCounters;
+
+void transport_get_counters(const Transport *t, TransportCounters *ret);

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* hagcs: talk in a group from a shell. Lines of standard input are sent, what is delivered is printed. */
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "basic/macro.h"
+#include "basic/time-util.h"
+#include "libhagcs/hagcs.h"
+
+#define STATE_MAX (64U * 1024U)
+
+typedef struct Tool {
+        hagcs *h; /* owned */
+        hagcs_registration registration;
+        bool quiet_status;
+        bool registered;
+        bool done;
+        int status;
+
+        bool input_open;
+        bool blocked; /* -EAGAIN: no reading until WRITABLE */
+        char line[HAGCS_MESSAGE_MAX];
+        size_t line_bytes;
+
+        /* With --snapshot the state is the last message, which a newcomer is given. */
+        char state[STATE_MAX];
+        size_t state_bytes;
+} Tool;
+
+static void print_mid(const hagcs_event *e) {
+        printf("%llu.%u/%llu ",
+               (unsigned long long) e->mid.epoch,
+               e->mid.node_id,
+               (unsigned long long) e->sequence);
+}
+
+static const char *node_name(Tool *t, uint32_t id) {
+        const hagcs_cluster *c = hagcs_get_cluster(t->h);
+
+        for (size_t i = 0; i < c->n_nodes; i++)
+                if (c->nodes[i].id == id)
+                        return c->nodes[i].name;
+        return "?";
+}
+
+static void print_members(Tool *t, const char *what, const hagcs_member *members, size_t n, bool reasons) {
+        if (n == 0)
+                return;
+        printf(" %s", what);
+        for (size_t i = 0; i < n; i++) {
+                printf(" %s@%s", members[i].name, node_name(t, members[i].node_id));
+                if (reasons)
+                        printf("(%s)", hagcs_reason_to_string(members[i].reason));
+        }
+}
+
+static void on_view(Tool *t, const hagcs_event *e) {
+        const hagcs_view *v = &e->view;
+
+        print_mid(e);
+        printf("view");
+        print_members(t, "members", v->members, v->n_members, false);
+        print_members(t, "joined", v->joined, v->n_joined, false);
+        print_members(t, "left", v->left, v->n_left, true);
+        printf(" nodes");
+        for (size_t i = 0; i < v->n_nodes; i++)
+                printf(" %s=%s", v->nodes[i].name, hagcs_node_state_to_string(v->nodes[i].state));
+        printf("%s\n", v->formation ? " formation" : "");
+}
+
+static void on_cluster(Tool *t) {
+        static const char *const quorum[] = { "no-quorum", "half", "quorate" };
+        const hagcs_cluster *c = hagcs_get_cluster(t->h);
+
+        if (t->quiet_status)
+                return;
+        printf("cluster %s node %s mid %llu.%u %s%s%s",
+               c->name,
+               node_name(t, c->node_id),
+               (unsigned long long) c->mid.epoch,
+               c->mid.node_id,
+               quorum[c->quorum],
+               c->frozen ? " frozen" : "",
+               c->shut_out ? " shut-out" : "");
+        for (size_t i = 0; i < c->n_nodes; i++) {
+                const hagcs_node *n = &c->nodes[i];
+
+                printf(" %s=%s", n->name, hagcs_node_state_to_string(n->state));
+                if (n->problem[0] != '\0')
+                        printf("(%s)", n->problem);
+        }
+        printf("\n");
+}
+
+static void on_message(Tool *t, const hagcs_event *e) {
+        print_mid(e);
+        printf("message %s@%s ", e->sender.name, node_name(t, e->sender.node_id));
+        fwrite(e->data, 1, e->size, stdout);
+        printf("\n");
+        t->state_bytes = MIN(e->size, (size_t) STATE_MAX);
+        memcpy(t->state, e->data, t->state_bytes);
+}
+
+static void on_snapshot(Tool *t, const hagcs_event *e) {
+        print_mid(e);
+        if (e->error < 0) {
+                printf("snapshot none\n");
+                return;
+        }
+        printf("snapshot ");
+        fwrite(e->data, 1, e->size, stdout);
+        printf("\n");
+        t->state_bytes = MIN(e->size, (size_t) STATE_MAX);
+        memcpy(t->state, e->data, t->state_bytes);
+}
+
+static void finish(Tool *t, int status) {
+        t->done = true;
+        t->status = status;
+}
+
+static void on_event(Tool *t, const hagcs_event *e) {
+        switch (e->type) {
+        case HAGCS_EVENT_REGISTERED:
+                if (e->error < 0) {
+                        fprintf(stderr, "hagcs: cannot join %s: %s\n", t->registration.group, e->text);
+                        finish(t, EXIT_FAILURE);
+                        return;
+                }
+                t->registered = true;
+                printf("registered\n");
+                break;
+        case HAGCS_EVENT_VIEW:
+                on_view(t, e);
+                break;
+        case HAGCS_EVENT_MESSAGE:
+                on_message(t, e);
+                break;
+        case HAGCS_EVENT_SNAPSHOT_REQUEST:
+                if (hagcs_give_snapshot(t->h, e->cookie, t->state, t->state_bytes) < 0)
+                        fprintf(stderr, "hagcs: cannot give a snapshot\n");
+                break;
+        case HAGCS_EVENT_SNAPSHOT:
+                on_snapshot(t, e);
+                break;
+        case HAGCS_EVENT_FROZEN:
+                printf("frozen\n");
+                break;
+        case HAGCS_EVENT_SHUT_OUT:
+                printf("shut out\n");
+                break;
+        case HAGCS_EVENT_CLUSTER:
+                on_cluster(t);
+                break;
+        case HAGCS_EVENT_WRITABLE:
+                t->blocked = false;
+                break;
+        case HAGCS_EVENT_UNREGISTERED:
+                finish(t, EXIT_SUCCESS);
+                break;
+        case HAGCS_EVENT_DISCONNECTED:
+                fprintf(stderr, "hagcs: %s\n", e->text);
+                finish(t, EXIT_FAILURE);
+                break;
+        }
+}
+
+static int dispatch(Tool *t) {
+        const hagcs_event *e;
+        int r = 0;
+
+        while (!t->done && (r = hagcs_dispatch(t->h, &e)) > 0)
+                on_event(t, e);
+        fflush(stdout);
+        return r < 0 ? r : 0;
+}
+
+static void leave(Tool *t) {
+        if (!t->registered || hagcs_unregister(t->h) < 0)
+                finish(t, EXIT_SUCCESS);
+}
+
+/* Sends the whole lines; stops at the first that finds no room. */
+static void send_lines(Tool *t) {
+        while (t->registered && !t->blocked) {
+                char *end = memchr(t->line, '\n', t->line_bytes);
+                size_t n;
+                int r;
+
+                if (!end && t->line_bytes < sizeof(t->line))
+                        break;
+                n = end ? (size_t) (end - t->line) : t->line_bytes;
+                r = hagcs_send(t->h, t->line, n, 0);
+                if (r == -EAGAIN) {
+                        t->blocked = true;
+                        break;
+                }
+                if (r < 0) {
+                        fprintf(stderr, "hagcs: cannot send: %s\n", strerror(-r));
+                        finish(t, EXIT_FAILURE);
+                        return;
+                }
+                n += end ? 1 : 0;
+                t->line_bytes -= n;
+                memmove(t->line, t->line + n, t->line_bytes);
+        }
+}
+
+static void read_input(Tool *t, bool stay) {
+        ssize_t n = read(STDIN_FILENO, t->line + t->line_bytes, sizeof(t->line) - t->line_bytes);
+
+        if (n > 0)
+                t->line_bytes += (size_t) n;
+        else if (n == 0 || errno != EINTR)
+                t->input_open = false;
+        send_lines(t);
+        if (!t->input_open && !stay)
+                leave(t);
+}
+
+static int run(Tool *t, bool stay) {
+        _cleanup_close_ int signals = -EBADF;
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        signals = signalfd(-1, &set, SFD_CLOEXEC);
+        if (signals < 0)
+                return -errno;
+
+        t->input_open = true;
+        while (!t->done) {
+                bool reading = t->input_open && t->registered && !t->blocked;
+                struct pollfd fds[] = {
+                        { .fd = hagcs_get_fd(t->h), .events = (short) hagcs_get_events(t->h) },
+                        { .fd = signals, .events = POLLIN },
+                        { .fd = reading ? STDIN_FILENO : -1, .events = POLLIN },
+                };
+                int r;
+
+                if (poll(fds, ELEMENTSOF(fds), -1) < 0 && errno != EINTR)
+                        return -errno;
+                if (fds[1].revents) {
+                        struct signalfd_siginfo info;
+
+                        (void) read(signals, &info, sizeof(info));
+                        leave(t);
+                }
+                r = dispatch(t);
+                if (r < 0)
+                        return r;
+                send_lines(t);
+                if (!t->done && fds[2].revents)
+                        read_input(t, stay);
+        }
+        return 0;
+}
+
+static int usage(FILE *f, int status) {
+        fputs("hagcs [OPTIONS] GROUP\n\n"
+              "Join a group: lines of standard input are sent to all its members, what is delivered is "
+              "printed.\n"
+              "Leaves at the end of input, or on SIGTERM.\n\n"
+              "  --name=NAME         name of the member (default: shell)\n"
+              "  --critical          reset this node when this program dies (root only)\n"
+              "  --grace=TIME        ... unless a successor of the same name comes within this time\n"
+              "  --liveliness=TIME   be watched: answer within this time\n"
+              "  --snapshot          get the last message when joining, and give it to newcomers\n"
+              "  --stay              do not leave at the end of input\n"
+              "  --no-status         do not print changes of the cluster's status\n"
+              "  --socket=PATH       of hagcd\n",
+              f);
+        return status;
+}
+
+int main(int argc, char *argv[]) {
+        enum {
+                OPT_NAME = 1,
+                OPT_CRITICAL,
+                OPT_GRACE,
+                OPT_LIVE,
+                OPT_SNAPSHOT,
+                OPT_STAY,
+                OPT_STATUS,
+                OPT_SOCKET,
+                OPT_HELP
+        };
+        static const struct option options[] = {
+                { "name", required_argument, NULL, OPT_NAME },
+                { "critical", no_argument, NULL, OPT_CRITICAL },
+                { "grace", required_argument, NULL, OPT_GRACE },
+                { "liveliness", required_argument, NULL, OPT_LIVE },
+                { "snapshot", no_argument, NULL, OPT_SNAPSHOT },
+                { "stay", no_argument, NULL, OPT_STAY },
+                { "no-status", no_argument, NULL, OPT_STATUS },
+                { "socket", required_argument, NULL, OPT_SOCKET },
+                { "help", no_argument, NULL, OPT_HELP },
+                { NULL, 0, NULL, 0 },
+        };
+        _cleanup_free_ Tool *t = calloc(1, sizeof(Tool));
+        const char *path = NULL;
+        bool stay = false;
+        int c, r;
+
+        if (!t)
+                return EXIT_FAILURE;
+        t->registration.name = "shell";
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_NAME:
+                        t->registration.name = optarg;
+                        break;
+                case OPT_CRITICAL:
+                        t->registration.flags |= HAGCS_CRITICAL;
+                        break;
+                case OPT_GRACE:
+                case OPT_LIVE:
+                        r =
+                                        parse_duration(optarg,
+                                                       c == OPT_GRACE ? &t->registration.grace_usec
+                                                                      : &t->registration.liveliness_usec);
+                        if (r < 0) {
+                                fprintf(stderr, "hagcs: %s is not a duration such as 500ms or 5s\n", optarg);
+                                return EXIT_FAILURE;
+                        }
+                        break;
+                case OPT_SNAPSHOT:
+                        t->registration.flags |= HAGCS_WANT_SNAPSHOT;
+                        break;
+                case OPT_STAY:
+                        stay = true;
+                        break;
+                case OPT_STATUS:
+                        t->quiet_status = true;
+                        break;
+                case OPT_SOCKET:
+                        path = optarg;
+                        break;
+                case OPT_HELP:
+                case 'h':
+                        return usage(stdout, EXIT_SUCCESS);
+                default:
+                        return usage(stderr, EXIT_FAILURE);
+                }
+        if (optind + 1 != argc)
+                return usage(stderr, EXIT_FAILURE);
+        t->registration.group = argv[optind];
+
+        r = hagcs_open(path, &t->h);
+        if (r < 0) {
+                fprintf(stderr, "hagcs: cannot reach hagcd: %s; is hagcd.service running?\n", strerror(-r));
+                return EXIT_FAILURE;
+        }
+        r = hagcs_register(t->h, &t->registration);
+        if (r >= 0)
+                r = run(t, stay);
+        t->h = hagcs_close(t->h);
+        if (r < 0) {
+                fprintf(stderr, "hagcs: %s\n", strerror(-r));
+                return EXIT_FAILURE;
+        }
+        return t->status;
+}

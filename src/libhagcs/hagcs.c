@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#pragma GCC visibility push(default)
+#include "libhagcs/hagcs.h"
+#pragma GCC visibility pop
+
+#include "libhagcs/inbox.h"
+#include "libhagcs/outbox.h"
+#include "libhagcs/proto.h"
+
+/* Messages waiting here before hagcs_send() says -EAGAIN; one message always fits. */
+#define SEND_QUEUE_BYTES (1024U * 1024U)
+#define SEND_QUEUE_LOW_BYTES (SEND_QUEUE_BYTES / 2)
+#define REQUESTS_MAX 32U
+
+typedef enum HandleState {
+        HANDLE_IDLE,
+        HANDLE_REGISTERING,
+        HANDLE_MEMBER,
+        HANDLE_UNREGISTERING,
+} HandleState;
+
+typedef struct SnapshotRequest {
+        uint64_t id; /* 0: free */
+        ProtoMemberId newcomer;
+        uint64_t point;
+} SnapshotRequest;
+
+struct hagcs {
+        int fd;
+        HandleState state;
+        bool ended;     /* DISCONNECTED was given */
+        int ended_with; /* why hagcd said goodbye, */
+        char ended_text[PROTO_TEXT_MAX];
+
+        Outbox out;
+        uint32_t generation;
+        bool want_writable;
+
+        uint64_t *cookies; /* owned: of messages not seen back yet, a ring */
+        size_t cookies_first, n_cookies, cookies_allocated;
+
+        uint8_t buf[PROTO_FRAME_MAX];
+        ProtoFrame frame;
+        bool frame_held; /* could not be worked on for lack of memory */
+
+        Inbox in;
+        SnapshotRequest requests[REQUESTS_MAX];
+        uint64_t last_request;
+
+        ProtoCluster cluster_proto;
+        hagcs_cluster cluster;
+        hagcs_node cluster_nodes[PROTO_NODES_MAX];
+
+        uint32_t n_members;
+        ProtoMember members[PROTO_MEMBERS_MAX]; /* of the last view, for the names of senders */
+
+        hagcs_event event;
+        hagcs_member view_members[PROTO_MEMBERS_MAX];
+        hagcs_member view_joined[PROTO_MEMBERS_MAX];
+        hagcs_member view_left[PROTO_MEMBERS_MAX];
+        hagcs_node view_nodes[PROTO_NODES_MAX];
+};
+
+static hagcs_mid mid_of(const ProtoMid *m) {
+        return (hagcs_mid){ .epoch = m->epoch, .node_id = m->node_id };
+}
+
+/* ---- Open and close ---- */
+
+/* A frame is tens of kilobytes, but those that we send use only the part before the union. */
+typedef struct SmallFrame {
+        _Alignas(ProtoFrame) uint8_t bytes[offsetof(ProtoFrame, cluster)];
+} SmallFrame;
+
+static ProtoFrame *small_frame(SmallFrame *s, ProtoType type) {
+        ProtoFrame *f = (ProtoFrame *) s->bytes;
+
+        memset(s, 0, sizeof(*s));
+        f->type = type;
+        return f;
+}
+
+static int put_control(hagcs *h, const ProtoFrame *f) {
+        /* A scratch of its own: the frame buffer may hold the frame that is being answered. */
+        uint8_t scratch[512];
+
+        return out_queue_add(&h->out.control, f, scratch, sizeof(scratch));
+}
+
+int hagcs_open_fd(int fd, hagcs **ret) {
+        SmallFrame small;
+        ProtoFrame *hello = small_frame(&small, PROTO_HELLO);
+        hagcs *h;
+        int flags, r;
+
+        flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+                return -errno;
+
+        h = calloc(1, sizeof(*h));
+        if (!h)
+                return -ENOMEM;
+        h->fd = -EBADF;
+        h->cluster.name = "";
+        h->cluster.nodes = h->cluster_nodes;
+        hello->version = PROTO_VERSION;
+        r = put_control(h, hello);
+        if (r < 0) {
+                (void) hagcs_close(h);
+                return r;
+        }
+        h->fd = fd;
+        *ret = h;
+        return 0;
+}
+
+int hagcs_open(const char *path, hagcs **ret) {
+        _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int r;
+
+        if (!path)
+                path = PROTO_SOCKET_PATH;
+        if (strlen(path) >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        memcpy(address.sun_path, path, strlen(path));
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+        r = hagcs_open_fd(fd, ret);
+        if (r < 0)
+                return r;
+        (void) TAKE_FD(fd);
+        (void) outbox_write(&(*ret)->out, (*ret)->fd);
+        return 0;
+}
+
+hagcs *hagcs_close(hagcs *h) {
+        if (!h)
+                return NULL;
+        outbox_done(&h->out);
+        inbox_done(&h->in);
+        free(h->cookies);
+        (void) safe_close(h->fd);
+        free(h);
+        return NULL;
+}
+
+int hagcs_get_fd(hagcs *h) {
+        return h->fd;
+}
+
+int hagcs_get_events(hagcs *h) {
+        return POLLIN | (h->out.blocked ? POLLOUT : 0);
+}
+
+/* ---- What the client asks for ---- */
+
+/* Errors of the socket show when it is read. */
+static void flush(hagcs *h) {
+        (void) outbox_write(&h->out, h->fd);
+}
+
+static int ask(hagcs *h, const ProtoFrame *f) {
+        int r;
+
+        if (h->ended)
+                return -ENOTCONN;
+        r = put_control(h, f);
+        if (r < 0)
+                return r;
+        flush(h);
+        return 0;
+}
+
+int hagcs_register(hagcs *h, const hagcs_registration *registration) {
+        SmallFrame small;
+        ProtoFrame *f = small_frame(&small, PROTO_REGISTER);
+        int r;
+
+        if (h->state != HANDLE_IDLE)
+                return -EALREADY;
+        if (!registration->group || !registration->name || strlen(registration->group) > PROTO_NAME_MAX ||
+            strlen(registration->name) > PROTO_NAME_MAX ||
+            (registration->flags & ~(unsigned) (HAGCS_CRITICAL | HAGCS_WANT_SNAPSHOT)))
+                return -EINVAL;
+        strcpy(f->group, registration->group);
+        strcpy(f->name, registration->name);
+        f->flags = registration->flags;
+        f->liveliness_usec = registration->liveliness_usec;
+        f->grace_usec = registration->grace_usec;
+        r = ask(h, f);
+        if (r < 0)
+                return r;
+        h->state = HANDLE_REGISTERING;
+        return 0;
+}
+
+int hagcs_unregister(hagcs *h) {
+        SmallFrame small;
+        OutQueue q = { 0 };
+        uint8_t scratch[64];
+        int r;
+
+        if (h->ended || h->state != HANDLE_MEMBER)
+                return -ENOTCONN;
+        /* Behind what was sent before. */
+        r = out_queue_add(&q, small_frame(&small, PROTO_UNREGISTER), scratch, sizeof(scratch));
+        if (r < 0)
+                return r;
+        outbox_put_payload(&h->out, &q);
+        h->state = HANDLE_UNREGISTERING;
+        flush(h);
+        return 0;
+}
+
+static int push_cookie(hagcs *h, uint64_t cookie) {
+        if (h->n_cookies == h->cookies_allocated) {
+                size_t n = h->cookies_allocated ? 2 * h->cookies_allocated : 64;
+                uint64_t *p = calloc(n, sizeof(uint64_t));
+
+                if (!p)
+                        return -ENOMEM;
+                for (size_t i = 0; i < h->n_cookies; i++)
+                        p[i] = h->cookies[(h->cookies_first + i) % h->cookies_allocated];
+                free(h->cookies);
+                h->cookies = p;
+                h->cookies_allocated = n;
+                h->cookies_first = 0;
+        }
+        h->cookies[(h->cookies_first + h->n_cookies++) % h->cookies_allocated] = cookie;
+        return 0;
+}
+
+static uint64_t pop_cookie(hagcs *h) {
+        uint64_t cookie;
+
+        if (h->n_cookies == 0)
+                return 0;
+        cookie = h->cookies[h->cookies_first];
+        h->cookies_first = (h->cookies_first + 1) % h->cookies_allocated;
+        h->n_cookies--;
+        return cookie;
+}
+
+/* Cuts data into frames like f at the end of the payload, all or nothing. */
+static int put_pieces(hagcs *h, ProtoFrame *f, const void *data, size_t size) {
+        _cleanup_free_ uint8_t *scratch = malloc(PROTO_FRAME_MAX);
+        OutQueue q = { 0 };
+        size_t offset = 0;
+        int r;
+
+        if (!scratch)
+                return -ENOMEM;
+        do {
+                f->generation = h->generation;
+                f->data = (const uint8_t *) data + offset;
+                f->size_bytes = MIN(size - offset, (size_t) PROTO_PIECE_MAX);
+                offset += f->size_bytes;
+                f->more = offset < size;
+                r = out_queue_add(&q, f, scratch, PROTO_FRAME_MAX);
+                if (r < 0) {
+                        out_queue_clear(&q);
+                        return r;
+                }
+        } while (offset < size);
+        outbox_put_payload(&h->out, &q);
+        return 0;
+}
+
+int hagcs_send(hagcs *h, const void *data, size_t size, uint64_t cookie) {
+        SmallFrame small;
+        int r;
+
+        if (h->ended || h->state != HANDLE_MEMBER)
+                return -ENOTCONN;
+        if (size > HAGCS_MESSAGE_MAX)
+                return -EMSGSIZE;
+        if (h->out.message_bytes > 0 && h->out.message_bytes + size > SEND_QUEUE_BYTES) {
+                h->want_writable = true;
+                return -EAGAIN;
+        }
+        r = push_cookie(h, cookie);
+        if (r < 0)
+                return r;
+        r = put_pieces(h, small_frame(&small, PROTO_SEND), data, size);
+        if (r < 0) {
+                h->n_cookies--;
+                return r;
+        }
+        flush(h);
+        return 0;
+}
+
+int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size) {
+        SmallFrame small;
+        ProtoFrame *f = small_frame(&small, PROTO_GIVE_SNAPSHOT);
+        int r;
+
+        if (h->ended)
+                return -ENOTCONN;
+        if (size > HAGCS_SNAPSHOT_MAX)
+                return -EMSGSIZE;
+        FOREACH_ARRAY(q, h->requests, REQUESTS_MAX) {
+                if (id == 0 || q->id != id)
+                        continue;
+                f->member_id = q->newcomer;
+                f->point = q->point;
+                r = put_pieces(h, f, data, size);
+                if (r < 0)
+                        return r;
+                q->id = 0;
+                flush(h);
+                return 0;
+        }
+        return -ENOENT;
+}
+
+int hagcs_set_armed(hagcs *h, bool armed) {
+        SmallFrame small;
+        ProtoFrame *f = small_frame(&small, PROTO_ARMED);
+
+        f->armed = armed;
+        return ask(h, f);
+}
+
+int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_mid mid) {
+        SmallFrame small;
+        ProtoFrame *f = small_frame(&small, PROTO_CONFIRM_DOWN);
+
+        f->node_id = node_id;
+        f->incarnation = incarnation;
+        f->mid = (ProtoMid){ .epoch = mid.epoch, .node_id = mid.node_id };
+        return ask(h, f);
+}
+
+/* ---- What hagcd says ---- */
+
+static hagcs_event *event_begin(hagcs *h, hagcs_event_type type) {
+        h->event = (hagcs_event){ .type = type, .text = "", .sender = { .name = "" } };
+        return &h->event;
+}
+
+static void fill_node(const ProtoNode *n, hagcs_node *ret) {
+        *ret = (hagcs_node){
+                .id = n->id,
+                .name = n->name,
+                .state = n->state <= HAGCS_NODE_DETACHED ? (hagcs_node_state) n->state : HAGCS_NODE_UNKNOWN,
+                .enabled = n->enabled,
+                .armed = n->armed,
+                .heard = n->heard,
+                .votes = n->votes,
+                .n_links = n->n_links,
+                .links_heard = n->links_heard,
+                .incarnation = n->incarnation,
+                .last_mid = mid_of(&n->last_mid),
+                .reason = n->reason,
+                .problem = n->problem,
+        };
+        memcpy(ret->boot_id, n->boot_id, sizeof(ret->boot_id));
+}
+
+static int on_cluster(hagcs *h) {
+        hagcs_cluster *c = &h->cluster;
+        const ProtoCluster *p;
+
+        h->cluster_proto = h->frame.cluster;
+        p = &h->cluster_proto;
+        for (uint32_t i = 0; i < p->n_nodes; i++)
+                fill_node(&p->nodes[i], &h->cluster_nodes[i]);
+        *c = (hagcs_cluster){
+                .name = p->name,
+                .node_id = p->node_id,
+                .incarnation = p->incarnation,
+                .mid = mid_of(&p->mid),
+                .members = p->members,
+                .quorum = p->quorum <= HAGCS_QUORUM_YES ? (hagcs_quorum) p->quorum : HAGCS_QUORUM_NONE,
+                .coordinator = p->coordinator,
+                .tie_breaker = p->tie_breaker,
+                .frozen = p->frozen,
+                .shut_out = p->shut_out,
+                .nodes = h->cluster_nodes,
+                .n_nodes = p->n_nodes,
+        };
+        event_begin(h, HAGCS_EVENT_CLUSTER);
+        return 1;
+}
+
+static void fill_member(const ProtoMember *m, hagcs_member *ret) {
+        *ret = (hagcs_member){
+                .node_id = m->id.node_id,
+                .incarnation = m->id.incarnation,
+                .number = m->id.number,
+                .seniority = m->seniority,
+                .critical = m->critical,
+                .own = m->own,
+                .name = m->name,
+                .reason = m->reason <= HAGCS_LEFT_SHUT_OUT ? (hagcs_reason) m->reason : HAGCS_LEFT_EXITED,
+        };
+}
+
+static int on_view(hagcs *h) {
+        hagcs_event *e = event_begin(h, HAGCS_EVENT_VIEW);
+        ProtoView *v = &h->frame.view;
+
+        e->mid = mid_of(&h->frame.mid);
+        e->sequence = h->frame.sequence;
+        for (uint32_t i = 0; i < v->n_members; i++)
+                fill_member(&v->members[i], &h->view_members[i]);
+        for (uint32_t i = 0; i < v->n_joined; i++)
+                fill_member(&v->joined[i], &h->view_joined[i]);
+        for (uint32_t i = 0; i < v->n_left; i++)
+                fill_member(&v->left[i], &h->view_left[i]);
+        for (uint32_t i = 0; i < v->n_nodes; i++) {
+                fill_node(&v->nodes[i], &h->view_nodes[i]);
+                /* What is configured, and so not ordered, comes from what was told apart. */
+                for (size_t k = 0; k < h->cluster.n_nodes; k++)
+                        if (h->cluster_nodes[k].id == v->nodes[i].id) {
+                                h->view_nodes[i].name = h->cluster_nodes[k].name;
+                                h->view_nodes[i].votes = h->cluster_nodes[k].votes;
+                                h->view_nodes[i].n_links = h->cluster_nodes[k].n_links;
+                        }
+        }
+        e->view = (hagcs_view){
+                .members = h->view_members,
+                .n_members = v->n_members,
+                .joined = h->view_joined,
+                .n_joined = v->n_joined,
+                .left = h->view_left,
+                .n_left = v->n_left,
+                .node_set = v->node_set,
+                .nodes = h->view_nodes,
+                .n_nodes = v->n_nodes,
+                .formation = v->formation,
+                .fresh = v->fresh,
+        };
+        h->n_members = v->n_members;
+        memcpy(h->members, v->members, v->n_members * sizeof(ProtoMember));
+        for (uint32_t i = 0; i < v->n_left; i++)
+                inbox_forget(&h->in, &v->left[i].id);
+        return 1;
+}
+
+static int on_message(hagcs *h) {
+        const ProtoFrame *f = &h->frame;
+        const void *data;
+        hagcs_event *e;
+        size_t size;
+        int r;
+
+        r = inbox_add_message(&h->in, &f->member_id, f->data, f->size_bytes, f->more, &data, &size);
+        if (r <= 0)
+                return r;
+        e = event_begin(h, HAGCS_EVENT_MESSAGE);
+        e->mid = mid_of(&f->mid);
+        e->sequence = f->sequence;
+        e->data = data;
+        e->size = size;
+        e->sender.node_id = f->member_id.node_id;
+        e->sender.incarnation = f->member_id.incarnation;
+        e->sender.number = f->member_id.number;
+        for (uint32_t i = 0; i < h->n_members; i++)
+                if (proto_member_id_equal(&h->members[i].id, &f->member_id))
+                        fill_member(&h->members[i], &e->sender);
+        e->sender.own = f->own;
+        if (f->own)
+                e->cookie = pop_cookie(h);
+        return 1;
+}
+
+static int on_snapshot_request(hagcs *h) {
+        const ProtoFrame *f = &h->frame;
+        SnapshotRequest *oldest = &h->requests[0];
+        hagcs_event *e;
+
+        FOREACH_ARRAY(q, h->requests, REQUESTS_MAX)
+                if (q->id < oldest->id)
+                        oldest = q;
+        *oldest = (SnapshotRequest){ .id = ++h->last_request, .newcomer = f->member.id, .point = f->point };
+        e = event_begin(h, HAGCS_EVENT_SNAPSHOT_REQUEST);
+        e->mid = mid_of(&f->mid);
+        e->sequence = f->sequence;
+        e->cookie = oldest->id;
+        fill_member(&f->member, &e->sender);
+        return 1;
+}
+
+static int on_snapshot(hagcs *h) {
+        const ProtoFrame *f = &h->frame;
+        const void *data;
+        hagcs_event *e;
+        size_t size;
+        int r;
+
+        r = inbox_add_snapshot(&h->in, f->data, f->size_bytes, f->first, f->more, &data, &size);
+        if (r <= 0)
+                return r;
+        e = event_begin(h, HAGCS_EVENT_SNAPSHOT);
+        e->mid = mid_of(&f->mid);
+        e->sequence = f->sequence;
+        e->data = data;
+        e->size = size;
+        e->error = f->none ? -ENODATA : 0;
+        return 1;
+}
+
+static int on_registered(hagcs *h) {
+        hagcs_event *e = event_begin(h, HAGCS_EVENT_REGISTERED);
+
+        e->error = h->frame.error;
+        e->text = h->frame.text;
+        h->generation = h->frame.generation;
+        h->state = e->error < 0 ? HANDLE_IDLE : HANDLE_MEMBER;
+        return 1;
+}
+
+static void forget_all(hagcs *h) {
+        outbox_drop_payload(&h->out);
+        h->n_cookies = 0;
+        inbox_clear(&h->in);
+        memset(h->requests, 0, sizeof(h->requests));
+        h->n_members = 0;
+}
+
+static int on_shut_out(hagcs *h) {
+        h->generation = h->frame.generation;
+        forget_all(h);
+        event_begin(h, HAGCS_EVENT_SHUT_OUT);
+        return 1;
+}
+
+static int on_unregistered(hagcs *h) {
+        h->state = HANDLE_IDLE;
+        forget_all(h);
+        event_begin(h, HAGCS_EVENT_UNREGISTERED);
+        return 1;
+}
+
+static int on_ping(hagcs *h) {
+        SmallFrame small;
+        ProtoFrame *f = small_frame(&small, PROTO_PONG);
+
+        f->number = h->frame.number;
+        return put_control(h, f);
+}
+
+static int on_goodbye(hagcs *h) {
+        h->ended_with = h->frame.error;
+        memcpy(h->ended_text, h->frame.text, sizeof(h->ended_text));
+        return 0;
+}
+
+/* 1: an event; 0: none from this frame; -ENOMEM: once more later. */
+static int on_frame(hagcs *h) {
+        switch (h->frame.type) {
+        case PROTO_WELCOME:
+                if (h->frame.version != PROTO_VERSION)
+                        return -EPROTONOSUPPORT;
+                h->out.credit = PROTO_WINDOW_BYTES;
+                return 0;
+        case PROTO_CLUSTER:
+                return on_cluster(h);
+        case PROTO_REGISTERED:
+                return on_registered(h);
+        case PROTO_UNREGISTERED:
+                return on_unregistered(h);
+        case PROTO_VIEW:
+                return on_view(h);
+        case PROTO_MESSAGE:
+                return on_message(h);
+        case PROTO_SNAPSHOT_REQUEST:
+                return on_snapshot_request(h);
+        case PROTO_SNAPSHOT:
+                return on_snapshot(h);
+        case PROTO_FROZEN:
+                event_begin(h, HAGCS_EVENT_FROZEN);
+                return 1;
+        case PROTO_SHUT_OUT:
+                return on_shut_out(h);
+        case PROTO_CREDIT:
+                h->out.credit += h->frame.number;
+                return 0;
+        case PROTO_PING:
+                return on_ping(h);
+        case PROTO_GOODBYE:
+                return on_goodbye(h);
+        case PROTO_HELLO:
+        case PROTO_REGISTER:
+        case PROTO_UNREGISTER:
+        case PROTO_SEND:
+        case PROTO_GIVE_SNAPSHOT:
+        case PROTO_PONG:
+        case PROTO_ARMED:
+        case PROTO_CONFIRM_DOWN:
+                return -EPROTO;
+        }
+        return -EPROTO;
+}
+
+static int disconnected(hagcs *h, int error) {
+        hagcs_event *e = event_begin(h, HAGCS_EVENT_DISCONNECTED);
+
+        h->ended = true;
+        outbox_done(&h->out);
+        h->out.blocked = false;
+        e->error = h->ended_with < 0 ? h->ended_with : error;
+        e->text = h->ended_text[0] != '\0' ? h->ended_text : "hagcd closed the connection";
+        return 1;
+}
+
+/* 1: a frame is there; 0: none now; or what ends the connection. */
+static int receive(hagcs *h) {
+        ssize_t n;
+
+        if (h->frame_held)
+                return 1;
+        do
+                n = recv(h->fd, h->buf, sizeof(h->buf), MSG_DONTWAIT | MSG_TRUNC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == EAGAIN || errno == ENOMEM ? 0 : -errno;
+        if (n == 0)
+                return -ECONNRESET;
+        if ((size_t) n > sizeof(h->buf) || proto_decode(h->buf, (size_t) n, &h->frame) < 0)
+                return -EPROTO;
+        return 1;
+}
+
+int hagcs_dispatch(hagcs *h, const hagcs_event **ret_event) {
+        int r;
+
+        if (h->ended)
+                return -ENOTCONN;
+        inbox_release(&h->in);
+        for (;;) {
+                flush(h);
+                if (h->want_writable && h->out.message_bytes <= SEND_QUEUE_LOW_BYTES &&
+                    h->state == HANDLE_MEMBER) {
+                        h->want_writable = false;
+                        event_begin(h, HAGCS_EVENT_WRITABLE);
+                        r = 1;
+                        break;
+                }
+                r = receive(h);
+                if (r == 0)
+                        return 0;
+                if (r > 0) {
+                        r = on_frame(h);
+                        h->frame_held = r == -ENOMEM;
+                        if (r == -ENOMEM)
+                                return r;
+                }
+                if (r < 0)
+                        r = disconnected(h, r);
+                if (r > 0)
+                        break;
+        }
+        *ret_event = &h->event;
+        return 1;
+}
+
+const hagcs_cluster *hagcs_get_cluster(hagcs *h) {
+        return &h->cluster;
+}
+
+const char *hagcs_node_state_to_string(hagcs_node_state state) {
+        switch (state) {
+        case HAGCS_NODE_UNKNOWN:
+                return "unknown";
+        case HAGCS_NODE_UP:
+                return "up";
+        case HAGCS_NODE_DOWN:
+                return "down";
+        case HAGCS_NODE_INACTIVE:
+                return "inactive";
+        case HAGCS_NODE_DETACHED:
+                return "detached";
+        }
+        return "invalid";
+}
+
+const char *hagcs_reason_to_string(hagcs_reason reason) {
+        switch (reason) {
+        case HAGCS_LEFT_UNREGISTERED:
+                return "unregistered";
+        case HAGCS_LEFT_EXITED:
+                return "exited";
+        case HAGCS_LEFT_UNRESPONSIVE:
+                return "unresponsive";
+        case HAGCS_LEFT_EXPELLED:
+                return "expelled";
+        case HAGCS_LEFT_NODE_LOST:
+                return "node lost";
+        case HAGCS_LEFT_SHUT_OUT:
+                return "shut out";
+        }
+        return "invalid";
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What libhagcs and hagcd say to each other over a seqpacket socket, one frame a packet, at most
+ * PROTO_FRAME_MAX bytes.
+ *
+ * A client first says HELLO and is WELCOMEd. Payload (SEND, SNAPSHOT) is sent only against credit:
+ * PROTO_WINDOW_BYTES at first, given back by CREDIT, so that hagcd can always read on and a pong is never
+ * stuck behind a full window. A message longer than a frame goes in pieces. Payload carries the generation
+ * that REGISTERED or SHUT_OUT named last: what was sent before the client knew that it was shut out is
+ * dropped. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "basic/macro.h"
+
+#define PROTO_VERSION 1U
+#define PROTO_SOCKET_PATH "/run/hagcd/hagcd.sock"
+#define PROTO_FRAME_MAX (64U * 1024U)
+#define PROTO_PIECE_MAX (60U * 1024U)
+#define PROTO_WINDOW_BYTES (256U * 1024U)
+
+/* What a frame of payload costs in credit. */
+#define PROTO_PIECE_COST 64U
+
+#define PROTO_NAME_MAX 32U
+#define PROTO_TEXT_MAX 256U
+#define PROTO_MEMBERS_MAX 128U
+#define PROTO_NODES_MAX 64U
+
+typedef enum ProtoType {
+        /* client to hagcd */
+        PROTO_HELLO = 1,
+        PROTO_REGISTER,
+        PROTO_UNREGISTER,
+        PROTO_SEND,
+        PROTO_GIVE_SNAPSHOT,
+        PROTO_PONG,
+        PROTO_ARMED,
+        PROTO_CONFIRM_DOWN,
+
+        /* hagcd to client */
+        PROTO_WELCOME = 64,
+        PROTO_CLUSTER,
+        PROTO_REGISTERED,
+        PROTO_UNREGISTERED,
+        PROTO_VIEW,
+        PROTO_MESSAGE,
+        PROTO_SNAPSHOT_REQUEST,
+        PROTO_SNAPSHOT,
+        PROTO_FROZEN,
+        PROTO_SHUT_OUT,
+        PROTO_CREDIT,
+        PROTO_PING,
+        PROTO_GOODBYE, /* the connection ends, because ... */
+} ProtoType;
+
+typedef struct ProtoMid {
+        uint64_t epoch;
+        uint32_t node_id;
+} ProtoMid;
+
+typedef struct ProtoMemberId {
+        uint32_t node_id;
+        uint64_t incarnation;
+        uint64_t number;
+} ProtoMemberId;
+
+typedef struct ProtoMember {
+        ProtoMemberId id;
+        uint64_t seniority;
+        bool critical;
+        bool own;
+        uint8_t reason; /* hagcs_reason, of those that left */
+        char name[PROTO_NAME_MAX + 1];
+} ProtoMember;
+
+/* In CLUSTER all of it; in VIEW what is ordered: the first part. */
+typedef struct ProtoNode {
+        uint32_t id;
+        uint8_t state;
+        bool enabled;
+        bool armed;
+        uint64_t incarnation;
+        uint8_t boot_id[16];
+        ProtoMid last_mid;
+        char reason[PROTO_NAME_MAX + 1];
+
+        char name[PROTO_NAME_MAX + 1];
+        bool heard;
+        uint32_t votes;
+        uint32_t n_links;
+        uint64_t links_heard;
+        char problem[PROTO_TEXT_MAX];
+} ProtoNode;
+
+typedef struct ProtoCluster {
+        char name[PROTO_NAME_MAX + 1];
+        uint32_t node_id;
+        uint64_t incarnation;
+        ProtoMid mid;
+        uint64_t members;
+        uint8_t quorum;
+        uint32_t coordinator;
+        uint32_t tie_breaker;
+        bool frozen;
+        bool shut_out;
+        uint32_t n_nodes;
+        ProtoNode nodes[PROTO_NODES_MAX];
+} ProtoCluster;
+
+typedef struct ProtoView {
+        uint32_t n_members, n_joined, n_left;
+        ProtoMember members[PROTO_MEMBERS_MAX];
+        ProtoMember joined[PROTO_MEMBERS_MAX];
+        ProtoMember left[PROTO_MEMBERS_MAX];
+        uint64_t node_set;
+        uint32_t n_nodes;
+        ProtoNode nodes[PROTO_NODES_MAX];
+        bool formation;
+        bool fresh;
+} ProtoView;
+
+/* Big: one per connection or daemon, not on the stack. Data borrows from the bytes it was decoded from. */
+typedef struct ProtoFrame {
+        ProtoType type;
+
+        uint32_t version;    /* HELLO, WELCOME */
+        uint32_t generation; /* REGISTERED, SHUT_OUT, SEND, GIVE_SNAPSHOT */
+        uint64_t number;     /* PING, PONG; CREDIT: bytes */
+        int error;           /* REGISTERED, GOODBYE: 0 or a negative errno */
+        char text[PROTO_TEXT_MAX];
+
+        ProtoMid mid; /* VIEW, MESSAGE, SNAPSHOT_REQUEST, SNAPSHOT, CONFIRM_DOWN */
+        uint64_t sequence;
+
+        /* REGISTER */
+        char group[PROTO_NAME_MAX + 1];
+        char name[PROTO_NAME_MAX + 1];
+        uint32_t flags;
+        uint64_t liveliness_usec;
+        uint64_t grace_usec;
+
+        bool armed;           /* ARMED */
+        uint32_t node_id;     /* CONFIRM_DOWN */
+        uint64_t incarnation; /* CONFIRM_DOWN */
+
+        ProtoMemberId member_id; /* REGISTERED, MESSAGE: sender; GIVE_SNAPSHOT: newcomer */
+        ProtoMember member;      /* SNAPSHOT_REQUEST: newcomer */
+        uint64_t point;          /* SNAPSHOT_REQUEST, GIVE_SNAPSHOT */
+        bool own;                /* MESSAGE */
+        bool more;               /* SEND, MESSAGE, GIVE_SNAPSHOT, SNAPSHOT: goes on in the next piece */
+        bool first;              /* SNAPSHOT: what came of an earlier one is void */
+        bool none;               /* SNAPSHOT: nobody could give one */
+        const void *data;        /* SEND, MESSAGE, GIVE_SNAPSHOT, SNAPSHOT */
+        size_t size_bytes;
+
+        union {
+                ProtoCluster cluster;
+                ProtoView view;
+        };
+} ProtoFrame;
+
+/* Bytes written, or -ENOBUFS. PROTO_FRAME_MAX always suffices. */
+ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes);
+
+/* 0, or -EBADMSG. All that is not in the frame is zero; the union is touched for CLUSTER and VIEW only. */
+int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret);
+
+/* Frames that cost credit. */
+static inline bool proto_type_is_payload(ProtoType t) {
+        return t == PROTO_SEND || t == PROTO_GIVE_SNAPSHOT;
+}
+
+static inline bool proto_member_id_equal(const ProtoMemberId *a, const ProtoMemberId *b) {
+        return a->node_id == b->node_id && a->incarnation == b->incarnation && a->number == b->number;
+}
