@@ -7,12 +7,22 @@
 #include <string.h>
 
 #include "basic/macro.h"
-#include "hactl/files.h"
 #include "hactl/hactl.h"
+#include "shared/config-files.h"
+
+static int append_files(sd_bus_message *m, const ConfigFiles *files) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "(ss)");
+        for (size_t i = 0; r >= 0 && i < files->n_files; i++)
+                r = sd_bus_message_append(m, "(ss)", files->files[i].name, files->files[i].text);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
 
 int verb_apply(Hactl *h, int argc, char **argv) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        json_auto_t *files = NULL;
+        _cleanup_(config_files_done) ConfigFiles files = {};
+        _cleanup_free_ char *why = NULL;
         const char *warning;
         uint64_t version;
         int r;
@@ -21,15 +31,18 @@ int verb_apply(Hactl *h, int argc, char **argv) {
                 hactl_error("usage: hactl apply [DIR]");
                 return HACTL_USAGE;
         }
-        r = config_files_read(argc > 0 ? argv[0] : h->dir, &files);
-        if (r != HACTL_OK)
-                return r;
+        r = config_files_load(
+                        argc > 0 ? argv[0] : CONFIG_FILES_FOLDER, CONFIG_FILES_VENDOR_FOLDER, &files, &why);
+        if (r < 0) {
+                hactl_error("%s", why ?: strerror(-r));
+                return HACTL_FAILED;
+        }
         if (!hactl_bus(h))
                 return HACTL_UNREACHABLE;
         r = sd_bus_message_new_method_call(
                         h->bus, &call, "org.hamgr1", "/org/hamgr1", "org.hamgr1.Manager", "Apply");
         if (r >= 0)
-                r = config_files_append(files, call);
+                r = append_files(call, &files);
         if (r < 0) {
                 hactl_error("cannot make the message: %s", strerror(-r));
                 return HACTL_FAILED;

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "basic/macro.h"
-#include "hactl/files.h"
 #include "hactl/hactl.h"
+#include "shared/config-files.h"
 
 #define HAMGR_PROGRAM "/usr/sbin/hamgr"
 
@@ -46,7 +46,7 @@ int verb_check(Hactl *h, int argc, char **argv) {
                 hactl_error("usage: hactl check [DIR]");
                 return HACTL_USAGE;
         }
-        r = check_offline(argc > 0 ? argv[0] : h->dir);
+        r = check_offline(argc > 0 ? argv[0] : CONFIG_FILES_FOLDER);
         if (r == HACTL_OK && !h->json)
                 puts("No errors found.");
         return r;

@@ -25,7 +25,6 @@ typedef struct Hactl {
         bool yes;            /* do not ask */
         bool recreate_store; /* hactl init only */
         sd_bus *bus;         /* owned; opened by hactl_bus() */
-        const char *dir;     /* where configuration files are edited */
 } Hactl;
 
 /* The system bus, opened at first use. NULL after telling why. */

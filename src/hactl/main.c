@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
                 { "version", no_argument, NULL, OPT_VERSION },
                 {},
         };
-        Hactl h = { .dir = "/etc/hamgr" };
+        Hactl h = {};
         int c, r;
 
         /* Options are welcome anywhere, before and after the verb. */

@@ -100,6 +100,9 @@ void api_call_done(ApiCall *call);
 void api_call_applied(ApiCall *call, uint64_t version, char *const *warnings);
 void api_call_refuse(ApiCall *call, ApiError error, const char *format, ...) _printf_(3, 4);
 
+/* What is asked; valid as long as the call. */
+const ApiRequest *api_call_request(const ApiCall *call);
+
 /* For people: the name the caller has on the bus, or "". */
 const char *api_call_sender(const ApiCall *call);
 

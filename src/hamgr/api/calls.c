@@ -62,6 +62,10 @@ ApiCall *api_call_free(ApiCall *call) {
 
 DEFINE_TRIVIAL_CLEANUP(ApiCall *, api_call_free);
 
+const ApiRequest *api_call_request(const ApiCall *call) {
+        return &call->request;
+}
+
 const char *api_call_sender(const ApiCall *call) {
         return strempty(sd_bus_message_get_sender(call->m));
 }

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <stdio.h>
+
+#include "hamgr/check.h"
+#include "hamgr/drive/drive.h"
+#include "hamgr/fence/fence.h"
+#include "shared/cluster-key.h"
+#include "shared/config-files.h"
+#include "shared/log.h"
+#include "shared/node-name.h"
+
+void check_print_errors(const ConfErrors *errors) {
+        _cleanup_free_ char *text = conf_errors_to_text(errors);
+
+        fputs(text ?: "out of memory\n", stderr);
+}
+
+void nodes_from_conf(const ClusterConf *conf, HaNodes *ret) {
+        NodeSet fenceable = cluster_conf_fenceable_nodes(conf);
+
+        *ret = (HaNodes){ .n_nodes = conf->n_nodes, .unseen_fence_usec = conf->unseen_fence_usec };
+        for (size_t i = 0; i < conf->n_nodes; i++) {
+                HaNode *n = &ret->nodes[i];
+
+                n->id = conf->nodes[i].id;
+                n->enabled = conf->nodes[i].enabled;
+                n->has_fence_device = node_set_contains(fenceable, n->id);
+                (void) g_strlcpy(n->name, conf->nodes[i].name, sizeof(n->name));
+        }
+}
+
+static bool check_key(void) {
+        _cleanup_free_ char *why = NULL;
+        ClusterKey key;
+
+        if (cluster_key_load(CLUSTER_KEY_PATH, &key, &why) < 0) {
+                fprintf(stderr, "%s\n", strempty(why));
+                return false;
+        }
+        cluster_key_done(&key);
+        return true;
+}
+
+/* Every node that may run something needs a device that can switch it off, or nothing is taken over from it.
+ */
+static bool check_fences(const ClusterConf *conf) {
+        NodeSet without = cluster_conf_enabled_nodes(conf) & ~cluster_conf_fenceable_nodes(conf);
+        bool ok = true;
+
+        for (size_t i = 0; i < conf->n_fences; i++) {
+                char error[FENCE_ERROR_MAX];
+
+                if (fence_check(&conf->fences[i], error) < 0) {
+                        fprintf(stderr, "fence device %s: %s\n", conf->fences[i].name, error);
+                        ok = false;
+                }
+        }
+        NODE_SET_FOREACH(id, without)
+                fprintf(stderr,
+                        "Warning: no [Fence] section names %s: when it fails, nothing is taken over from it "
+                        "until an "
+                        "operator confirms that it is off\n",
+                        cluster_conf_node_name(conf, id));
+        return ok;
+}
+
+typedef struct Look {
+        sd_event *event; /* weak */
+        bool ok;
+} Look;
+
+static void
+on_validated(DriveValidation *v, const char *const *errors, const char *const *warnings, void *userdata) {
+        Look *look = userdata;
+
+        for (; *warnings; warnings++)
+                fprintf(stderr, "Warning: %s\n", *warnings);
+        look->ok = !*errors;
+        for (; *errors; errors++)
+                fprintf(stderr, "%s\n", *errors);
+        (void) sd_event_exit(look->event, 0);
+}
+
+static void on_drive(Drive *d, const DriveEvent *event, void *userdata) {
+        /* It is only asked to look. */
+}
+
+/* Do the units, interfaces and devices that this node may have to run exist here? */
+static bool look_here(const HaConfig *config, uint32_t node) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(drive_freep) Drive *d = NULL;
+        _cleanup_(drive_validation_freep) DriveValidation *v = NULL;
+        Look look = {};
+        int r;
+
+        r = sd_event_new(&event);
+        look.event = event;
+        if (r >= 0)
+                r = drive_new(event, NULL, on_drive, NULL, &d);
+        if (r >= 0)
+                r = drive_validate(d, config, node, on_validated, &look, &v);
+        if (r >= 0)
+                r = sd_event_loop(event);
+        if (r < 0)
+                fprintf(stderr, "cannot ask systemd about the units of this node: %s\n", strerror(-r));
+        return r >= 0 && look.ok;
+}
+
+static bool check_groups(const char *folder, const ClusterConf *conf, uint32_t node) {
+        _cleanup_(config_files_done) ConfigFiles files = {};
+        _cleanup_(ha_config_freep) HaConfig *config = NULL;
+        _cleanup_free_ char *why = NULL;
+        g_autofree HaFile *borrowed = NULL;
+        ConfErrors errors = {};
+        HaNodes nodes;
+        int r;
+
+        r = config_files_load(folder, CONFIG_FILES_VENDOR_FOLDER, &files, &why);
+        if (r < 0) {
+                fprintf(stderr, "%s\n", strempty(why));
+                return false;
+        }
+        borrowed = g_new0(HaFile, files.n_files);
+        for (size_t i = 0; i < files.n_files; i++)
+                borrowed[i] = (HaFile){ files.files[i].name, files.files[i].text };
+        nodes_from_conf(conf, &nodes);
+        r = ha_config_parse(&nodes, borrowed, files.n_files, &config, &errors);
+        check_print_errors(&errors);
+        conf_errors_done(&errors);
+        return r >= 0 && look_here(config, node);
+}
+
+int check_run(const char *folder, const char *node_option) {
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+        _cleanup_free_ char *why = NULL;
+        const ClusterNode *self;
+        ConfErrors errors = {};
+        bool ok;
+        int r;
+
+        r = cluster_conf_load(CLUSTER_CONF_PATH, &errors, &conf);
+        check_print_errors(&errors);
+        conf_errors_done(&errors);
+        if (r < 0)
+                return EXIT_FAILURE;
+        r = node_name_resolve_here(conf, node_option, &self, &why);
+        if (r < 0) {
+                fprintf(stderr, "%s\n", why ?: strerror(-r));
+                return EXIT_FAILURE;
+        }
+        ok = check_key();
+        ok = check_fences(conf) && ok;
+        ok = check_groups(folder, conf, self->id) && ok;
+        return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Fencing from this node. Usually the replicated state orders it and takes the result in. In a membership
+ * that holds exactly half of the votes nothing is ordered (protocol R6): there the lowest member fences
+ * every node outside, the half with the tie-breaker at once and the other after a delay, and tells hagcd of
+ * each success; when all are confirmed, hagcd forms a quorate membership. */
+
+#include "basic/time-util.h"
+#include "hamgr/manager.h"
+#include "shared/event-util.h"
+#include "shared/log.h"
+#include "shared/message-ids.h"
+
+#define HALF_RETRY_USEC (2 * UINT64_C(1000000))
+
+struct FenceJob {
+        Manager *manager;      /* weak */
+        FenceRequest *request; /* owned */
+        StateBoot boot;
+        bool half; /* for quorum: the result goes to hagcd and not to the state */
+};
+
+static void job_free(void *p) {
+        FenceJob *j = p;
+
+        fence_request_free(j->request);
+        g_free(j);
+}
+
+static FenceJob *job_find(Manager *m, uint32_t node, bool half) {
+        for (size_t i = 0; i < m->fence_jobs->len; i++) {
+                FenceJob *j = m->fence_jobs->pdata[i];
+
+                if (j->boot.node == node && j->half == half)
+                        return j;
+        }
+        return NULL;
+}
+
+static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result) {
+        StateMessage message = {
+                .type = STATE_MESSAGE_FENCE_RESULT,
+                .fence_result = { .boot = j->boot, .ok = result->confirmed_off },
+        };
+
+        (void) g_strlcpy(
+                        message.fence_result.device,
+                        strempty(result->device),
+                        sizeof(message.fence_result.device));
+        state_text_set(message.fence_result.text, "%s", result->reason);
+        group_send(m, &message);
+}
+
+static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result) {
+        const char *name = manager_node_name(m, j->boot.node);
+
+        if (!result->confirmed_off) {
+                log_event(LOG_ERR,
+                          HAMGR_MESSAGE_FENCE_FAILED,
+                          LOG_FIELDS("HAMGR_NODE", name, "HAMGR_REASON", result->reason),
+                          "fencing %s to gain quorum failed: %s; trying again",
+                          name,
+                          result->reason);
+                (void) event_timer_in(m->half_timer, HALF_RETRY_USEC);
+                return;
+        }
+        log_event(LOG_NOTICE,
+                  HAMGR_MESSAGE_FENCE_SUCCEEDED,
+                  LOG_FIELDS("HAMGR_NODE", name),
+                  "%s is off, %s confirms it",
+                  name,
+                  strempty(result->device));
+        if (m->group)
+                (void) hagcs_confirm_down(
+                                m->group,
+                                j->boot.node,
+                                j->boot.incarnation,
+                                (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node });
+}
+
+static void on_result(FenceRequest *request, const FenceResult *result, void *userdata) {
+        FenceJob *j = userdata;
+        Manager *m = j->manager;
+
+        if (j->half)
+                tell_hagcd(m, j, result);
+        else
+                tell_state(m, j, result);
+        g_ptr_array_remove(m->fence_jobs, j);
+}
+
+static void job_start(Manager *m, const StateBoot *boot, bool half) {
+        FenceJob *j = g_new0(FenceJob, 1);
+        int r;
+
+        j->manager = m;
+        j->boot = *boot;
+        j->half = half;
+        r = fence_request_new(m->fence, boot->node, on_result, j, &j->request);
+        if (r < 0) {
+                g_autofree char *reason =
+                                g_strdup_printf("the fence agent could not be started: %s", strerror(-r));
+                FenceResult result = { .node_id = boot->node, .reason = reason };
+
+                if (half)
+                        tell_hagcd(m, j, &result);
+                else
+                        tell_state(m, j, &result);
+                job_free(j);
+                return;
+        }
+        g_ptr_array_add(m->fence_jobs, j);
+}
+
+void fencing_order(Manager *m, const StateEffect *e) {
+        FenceJob *old = job_find(m, e->boot.node, false);
+
+        if (old)
+                g_ptr_array_remove(m->fence_jobs, old);
+        job_start(m, &e->boot, false);
+}
+
+void fencing_cancel(Manager *m, const StateBoot *boot) {
+        FenceJob *j = job_find(m, boot->node, false);
+
+        if (j && state_boot_equal(&j->boot, boot))
+                g_ptr_array_remove(m->fence_jobs, j);
+}
+
+/* Orders of a state that is no more. What was begun for quorum goes by fencing_update_half(). */
+void fencing_cancel_all(Manager *m) {
+        for (size_t i = m->fence_jobs->len; i > 0; i--) {
+                FenceJob *j = m->fence_jobs->pdata[i - 1];
+
+                if (!j->half)
+                        g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
+        }
+}
+
+/* ---- Exactly half ---- */
+
+static void cancel_half(Manager *m) {
+        for (size_t i = m->fence_jobs->len; i > 0; i--) {
+                FenceJob *j = m->fence_jobs->pdata[i - 1];
+
+                if (j->half)
+                        g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
+        }
+        (void) event_timer_disarm(m->half_timer);
+}
+
+/* A node that is heard is on its way back; one that was never seen may just be slow to start. */
+static bool has_to_be_fenced(const Manager *m, const hagcs_node *n) {
+        return n->enabled && (n->state == HAGCS_NODE_UNKNOWN || n->state == HAGCS_NODE_DETACHED) &&
+               !n->heard;
+}
+
+static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+
+        if (!c || c->quorum != HAGCS_QUORUM_HALF)
+                return 0;
+        for (size_t i = 0; i < c->n_nodes; i++) {
+                const hagcs_node *n = &c->nodes[i];
+                StateBoot boot = {
+                        .node = n->id,
+                        .incarnation = n->incarnation,
+                        .mid = { c->mid.epoch, c->mid.node_id },
+                };
+
+                if (node_set_contains(c->members, n->id) || !has_to_be_fenced(m, n) ||
+                    job_find(m, n->id, true))
+                        continue;
+                memcpy(boot.boot_id.bytes, n->boot_id, sizeof(boot.boot_id.bytes));
+                log_event(LOG_WARNING,
+                          HAMGR_MESSAGE_FENCE_STARTED,
+                          LOG_FIELDS("HAMGR_NODE", n->name),
+                          "fencing %s: this half of the cluster needs its proof to go on",
+                          n->name);
+                job_start(m, &boot, true);
+        }
+        return 0;
+}
+
+/* How long this half waits before it fences: the tie-breaker's half not at all, unless some node was never
+ * seen, which at a cold start may be about to come up. */
+static uint64_t half_delay_usec(const Manager *m, const hagcs_cluster *c) {
+        uint64_t delay = node_set_contains(c->members, c->tie_breaker) ? 0 : m->conf->fence_delay_usec;
+
+        for (size_t i = 0; i < c->n_nodes; i++)
+                if (!node_set_contains(c->members, c->nodes[i].id) && has_to_be_fenced(m, &c->nodes[i]) &&
+                    c->nodes[i].incarnation == 0) {
+                        if (m->conf->unseen_fence_usec == 0)
+                                return USEC_INFINITY;
+                        delay = MAX(delay, m->conf->unseen_fence_usec);
+                }
+        return delay;
+}
+
+void fencing_update_half(Manager *m) {
+        const hagcs_cluster *c = hagcs_get_cluster(m->group);
+        bool half = c->quorum == HAGCS_QUORUM_HALF && node_set_lowest(c->members) == m->self;
+
+        if (!half) {
+                if (m->half.epoch != 0)
+                        cancel_half(m);
+                m->half = (hagcs_mid){};
+                return;
+        }
+        if (m->half.epoch == c->mid.epoch && m->half.node_id == c->mid.node_id)
+                return;
+        cancel_half(m);
+        m->half = c->mid;
+        (void) event_timer_in(m->half_timer, half_delay_usec(m, c));
+}
+
+/* ---- The devices ---- */
+
+static void on_device(const char *device, const char *error, void *userdata) {
+        if (error)
+                log_event(LOG_ERR,
+                          HAMGR_MESSAGE_FENCE_FAILED,
+                          LOG_FIELDS("HAMGR_DEVICE", device, "HAMGR_REASON", error),
+                          "fence device %s cannot be used: %s",
+                          device,
+                          error);
+        else
+                log_info("fence device %s is ready", device);
+}
+
+static void on_power_on(uint32_t node_id, const char *device, const char *error, void *userdata) {
+        if (error)
+                log_warning("%s was fenced, but %s could not switch it on again: %s",
+                            manager_node_name(userdata, node_id),
+                            device,
+                            error);
+}
+
+int fencing_start(Manager *m) {
+        int r;
+
+        m->fence_jobs = g_ptr_array_new_with_free_func(job_free);
+        r = event_timer_new(m->event, "half", on_half_timer, m, &m->half_timer);
+        if (r < 0)
+                return r;
+        r = fence_new(m->event, m->conf, &m->fence);
+        if (r < 0)
+                return log_error_errno(r, "cannot set up the fence devices: %m");
+        fence_set_handlers(m->fence, on_device, on_power_on, m);
+        return fence_load(m->fence);
+}
+
+void fencing_stop(Manager *m) {
+        sd_event_source_disable_unref(m->half_timer);
+        if (m->fence_jobs)
+                g_ptr_array_unref(m->fence_jobs);
+        fence_free(m->fence);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Joins the rooms of hamgr: what the group delivers goes into the replicated state; what the state then asks
+ * of this node goes to the drive, the fence devices, the disk and the bus; what they answer becomes an
+ * ordered message.
+ *
+ *     group.c    the connection to hagcd: views, messages and snapshots in, messages out
+ *     local.c    the groups on this node: orders to the drive, reports to the others
+ *     fencing.c  fence orders, and the fencing of the other half when the votes are split evenly
+ *     record.c   what must survive power loss, on disk in two slots
+ *     apply.c    a configuration proposed to the cluster: is it possible here?
+ *     requests.c calls from the bus, until they are answered
+ *     leave.c    what a stop of hamgr means, and draining */
+
+#include <glib.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "basic/macro.h"
+#include "hamgr/api/api.h"
+#include "hamgr/drive/drive.h"
+#include "hamgr/engine/engine.h"
+#include "hamgr/fence/fence.h"
+#include "hamgr/state/state.h"
+#include "libhagcs/hagcs.h"
+#include "shared/cluster-conf.h"
+
+#define MANAGER_GROUP "hamgr"
+#define MANAGER_LIVELINESS_USEC (3 * UINT64_C(1000000))
+#define MANAGER_GRACE_USEC (5 * UINT64_C(1000000))
+#define MANAGER_RECONNECT_USEC (UINT64_C(100000))
+#define MANAGER_QUEUE_MAX 1024U /* messages not yet taken by hagcd */
+#define MANAGER_TROUBLE_MAX 256U
+
+typedef struct Record Record;
+typedef struct Local Local;
+typedef struct FenceJob FenceJob;
+typedef struct Preparation Preparation;
+
+typedef enum ManagerLeaving {
+        MANAGER_STAYS,
+        MANAGER_ASKS,        /* systemd is asked why we are to stop */
+        MANAGER_DRAINS,      /* groups go away; then unregister */
+        MANAGER_UNREGISTERS, /* nothing runs here; waiting for hagcd */
+} ManagerLeaving;
+
+typedef struct Manager {
+        sd_event *event; /* ref */
+        sd_bus *bus;     /* ref */
+
+        ClusterConf *conf; /* owned */
+        HaNodes nodes;     /* the same, as the cores want it */
+        uint32_t self;
+
+        /* group.c */
+        hagcs *group;                 /* owned; NULL: not connected */
+        sd_event_source *group_io;    /* owned */
+        sd_event_source *group_retry; /* owned timer */
+        bool registered;
+        GQueue *queue;                     /* owned GBytes, to be sent */
+        char trouble[MANAGER_TROUBLE_MAX]; /* why this node cannot act; "" when it can */
+
+        /* the replicated state */
+        State *state; /* owned; the last one known, NULL before the first */
+        bool active;  /* state is in use: we are in the group and have its state */
+        StateClock clock;
+        StateEffects effects; /* of the delivery being carried out */
+
+        /* planning */
+        sd_event_source *plan;      /* owned: plans at the end of a turn */
+        sd_event_source *plan_wake; /* owned timer */
+        bool plan_sent;             /* one of ours is on its way */
+
+        /* local.c */
+        Drive *drive;        /* owned */
+        GPtrArray *locals;   /* owned Local, by name */
+        bool configured;     /* the drive has a configuration: */
+        StateVersion driven; /* this one */
+        bool guarded;        /* its guards are in force */
+        bool armed;          /* as hagcd was told */
+
+        /* fencing.c */
+        Fence *fence;                /* owned */
+        GPtrArray *fence_jobs;       /* owned FenceJob */
+        hagcs_mid half;              /* the membership in which we are a half; epoch 0: we are not */
+        sd_event_source *half_timer; /* owned */
+
+        /* record.c */
+        Record *record;          /* owned */
+        uint64_t written_serial; /* newest on disk since we have the state */
+        uint64_t told_serial;    /* newest that the others were told of */
+
+        /* apply.c: a configuration being checked for the cluster */
+        Preparation *preparation; /* owned; the cluster's */
+        GPtrArray *checks;        /* owned Preparation; of callers */
+
+        /* requests.c */
+        Api *api;            /* owned */
+        GPtrArray *requests; /* owned */
+        uint64_t request_number;
+
+        /* leave.c */
+        ManagerLeaving leaving;
+        sd_event_source *leave_timer; /* owned */
+} Manager;
+
+int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret);
+Manager *manager_free(Manager *m);
+DEFINE_TRIVIAL_CLEANUP(Manager *, manager_free);
+int manager_run(Manager *m);
+
+/* One delivery for the state; carries out what it asks for. */
+void manager_feed(Manager *m, const StateInput *input);
+/* The group has a state again, or has none. */
+void manager_begin(Manager *m, State *state_taken);
+void manager_suspend(Manager *m);
+void manager_plan_soon(Manager *m);
+void manager_update_status(Manager *m);
+/* What is on disk and guarded is told to the others, once. */
+void manager_tell_stored(Manager *m);
+const char *manager_node_name(const Manager *m, uint32_t id);
+
+/* ---- group.c ---- */
+int group_start(Manager *m);
+void group_stop(Manager *m);
+/* Queues a message for everybody; the time is stamped here. */
+void group_send(Manager *m, StateMessage *message);
+void group_set_armed(Manager *m, bool armed);
+int group_unregister(Manager *m);
+bool group_is_quorate(const Manager *m);
+
+/* ---- local.c ---- */
+int local_start(Manager *m);
+void local_stop(Manager *m);
+void local_configure(Manager *m);
+void local_order(Manager *m, const StateEffect *e);
+void local_stop_all(Manager *m);
+bool local_is_empty(const Manager *m);
+/* Tell hagcd when nothing runs here any more. */
+void local_update_armed(Manager *m);
+
+/* ---- fencing.c ---- */
+int fencing_start(Manager *m);
+void fencing_stop(Manager *m);
+void fencing_order(Manager *m, const StateEffect *e);
+void fencing_cancel(Manager *m, const StateBoot *boot);
+void fencing_cancel_all(Manager *m);
+/* The cluster as hagcd sees it changed: are we a half? */
+void fencing_update_half(Manager *m);
+
+/* ---- record.c ---- */
+typedef void (*RecordHandler)(uint64_t serial, int error, void *userdata);
+/* Reads the slots of the folder; a damaged one is reported and put aside. */
+int record_new(sd_event *event, const char *folder, RecordHandler handler, void *userdata, Record **ret);
+Record *record_free(Record *r);
+DEFINE_TRIVIAL_CLEANUP(Record *, record_free);
+/* The newest that could be read; NULL: none. Borrowed. */
+GBytes *record_newest(const Record *r);
+/* Writes it, not waiting: the handler is told its serial when it is synced. A newer one may take its place.
+ */
+void record_write(Record *r, GBytes *data, uint64_t serial);
+
+/* ---- apply.c ---- */
+void apply_start(Manager *m);
+void apply_stop(Manager *m);
+void apply_prepare(Manager *m, const StateEffect *e);
+void apply_stored(Manager *m, uint64_t serial);
+void apply_cancel(Manager *m);
+/* Judge files on this node for a caller who wants to know no more. */
+void apply_check(Manager *m, ApiCall *call, const HaFile *files, size_t n_files);
+
+/* ---- requests.c ---- */
+int requests_start(Manager *m);
+void requests_stop(Manager *m);
+void requests_answer(Manager *m, const StateEffect *e);
+void requests_refuse_all(Manager *m, ApiError error, const char *why);
+
+/* ---- leave.c ---- */
+int leave_start(Manager *m);
+void leave_stop(Manager *m);
+/* Something changed that draining may have waited for. */
+void leave_continue(Manager *m);
+void leave_unregistered(Manager *m);

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Calls from the bus. What changes the cluster becomes an ordered message with a number; the replicated
+ * state answers it here, on the node that asked, when it stands and is stored. What is only shown is put
+ * together here from the replicated state and from what hagcd tells. */
+
+#include <inttypes.h>
+
+#include "basic/time-util.h"
+#include "hamgr/manager.h"
+#include "shared/event-util.h"
+#include "shared/log.h"
+
+#define REQUEST_TIMEOUT_USEC (50 * UINT64_C(1000000))
+
+typedef struct Request {
+        Manager *manager; /* weak */
+        uint64_t number;
+        ApiCall *call;          /* owned until answered */
+        sd_event_source *timer; /* owned */
+} Request;
+
+static void request_free(void *p) {
+        Request *r = p;
+
+        if (r->call)
+                api_call_refuse(r->call, API_ERROR_NOT_READY, "hamgr is stopping on this node");
+        sd_event_source_disable_unref(r->timer);
+        g_free(r);
+}
+
+static Request *request_find(Manager *m, uint64_t number) {
+        for (size_t i = 0; i < m->requests->len; i++) {
+                Request *r = m->requests->pdata[i];
+
+                if (r->number == number)
+                        return r;
+        }
+        return NULL;
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Request *r = userdata;
+
+        api_call_refuse(TAKE_PTR(r->call),
+                        API_ERROR_TIMED_OUT,
+                        "the cluster did not confirm it within %u s; it may still come about: see \"hactl "
+                        "status\"",
+                        (unsigned) (REQUEST_TIMEOUT_USEC / USEC_PER_SEC));
+        g_ptr_array_remove(r->manager->requests, r);
+        return 0;
+}
+
+static uint64_t request_new(Manager *m, ApiCall *call) {
+        Request *r = g_new0(Request, 1);
+
+        r->manager = m;
+        r->call = call;
+        r->number = ++m->request_number;
+        if (event_timer_new(m->event, "request", on_timeout, r, &r->timer) >= 0)
+                (void) event_timer_in(r->timer, REQUEST_TIMEOUT_USEC);
+        g_ptr_array_add(m->requests, r);
+        return r->number;
+}
+
+static ApiError error_of(StateResult r) {
+        switch (r) {
+        case STATE_RESULT_NO_SUCH_GROUP:
+                return API_ERROR_NO_SUCH_GROUP;
+        case STATE_RESULT_NO_SUCH_NODE:
+                return API_ERROR_NO_SUCH_NODE;
+        case STATE_RESULT_BUSY:
+                return API_ERROR_NOT_READY;
+        case STATE_RESULT_INVALID:
+                return API_ERROR_INVALID_CONFIGURATION;
+        default:
+                return API_ERROR_REFUSED;
+        }
+}
+
+void requests_answer(Manager *m, const StateEffect *e) {
+        Request *r = request_find(m, e->request);
+        ApiCall *call;
+
+        if (!r)
+                return; /* it has timed out */
+        call = TAKE_PTR(r->call);
+        g_ptr_array_remove(m->requests, r);
+        if (e->result == STATE_RESULT_OK || e->result == STATE_RESULT_NOTHING_TO_DO) {
+                static char *const no_warnings[] = { NULL };
+
+                if (api_call_request(call)->type == API_REQUEST_APPLY)
+                        api_call_applied(call, state_config_version(m->state).number, no_warnings);
+                else
+                        api_call_done(call);
+                return;
+        }
+        api_call_refuse(call, error_of(e->result), "%s", e->text ?: state_result_to_string(e->result));
+}
+
+void requests_refuse_all(Manager *m, ApiError error, const char *why) {
+        for (size_t i = 0; i < m->requests->len; i++) {
+                Request *r = m->requests->pdata[i];
+
+                api_call_refuse(TAKE_PTR(r->call), error, "%s", why);
+        }
+        g_ptr_array_set_size(m->requests, 0);
+}
+
+/* ---- What changes the cluster ---- */
+
+/* An empty node in a move: the first that may take the group and does not have it. */
+static uint32_t choose_target(const Manager *m, const StateGroup *g) {
+        uint32_t owner = state_group_owner(g);
+        char reason[STATE_TEXT_MAX];
+
+        for (size_t i = 0; i < g->config->n_domain + g->config->n_standby; i++) {
+                uint32_t id = i < g->config->n_domain ? g->config->domain[i]
+                                                      : g->config->standby[i - g->config->n_domain];
+
+                if (id != owner && state_group_node_usable(m->state, g, id, reason))
+                        return id;
+        }
+        return 0;
+}
+
+/* Without a quorate group an operator's word can still give a half its quorum (protocol R6). */
+static bool confirm_for_half(Manager *m, ApiCall *call, const HaNode *node) {
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+
+        if (m->active || !c || c->quorum != HAGCS_QUORUM_HALF)
+                return false;
+        for (size_t i = 0; i < c->n_nodes; i++) {
+                const hagcs_node *n = &c->nodes[i];
+
+                if (n->id != node->id)
+                        continue;
+                if (n->heard || n->state == HAGCS_NODE_UP) {
+                        api_call_refuse(call,
+                                        API_ERROR_REFUSED,
+                                        "%s is heard right now, so it is not off",
+                                        node->name);
+                        return true;
+                }
+                if (hagcs_confirm_down(m->group, n->id, n->incarnation, c->mid) < 0)
+                        return false;
+                log_notice("an operator confirms that %s is off", node->name);
+                api_call_done(call);
+                return true;
+        }
+        return false;
+}
+
+static void operate(Manager *m, ApiCall *call, const ApiRequest *request) {
+        StateMessage message = { .type = STATE_MESSAGE_OPERATOR };
+        StateOperator *o = &message.operator_;
+        const HaNode *node = NULL;
+
+        o->operation = request->operation;
+        if (request->group)
+                (void) g_strlcpy(o->group, request->group, sizeof(o->group));
+        if (!isempty(request->node)) {
+                node = ha_nodes_find_name(&m->nodes, request->node);
+                if (!node) {
+                        api_call_refuse(call,
+                                        API_ERROR_NO_SUCH_NODE,
+                                        "there is no node \"%s\" in cluster.conf",
+                                        request->node);
+                        return;
+                }
+                o->node = node->id;
+        }
+        if (request->operation == STATE_OPERATION_FENCE_CONFIRM && node && confirm_for_half(m, call, node))
+                return;
+        if (!m->active) {
+                api_call_refuse(call,
+                                group_is_quorate(m) ? API_ERROR_NOT_READY : API_ERROR_NO_QUORUM,
+                                "%s cannot order anything now: %s",
+                                manager_node_name(m, m->self),
+                                m->trouble);
+                return;
+        }
+        if (node)
+                o->boot = state_node_boot(state_node(m->state, node->id));
+        if (request->operation == STATE_OPERATION_GROUP_MOVE && !node) {
+                const StateGroup *g = state_group(m->state, request->group);
+
+                o->node = g ? choose_target(m, g) : 0;
+                if (g && o->node == 0) {
+                        api_call_refuse(call,
+                                        API_ERROR_REFUSED,
+                                        "there is no other node that could run group %s now",
+                                        request->group);
+                        return;
+                }
+        }
+        o->request = request_new(m, call);
+        group_send(m, &message);
+}
+
+static void apply(Manager *m, ApiCall *call, const ApiRequest *request) {
+        StateMessage message = { .type = STATE_MESSAGE_APPLY_PREPARE };
+        g_autoptr(GBytes) files = NULL;
+
+        if (!m->active) {
+                api_call_refuse(call,
+                                group_is_quorate(m) ? API_ERROR_NOT_READY : API_ERROR_NO_QUORUM,
+                                "%s cannot apply a configuration now: %s",
+                                manager_node_name(m, m->self),
+                                m->trouble);
+                return;
+        }
+        files = ha_files_serialize(request->files, request->n_files);
+        message.apply_prepare.files = files;
+        message.apply_prepare.request = request_new(m, call);
+        group_send(m, &message);
+}
+
+static void on_request(ApiCall *call, const ApiRequest *request, void *userdata) {
+        Manager *m = userdata;
+
+        switch (request->type) {
+        case API_REQUEST_OPERATE:
+                operate(m, call, request);
+                break;
+        case API_REQUEST_APPLY:
+                apply(m, call, request);
+                break;
+        case API_REQUEST_CHECK:
+                apply_check(m, call, request->files, request->n_files);
+                break;
+        }
+}
+
+/* ---- What is shown ---- */
+
+static const State *shown_state(void *userdata) {
+        const Manager *m = userdata;
+
+        return m->state;
+}
+
+static void shown_cluster(ApiCluster *ret, void *userdata) {
+        Manager *m = userdata;
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+
+        *ret = (ApiCluster){
+                .cluster_name = m->conf->name,
+                .node_name = manager_node_name(m, m->self),
+                .quorate = group_is_quorate(m),
+                .planner = m->active && state_planner(m->state)
+                                           ? manager_node_name(m, state_planner(m->state))
+                                           : "",
+                .trouble = m->trouble,
+        };
+        if (c && c->mid.epoch > 0)
+                (void) g_snprintf(
+                                ret->membership,
+                                sizeof(ret->membership),
+                                "%" PRIu64 ".%" PRIu32,
+                                c->mid.epoch,
+                                c->mid.node_id);
+}
+
+static const hagcs_node *seen_node(const Manager *m, uint32_t id) {
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+
+        for (size_t i = 0; c && i < c->n_nodes; i++)
+                if (c->nodes[i].id == id)
+                        return &c->nodes[i];
+        return NULL;
+}
+
+/* What is replicated comes first, so that all nodes say the same of it. */
+static void note_node(const Manager *m, const StateNode *n, const hagcs_node *seen, ApiNode *ret) {
+        if (n && n->fence.active)
+                state_text_set(ret->note, "being fenced by %s", manager_node_name(m, n->fence.fencer));
+        else if (n && n->fence.n_attempts > 0 && n->state == STATE_NODE_UNKNOWN)
+                state_text_set(ret->note, "fencing failed %u times: %s", n->fence.n_attempts, n->fence.text);
+        else if (n && n->leaving)
+                state_text_set(ret->note, "is being emptied to stop");
+        else if (n && n->state == STATE_NODE_UP && !n->hello)
+                state_text_set(ret->note, "hamgr is not running there");
+        else if (n && n->state == STATE_NODE_DOWN && n->fence.device[0])
+                state_text_set(ret->note, "fenced by %s", n->fence.device);
+        else if (seen && seen->id != m->self && seen->state != HAGCS_NODE_UP && !isempty(seen->problem))
+                state_text_set(ret->note, "%s", seen->problem);
+}
+
+static void shown_node(uint32_t id, ApiNode *ret, void *userdata) {
+        Manager *m = userdata;
+        const ClusterNode *conf = cluster_conf_node_by_id(m->conf, id);
+        const hagcs_node *seen = seen_node(m, id);
+        const StateNode *n = m->active ? state_node(m->state, id) : NULL;
+
+        ret->votes = conf ? conf->votes : 0;
+        ret->state = n      ? state_node_state_to_string(n->state)
+                     : seen ? hagcs_node_state_to_string(seen->state)
+                            : state_node_state_to_string(STATE_NODE_UNKNOWN);
+        ret->standby = n && n->standby;
+        ret->managed = n && n->hello;
+        note_node(m, n, seen, ret);
+}
+
+int requests_start(Manager *m) {
+        static const ApiHandlers handlers = {
+                .request = on_request,
+                .state = shown_state,
+                .cluster = shown_cluster,
+                .node = shown_node,
+        };
+        int r;
+
+        m->requests = g_ptr_array_new_with_free_func(request_free);
+        /* Numbers of an earlier life of this manager must not be answered in this one. */
+        m->request_number = now_boottime_usec();
+        r = api_new(m->event, m->bus, &m->nodes, &handlers, m, &m->api);
+        if (r < 0)
+                return log_error_errno(r, "cannot offer org.hamgr1 on the bus: %m");
+        return api_request_name(m->api);
+}
+
+void requests_stop(Manager *m) {
+        if (m->requests)
+                g_ptr_array_unref(m->requests);
+        m->api = api_free(m->api);
+}
