@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A checker that has never failed proves nothing: each one here is given something wrong and has to say so."""
+
+import importlib.util
+import pathlib
+import sys
+import traceback
+
+
+def load(name):
+    path = pathlib.Path(__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name.replace("-", "_"), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+symbols = load("check-core-symbols")
+includes = load("check-includes")
+behaviours = load("check-behaviours")
+counting = load("count-results")
+
+
+def core_symbols_refuses_what_cores_must_not_call():
+    basic = {"now_boottime_usec", "str_buf_printf", "node_set_format"}
+    for bad in ("clock_gettime", "open", "printf", "rand", "getrandom", "snprintf", "now_boottime_usec", "time",
+                "str_buf_printf", "__printf_chk", "sd_journal_send", "g_hash_table_new", "write"):
+        assert symbols.judge("cms", {bad}, basic), bad
+    for bad in ("clock_gettime", "fopen", "g_print", "g_random_int", "g_hash_table_iter_init", "g_get_monotonic_time",
+                "g_direct_hash", "g_file_get_contents", "now_boottime_usec"):
+        assert symbols.judge("engine", {bad}, basic), bad
+
+
+def core_symbols_lets_pass_what_they_may():
+    assert not symbols.judge("cms", {"memcpy", "calloc", "__assert_fail", "node_set_format"}, {"node_set_format"})
+    assert not symbols.judge("engine", {"g_hash_table_lookup", "g_strdup_printf", "g_ptr_array_add"}, set())
+
+
+def includes_refuses_the_wrong_room():
+    for path, line in (("cms/a.c", '#include "gcs/gcs.h"'), ("gcs/a.c", '#include "cms/cms.h"'),
+                       ("basic/a.c", "#include <glib.h>"), ("hagcd/a.c", '#include "libhagcs/hagcs.h"'),
+                       ("hactl/a.c", '#include "hamgr/state/state.h"'), ("cms/a.c", '#include "cms.h"'),
+                       ("hamgr/drive/a.c", '#include "hamgr/fence/fence.h"'), ("cms/a.c", "#include <systemd/sd-bus.h>"),
+                       ("nowhere/a.c", "")):
+        assert includes.judge(path, line, {}), (path, line)
+    for path, line in (("gcs/a.c", '#include "cms/membership.h"'), ("hagcd/a.c", '#include "libhagcs/proto.h"'),
+                       ("cms/a.c", "#include <string.h>"), ("hamgr/a.c", '#include "hamgr/fence/fence.h"')):
+        assert not includes.judge(path, line, {}), (path, line)
+
+
+def includes_refuses_openssl_in_two_files():
+    seen = {}
+    for file in ("hagcd/dtls.c", "hagcd/main.c"):
+        assert not includes.judge(file, "#include <openssl/ssl.h>", seen)
+    assert includes.judge_seen(seen)
+
+
+def table(text):
+    rows, complaints = behaviours.read_table(text)
+    return rows, complaints + behaviours.judge(rows, lambda kind, test: test != "/absent")
+
+
+def behaviours_refuses_gaps():
+    full = [f"{b}\tunit\t/x" for b in behaviours.behaviours()]
+    assert len(full) == 89
+    assert len(behaviours.DUE) == 33
+    assert not table("\n".join(full))[1]
+    assert table("\n".join(full[1:]))[1] == ["A01 has no line"]
+    assert table("\n".join(["A01\tunit\t/absent", *full[1:]]))[1]
+    assert table("\n".join(["A01\tunit\t\tlater", *full[1:]]))[1] == ["A01 is due and no test shows it"]
+    assert table("\n".join([*full, "Z99\tunit\t/x"]))[1]
+    assert table("\n".join([*full, "A01\tguess\t/x"]))[1]
+    assert table("\n".join([*full, "A04\tunit\t/x\tand a reason"]))[1]
+    assert not table("\n".join(f"{b}\t\t\tlater" if b == "A04" else f"{b}\tunit\t/x" for b in behaviours.behaviours()))[1]
+
+
+def behaviours_refuses_skipped_tests():
+    rows, _ = table("A01\tcluster\ttest_a.py::test_b\nA02\tunit\t/x")
+    good = {"test_a.py::test_b": "passed", "/x": "passed"}
+    assert not behaviours.judge_results(rows, good, True)
+    assert behaviours.judge_results(rows, {**good, "test_a.py::test_b": "skipped"}, True)
+    assert behaviours.judge_results(rows, {**good, "/x": "skipped"}, True)
+    assert behaviours.judge_results(rows, {"/x": "passed"}, True)
+    assert not behaviours.judge_results(rows, {"/x": "passed"}, False)
+
+
+def results_are_counted():
+    tap = "== TAP of all tests ==\nok 1 /a\nnot ok 2 /b\nok 3 /c # SKIP no\nok 4 /d\n"
+    assert counting.count(tap, 1) == (2, 1)
+    assert counting.count("ok 1 /shown-in-the-error-log\n" + tap, 1) == (2, 1)
+    assert counting.count("1 failed, 3 passed, 2 errors in 4.56s", 1) == (3, 3)
+    assert counting.count("5 passed, 1 skipped in 61.20s (0:01:01)", 0) == (5, 0)
+    assert counting.count("anything", 0) == (1, 0)
+    assert counting.count("anything", 7) == (0, 1)
+    # Everything passed and yet it ended with a failure, such as a leak.
+    assert counting.count("== TAP of all tests ==\nok 1 /a\n", 1) == (1, 1)
+
+
+TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
+         includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
+         behaviours_refuses_skipped_tests, results_are_counted]
+
+
+def main():
+    failed = False
+    print(f"1..{len(TESTS)}")
+    for i, test in enumerate(TESTS, 1):
+        try:
+            test()
+            print(f"ok {i} /structure/checks/{test.__name__.replace('_', '-')}")
+        except Exception:
+            failed = True
+            print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
+            print(f"not ok {i} /structure/checks/{test.__name__.replace('_', '-')}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
