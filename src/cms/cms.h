@@ -41,6 +41,7 @@ typedef struct CmsRecord {
         Mid installed;       /* newest membership known to be installed here, written after the fact */
         Mid quorate;         /* newest quorate one, likewise */
         NodeSet detached;    /* nodes that left groups running, as of that membership */
+        bool taken_in; /* false: written while a quorate membership takes in a node without record (R8) */
 } CmsRecord;
 
 /* The record that `hactl init` writes, and nobody else (R8). */
@@ -143,6 +144,27 @@ typedef struct CmsNotification {
         };
 } CmsNotification;
 
+/* Why a ballot is called, or abandoned. */
+typedef enum CmsWhy {
+        CMS_WHY_NONE,
+        CMS_WHY_START,     /* there is no membership here */
+        CMS_WHY_LOSS,      /* a member was lost */
+        CMS_WHY_JOIN,      /* somebody can be taken in */
+        CMS_WHY_BETTER,    /* not quorate, and a better set is possible */
+        CMS_WHY_PROOF,     /* half, and all others are proven dead */
+        CMS_WHY_ADRIFT,    /* a member did not install, and cannot any more */
+        CMS_WHY_REFORM,    /* a ballot came to nothing */
+        CMS_WHY_HAND_OVER, /* asked by a coordinator outside the best set */
+        CMS_WHY_TIMEOUT,
+        CMS_WHY_REFUSED,
+        CMS_WHY_OVERTAKEN,
+        CMS_WHY_LEAVE,
+        _CMS_WHY_MAX,
+        _CMS_WHY_INVALID = -EINVAL,
+} CmsWhy;
+
+const char *cms_why_to_string(CmsWhy w);
+
 /* Traces are typed; cms-trace.h turns them into text. */
 typedef enum CmsTraceType {
         CMS_TRACE_STARTED,         /* value: 1 with a record */
@@ -167,13 +189,12 @@ typedef enum CmsTraceType {
         CMS_TRACE_CONFIRMED,       /* node, value: incarnation */
         CMS_TRACE_STORE_FAILED,    /* value: number */
         CMS_TRACE_PAUSED,          /* value: for how long we slept beyond what was asked, usec */
-        CMS_TRACE_DROPPED,         /* node, value: CmsMessageType that made no sense */
 } CmsTraceType;
 
 typedef struct CmsTrace {
         CmsTraceType type;
         uint32_t node;
-        unsigned why;
+        CmsWhy why;
         Mid mid;
         NodeSet set;
         uint64_t value;

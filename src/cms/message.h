@@ -48,7 +48,7 @@ typedef enum CmsRefusal {
         CMS_REFUSAL_NOT_HEARD,     /* one of the two ends does not hear the other, or not this incarnation */
         CMS_REFUSAL_LOSS_NOT_SEEN, /* the loss that is named is neither seen here nor confirmed by FailureSec
                                     */
-        CMS_REFUSAL_QUORATE,       /* here is an intact membership that the caller would break */
+        CMS_REFUSAL_INTACT,        /* here is an intact membership that the caller would break */
         CMS_REFUSAL_CANNOT_WRITE,
         CMS_REFUSAL_INVALID, /* the proposal contradicts itself or the configuration here */
         _CMS_REFUSAL_MAX,
@@ -84,7 +84,6 @@ typedef struct CmsHeartbeat {
         bool no_record;    /* no valid stored record: does not count until it was taken in (R8) */
         bool cannot_write; /* the last write failed or hangs: no candidate (R3) */
         bool armed;
-        bool leaving;
 
         NodeSet proven; /* nodes outside, proven dead in this split */
         CmsRow row;
@@ -103,9 +102,8 @@ typedef struct CmsInquire {
 typedef struct CmsAnswer {
         Mid ballot;
         uint64_t coordinator_incarnation;
-        Mid mid;                /* installed at the answering node */
-        Mid quorate_mid;        /* newest quorate membership it remembers in memory, */
-        Mid stored_quorate_mid; /* or on disk */
+        Mid mid;         /* installed at the answering node */
+        Mid quorate_mid; /* newest quorate membership it remembers in memory, */
         bool no_record;
         bool cannot_write;
 

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cms/cms-internal.h"
+
+/* Whether a ballot is needed, and whose turn it is (R2). Every node chooses from its own matrix the set that
+ * it would form. When that is not what is installed, the lowest rank of the set calls; the others follow one
+ * after the other if nothing comes of it. Who hears a quorate membership without itself never calls. */
+
+unsigned cms_votes(const Cms *c, NodeSet set) {
+        unsigned sum = 0;
+
+        NODE_SET_FOREACH(id, set & c->config.enabled)
+                sum += c->config.votes[id - 1];
+        return sum;
+}
+
+bool cms_has_majority(const Cms *c, NodeSet set) {
+        unsigned twice = 2 * cms_votes(c, set);
+
+        return CMS_BROKEN(c, QUORUM_OFF_BY_ONE) ? twice + 2 > c->votes_total : twice > c->votes_total;
+}
+
+bool cms_is_half(const Cms *c, NodeSet set) {
+        return 2 * cms_votes(c, set) == c->votes_total;
+}
+
+/* A half counts as quorate when every node outside was proven dead in this split. */
+bool cms_is_proven_half(const Cms *c, NodeSet members, NodeSet proven) {
+        if (!cms_is_half(c, members))
+                return false;
+        return CMS_BROKEN(c, HALF_WITHOUT_PROOF) ||
+               node_set_is_subset(node_set_minus(c->config.enabled, members), proven);
+}
+
+NodeSet cms_peers_no_record(const Cms *c) {
+        NodeSet set = c->no_record ? node_set_of(c->config.self) : NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, c->row)
+                if (c->peers[id - 1].heartbeat.no_record)
+                        node_set_add(&set, id);
+        return CMS_BROKEN(c, NO_RECORD_COUNTS) ? NODE_SET_EMPTY : set;
+}
+
+NodeSet cms_peers_cannot_write(const Cms *c) {
+        NodeSet set = cms_cannot_write(c) ? node_set_of(c->config.self) : NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, c->row)
+                if (c->peers[id - 1].heartbeat.cannot_write)
+                        node_set_add(&set, id);
+        return set;
+}
+
+/* Nodes outside that are proven dead, by what we and the other members of our membership know. */
+NodeSet cms_proven(const Cms *c) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        if (!c->has_installed)
+                return set;
+        NODE_SET_FOREACH(id, node_set_minus(c->config.enabled, c->installed.members))
+                if (c->known[id - 1].proven)
+                        node_set_add(&set, id);
+        NODE_SET_FOREACH(id, c->row & c->installed.members)
+                if (mid_equal(c->peers[id - 1].heartbeat.mid, c->installed.mid))
+                        set |= c->peers[id - 1].heartbeat.proven;
+        return node_set_minus(set, c->installed.members);
+}
+
+/* Every member is heard as it was when it joined, everyone of them confirms everyone, and none has gone
+ * elsewhere. */
+bool cms_is_intact(const Cms *c) {
+        BestSetInput in = { .votes = c->config.votes };
+
+        if (!c->has_installed || c->excluded)
+                return false;
+        if (!cms_hears_members(c, &c->installed) ||
+            !node_set_is_subset(c->installed.members, c->config.enabled))
+                return false;
+        NODE_SET_FOREACH(id, node_set_without(c->installed.members, c->config.self)) {
+                const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
+
+                if (mid_compare(h->mid, c->installed.mid) > 0 &&
+                    !node_set_contains(h->members, c->config.self))
+                        return false;
+        }
+        in.candidates = c->installed.members;
+        best_set_fill_mutual(&in, c->confirms);
+        return best_set_is_complete(&in, in.candidates);
+}
+
+/* Somebody we hear works in a quorate membership that we are not in, and ours is no newer quorate one. */
+bool cms_hears_foreign_quorum(const Cms *c) {
+        NODE_SET_FOREACH(id, c->row) {
+                const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
+
+                if (!h->quorate || (c->has_installed && mid_equal(h->mid, c->installed.mid)))
+                        continue;
+                if (c->has_installed && c->installed.quorate && mid_compare(c->installed.mid, h->mid) > 0)
+                        continue;
+                return true;
+        }
+        return false;
+}
+
+/* Place of this node in the set by rank: seniority in the newest quorate membership, then id. */
+unsigned cms_place(const Cms *c, NodeSet set) {
+        unsigned place = 0;
+
+        if (c->has_quorate)
+                for (unsigned i = 0; i < c->quorate.n_members; i++) {
+                        uint32_t id = c->quorate.rank[i];
+                        uint64_t incarnation =
+                                        id == c->config.self ? c->incarnation : c->peers[id - 1].incarnation;
+
+                        if (!node_set_contains(set, id) || !membership_has(&c->quorate, id, incarnation))
+                                continue;
+                        if (id == c->config.self)
+                                return place;
+                        place++;
+                        node_set_remove(&set, id);
+                }
+        NODE_SET_FOREACH(id, set) {
+                if (id == c->config.self)
+                        return place;
+                place++;
+        }
+        return place;
+}
+
+/* R3. What is intact and quorate is only added to; who did not answer of late is left out while the others
+ * suffice; who has no record comes in last and counts for nothing (R8). */
+NodeSet
+cms_choose(const Cms *c,
+           NodeSet candidates,
+           const NodeSet confirms[static NODE_ID_MAX],
+           NodeSet no_record,
+           NodeSet weak,
+           NodeSet may_join) {
+        BestSetInput in = { .votes = c->config.votes, .tie_breaker = c->tie_breaker };
+        NodeSet set, with_weak;
+        bool keep;
+
+        in.candidates = candidates;
+        best_set_fill_mutual(&in, confirms);
+        if (c->has_installed && !c->excluded)
+                in.current = c->installed.members;
+        keep = cms_is_intact(c) && c->installed.quorate && node_set_is_subset(in.current, candidates) &&
+               best_set_is_complete(&in, in.current);
+        if (keep) {
+                in.must = in.current;
+                in.candidates &= in.current | may_join;
+                weak &= ~in.current;
+                no_record &= ~in.current;
+        }
+        in.candidates = node_set_minus(candidates & in.candidates, no_record | weak);
+        set = best_set(&in);
+        if (!cms_has_majority(c, set) && !keep && weak != NODE_SET_EMPTY) {
+                in.candidates = node_set_minus(candidates, no_record);
+                with_weak = best_set(&in);
+                if (cms_has_majority(c, with_weak))
+                        set = with_weak;
+        }
+        if (cms_has_majority(c, set) || keep)
+                NODE_SET_FOREACH(id, candidates & no_record & ~weak)
+                        if (node_set_is_subset(set, in.mutual[id - 1]))
+                                node_set_add(&set, id);
+        return set;
+}
+
+/* Who may be added to an intact quorate membership: nobody that is held off; and nobody at all while a
+ * member cannot write, because its promise would be needed. */
+static NodeSet may_join(const Cms *c) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        if (c->has_installed && (cms_peers_cannot_write(c) & c->installed.members) != NODE_SET_EMPTY)
+                return set;
+        NODE_SET_FOREACH(id, c->row)
+                if (c->peers[id - 1].hold_until_usec <= c->now_usec)
+                        node_set_add(&set, id);
+        return set;
+}
+
+static void choose_target(Cms *c) {
+        NodeSet candidates = node_set_with(c->row, c->config.self) & c->config.enabled, target, cannot;
+
+        if (!c->view_changed && c->now_usec < c->target_due_usec)
+                return;
+        c->view_changed = false;
+        c->target_due_usec = USEC_INFINITY;
+        NODE_SET_FOREACH(id, c->row) {
+                const CmsPeer *p = &c->peers[id - 1];
+
+                if (p->weak_until_usec > c->now_usec)
+                        c->target_due_usec = MIN(c->target_due_usec, p->weak_until_usec);
+                if (p->hold_until_usec > c->now_usec)
+                        c->target_due_usec = MIN(c->target_due_usec, p->hold_until_usec);
+        }
+        cannot = cms_peers_cannot_write(c);
+        if (cms_is_intact(c) && c->installed.quorate)
+                cannot = node_set_minus(cannot, c->installed.members);
+        target =
+                        cms_choose(c,
+                                   node_set_minus(candidates, cannot),
+                                   c->confirms,
+                                   cms_peers_no_record(c),
+                                   cms_weak(c),
+                                   may_join(c));
+        if (target != c->target) {
+                c->target = target;
+                c->target_since_usec = c->now_usec;
+        }
+}
+
+static bool target_is_installed(const Cms *c) {
+        if (c->target != c->installed.members)
+                return false;
+        NODE_SET_FOREACH(id, node_set_without(c->target, c->config.self))
+                if (!cms_hears(c, id, membership_node(&c->installed, id)->incarnation))
+                        return false;
+        return true;
+}
+
+static bool member_is_adrift(const Cms *c) {
+        NODE_SET_FOREACH(id, c->installed.members & c->row) {
+                const CmsPeer *p = &c->peers[id - 1];
+
+                if (p->adrift_since_usec != 0 &&
+                    c->now_usec - p->adrift_since_usec >= 2 * c->config.failure_usec)
+                        return true;
+        }
+        return false;
+}
+
+static bool half_is_proven(const Cms *c) {
+        return !c->installed.quorate && c->installed.half && cms_is_intact(c) &&
+               c->target == c->installed.members &&
+               cms_is_proven_half(c, c->installed.members, cms_proven(c));
+}
+
+static CmsWhy find_need(const Cms *c) {
+        if (!node_set_contains(c->target, c->config.self))
+                return CMS_WHY_NONE;
+        if (c->handed)
+                return CMS_WHY_HAND_OVER;
+        if (!c->has_installed || c->excluded)
+                return CMS_WHY_START;
+        if (!target_is_installed(c)) {
+                if (!c->installed.quorate)
+                        return CMS_WHY_BETTER;
+                return cms_is_intact(c) ? CMS_WHY_JOIN : CMS_WHY_LOSS;
+        }
+        if (mid_compare(c->promised, c->installed.mid) > 0)
+                return CMS_WHY_REFORM;
+        if (half_is_proven(c))
+                return CMS_WHY_PROOF;
+        if (member_is_adrift(c))
+                return CMS_WHY_ADRIFT;
+        return CMS_WHY_NONE;
+}
+
+/* A member that was started again is heard at once and confirms a moment later: one change instead of two.
+ */
+static uint64_t loss_delay_until(const Cms *c) {
+        uint64_t until = 0;
+
+        NODE_SET_FOREACH(id, c->installed.members & c->row) {
+                const CmsPeer *p = &c->peers[id - 1];
+
+                if (!membership_has(&c->installed, id, p->incarnation) && !node_set_contains(c->target, id))
+                        until = MAX(until, usec_add(p->incarnation_usec, c->config.heartbeat_usec));
+        }
+        return until;
+}
+
+/* From when on the first of the target may call. */
+static uint64_t call_from(const Cms *c) {
+        uint64_t beat = c->config.heartbeat_usec;
+        NodeSet heard = node_set_with(c->row, c->config.self);
+
+        switch (c->need) {
+        case CMS_WHY_LOSS:
+                return loss_delay_until(c);
+        case CMS_WHY_JOIN:
+                /* Whoever is heard is in it; or else wait a moment for those who come at the same time. */
+                if (c->target == heard)
+                        return 0;
+                return MIN(c->target_since_usec + beat, c->need_since_usec + 3 * beat);
+        case CMS_WHY_START:
+        case CMS_WHY_BETTER:
+                if (c->target == c->config.enabled)
+                        return 0;
+                if (cms_has_majority(c, c->target))
+                        return MIN(c->target_since_usec + beat, c->need_since_usec + 3 * beat);
+                return MAX(c->target_since_usec + beat, c->start_usec + c->config.failure_usec + beat);
+        case CMS_WHY_NONE:
+        case CMS_WHY_PROOF:
+        case CMS_WHY_ADRIFT:
+        case CMS_WHY_REFORM:
+        case CMS_WHY_HAND_OVER:
+        case CMS_WHY_TIMEOUT:
+        case CMS_WHY_REFUSED:
+        case CMS_WHY_OVERTAKEN:
+        case CMS_WHY_LEAVE:
+        case _CMS_WHY_MAX:
+        case _CMS_WHY_INVALID:
+                return 0;
+        }
+        ASSERT_NOT_REACHED();
+}
+
+static bool may_call(const Cms *c) {
+        if (c->no_record || cms_cannot_write(c) || !node_set_contains(c->config.enabled, c->config.self))
+                return false;
+        if (c->phase != CMS_PHASE_WAITING && c->phase != CMS_PHASE_STABLE &&
+            c->phase != CMS_PHASE_PROMISED && c->phase != CMS_PHASE_ACKNOWLEDGED)
+                return false;
+        return !cms_hears_foreign_quorum(c);
+}
+
+/* A ballot of somebody else is under way: give it its time, unless whoever called it is gone. */
+static uint64_t patience_until(const Cms *c) {
+        if (c->phase != CMS_PHASE_PROMISED && c->phase != CMS_PHASE_ACKNOWLEDGED)
+                return 0;
+        if (c->promised_to != c->config.self && !cms_hears(c, c->promised_to, c->promised_incarnation))
+                return 0;
+        return c->promise_deadline_usec;
+}
+
+void cms_evaluate(Cms *c) {
+        CmsWhy need;
+        unsigned place;
+        uint64_t at;
+
+        choose_target(c);
+        c->call_usec = USEC_INFINITY;
+        if (!may_call(c))
+                return;
+
+        need = find_need(c);
+        if (need != c->need) {
+                if (c->need == CMS_WHY_NONE || need == CMS_WHY_NONE)
+                        c->need_since_usec = c->now_usec;
+                c->need = need;
+        }
+        if (need == CMS_WHY_NONE)
+                return;
+
+        place = need == CMS_WHY_HAND_OVER ? 0 : cms_place(c, c->target);
+        at = MAX(call_from(c), patience_until(c));
+        if (place > 0) {
+                at = MAX(at, MAX(c->target_since_usec, c->need_since_usec));
+                at += c->config.failure_usec + place * c->config.heartbeat_usec;
+        }
+        at = MAX(at, MAX(c->retry_usec, c->silent_usec));
+        if (at > c->now_usec) {
+                c->call_usec = at;
+                return;
+        }
+        c->handed = false;
+        cms_ballot_call(c, need);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The inside of the membership core, for its own files:
+ *
+ *   cms.c          the step: event in, files below, heartbeat, wake-up
+ *   detector.c     who is heard, who is suspected, who confirms whom
+ *   caller.c       whether a ballot is needed and whose turn it is (R2)
+ *   coordinator.c  inquire, propose, commit
+ *   acceptor.c     promise, acknowledge, install
+ *   view.c         what status shows, and the assertions
+ *
+ * A step runs the event's handler, then the detector, the coordinator and the caller, then the heartbeat. */
+
+#include "basic/prng.h"
+#include "basic/time-util.h"
+#include "cms/best-set.h"
+#include "cms/cms.h"
+
+#define CMS_RETIRED_MAX 4U
+
+/* Own ballots up to this much above a stored promise need no write of their own before the first message. */
+#define CMS_EPOCH_RESERVE 8U
+
+/* Doublings of retries and of hold-offs. */
+#define CMS_BACKOFF_DOUBLINGS_MAX 5U
+#define CMS_HOLD_DOUBLINGS_MAX 5U
+#define CMS_HOLD_FORGET_USEC (60 * USEC_PER_SEC)
+
+typedef struct CmsRetired {
+        uint64_t incarnation;
+        uint64_t number;    /* newest heartbeat when it was retired, or since */
+        unsigned n_revived; /* new heartbeats since */
+} CmsRetired;
+
+typedef struct CmsPeer {
+        /* who it is */
+        uint64_t incarnation;
+        uint64_t row_incarnation; /* that our row named last */
+        CmsRetired retired[CMS_RETIRED_MAX];
+        unsigned next_retired;
+        uint64_t two_until_usec; /* two incarnations were alive of late */
+
+        /* what it said last */
+        CmsHeartbeat heartbeat;
+        uint64_t row_usec; /* when; 0: never */
+        uint64_t n_lost;
+
+        /* when it was heard: for people, and on the clock that our own pauses do not advance */
+        uint64_t link_number[CMS_LINKS_MAX];
+        uint64_t heard_usec[CMS_LINKS_MAX];
+        uint64_t sense_usec[CMS_LINKS_MAX];
+        bool ever[CMS_LINKS_MAX];
+
+        bool mismatch; /* version or configuration differs */
+        CmsProblem problem;
+
+        /* suspicion and proof */
+        NodeReason suspicion;      /* why it is not in our row */
+        uint64_t incarnation_usec; /* when this incarnation was first heard */
+        uint64_t gasped;           /* incarnation whose last gasp was taken: once */
+        uint64_t deaf_until_usec;  /* its datagrams that were under way then do not count */
+        uint64_t left;             /* incarnation that said farewell */
+        bool left_running;
+        Mid left_mid;
+
+        /* hold-offs */
+        unsigned n_silent_answers; /* ballots that it did not answer */
+        uint64_t weak_until_usec;  /* left out of ballots while the others suffice */
+        unsigned n_outs;           /* times it was lost by silence or connectivity */
+        uint64_t last_out_usec;
+        uint64_t hold_until_usec; /* not taken in before */
+
+        uint64_t adrift_since_usec; /* 0: not adrift */
+} CmsPeer;
+
+/* A ballot of our own. */
+typedef struct CmsBallot {
+        Mid mid;
+        CmsWhy why;
+        bool sent;             /* INQUIRE has gone out */
+        uint64_t number_store; /* its number must be on disk before */
+        uint64_t deadline_usec, soft_deadline_usec, resend_usec;
+
+        NodeSet expected; /* asked */
+        NodeSet answered;
+        NodeSet excluded;  /* refused for good */
+        NodeSet responded; /* refused in any way */
+        NodeSet acknowledged;
+
+        /* merged from the answers */
+        uint64_t incarnation[NODE_ID_MAX];
+        NodeSet rows;
+        NodeSet confirms[NODE_ID_MAX];
+        uint32_t age_msec[NODE_ID_MAX];
+        BootId boot_id[NODE_ID_MAX];
+        NodeSet armed, no_record;
+        Mid quorate_mid;
+        unsigned n_rank;
+        uint8_t rank[NODE_ID_MAX];
+        uint64_t rank_incarnation[NODE_ID_MAX];
+        NodeSet known;
+        MembershipNode nodes[NODE_ID_MAX];
+        NodeSet same_mid; /* answered from our own membership, */
+        NodeSet proven;   /* and know these to be proven dead */
+
+        CmsPropose proposal;
+} CmsBallot;
+
+#ifdef CMS_BROKEN_CORES
+/* Deliberate faults, for the simulator to catch. */
+typedef enum CmsFault {
+        CMS_FAULT_NONE,
+        CMS_FAULT_ANSWER_BEFORE_WRITE,
+        CMS_FAULT_EPOCH_NOT_STORED,
+        CMS_FAULT_QUORUM_OFF_BY_ONE,
+        CMS_FAULT_HALF_WITHOUT_PROOF,
+        CMS_FAULT_PROOF_OUTLIVES_SPLIT,
+        CMS_FAULT_LOWER_ACKNOWLEDGED,
+        CMS_FAULT_LOWER_INSTALLED,
+        CMS_FAULT_CHECKMARK_IGNORED,
+        CMS_FAULT_COMMIT_BEFORE_ALL,
+        CMS_FAULT_COMMIT_SKIPS_NODE,
+        CMS_FAULT_BALLOT_COMPARED_BY_EPOCH,
+        CMS_FAULT_NUMBER_USED_TWICE,
+        CMS_FAULT_NO_RECORD_COUNTS,
+        CMS_FAULT_INCARNATION_IGNORED,
+        CMS_FAULT_DEAF_NODE_ANSWERED,
+        _CMS_FAULT_MAX,
+        _CMS_FAULT_INVALID = -EINVAL,
+} CmsFault;
+
+const char *cms_fault_to_string(CmsFault f);
+void cms_break(Cms *c, CmsFault fault);
+#define CMS_BROKEN(c, name) ((c)->fault == CMS_FAULT_##name)
+#else
+#define CMS_BROKEN(c, name) false
+#endif
+
+struct Cms {
+        CmsConfig config;
+        NodeSet others; /* enabled, without ourselves */
+        unsigned votes_total;
+        uint32_t tie_breaker;
+        Prng prng;
+
+        uint64_t now_usec;
+        uint64_t wakeup_usec;
+        uint64_t start_usec;
+        uint64_t discount_usec; /* our own pauses, for suspecting others only */
+        uint64_t incarnation;
+        BootId boot_id;
+        bool armed;
+        CmsEffects *effects; /* weak; within a step */
+
+        CmsPhase phase;
+        CmsWhy phase_why;
+
+        /* disk */
+        bool no_record;
+        CmsRecord record;
+        uint64_t floor_epoch; /* own ballots of earlier lives are not above it */
+        uint64_t durable_used_epoch;
+        uint64_t store_number, stored_number, used_store;
+        uint64_t store_since_usec; /* since when something is unwritten; 0: nothing */
+        uint64_t store_retry_usec; /* 0: no */
+        bool store_failed;
+
+        /* detector */
+        CmsPeer peers[NODE_ID_MAX];
+        bool carrier[CMS_LINKS_MAX];
+        NodeSet row;                   /* heard */
+        NodeSet mutual;                /* heard, and they hear us */
+        NodeSet confirms[NODE_ID_MAX]; /* whom each heard node confirms, by the incarnations known here */
+        bool view_changed;
+
+        /* heartbeat */
+        uint64_t heartbeat_number, heartbeat_due_usec, heartbeat_sent_usec;
+        bool heartbeat_wanted;
+
+        /* acceptor */
+        Mid promised;
+        uint32_t promised_to;
+        uint64_t promised_incarnation;
+        uint64_t promise_store; /* the promise holds once this is on disk */
+        bool answer_pending;
+        uint64_t promise_deadline_usec;
+        bool accepted;
+        bool acknowledge_pending;
+        uint64_t acknowledge_store;
+        CmsPropose acceptance; /* what was acknowledged */
+
+        /* installed */
+        bool has_installed, excluded, transition;
+        Membership installed;
+        bool has_quorate;
+        Membership quorate; /* the newest quorate one that was installed in this life */
+        Mid lineage; /* oldest membership that had all of the present members, as they are (R6: this split)
+                      */
+        MembershipNode known[NODE_ID_MAX];
+
+        /* caller */
+        NodeSet target;
+        uint64_t target_since_usec;
+        uint64_t target_due_usec; /* a hold-off ends: choose again */
+        CmsWhy need;
+        uint64_t need_since_usec;
+        uint64_t call_usec; /* USEC_INFINITY: no */
+        unsigned n_failures;
+        uint64_t retry_usec;  /* not before */
+        uint64_t silent_usec; /* handed over: not before */
+        bool handed;          /* a coordinator outside the best set asked us to call */
+        CmsBallot ballot;
+
+        /* leaving */
+        NodeSet farewell_left; /* who has not heard it yet */
+        bool farewell_running;
+        uint64_t farewell_deadline_usec, farewell_resend_usec;
+
+#ifdef CMS_BROKEN_CORES
+        CmsFault fault;
+#endif
+};
+
+/* ---- cms.c ---- */
+
+void cms_enter(Cms *c, CmsPhase phase, CmsWhy why);
+CmsMessage *cms_message(Cms *c, CmsMessageType type);
+void cms_send(Cms *c, NodeSet to, const CmsMessage *m);
+void cms_store(Cms *c);
+void cms_trace(Cms *c, const CmsTrace *trace);
+void cms_notify(Cms *c, const CmsNotification *notification);
+void cms_freeze(Cms *c, Mid ballot);
+bool cms_cannot_write(const Cms *c);
+bool cms_is_durable(const Cms *c, uint64_t number);
+unsigned cms_votes(const Cms *c, NodeSet set);
+bool cms_has_majority(const Cms *c, NodeSet set);
+bool cms_is_half(const Cms *c, NodeSet set);
+int cms_ballot_compare(const Cms *c, Mid a, Mid b);
+
+#define CMS_TRACE(c, ...) cms_trace((c), &(CmsTrace){ __VA_ARGS__ })
+
+/* ---- detector.c ---- */
+
+void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m);
+void cms_on_foreign(Cms *c, uint32_t from, unsigned link);
+void cms_on_last_gasp(Cms *c, uint32_t node, uint64_t incarnation);
+void cms_on_link(Cms *c, unsigned link, bool carrier);
+void cms_on_farewell(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_on_confirmed_down(Cms *c, const CmsConfirmation *confirmation);
+void cms_detect(Cms *c);
+uint64_t cms_detect_due(const Cms *c);
+bool cms_hears(const Cms *c, uint32_t id, uint64_t incarnation);
+bool cms_hears_members(const Cms *c, const Membership *m);
+NodeSet cms_confirmed_by(const Cms *c, uint32_t id);
+void cms_fill_row(const Cms *c, CmsRow *ret);
+void cms_hold_no_answer(Cms *c, uint32_t id);
+void cms_hold_lost(Cms *c, uint32_t id);
+NodeSet cms_weak(const Cms *c);
+
+/* ---- caller.c ---- */
+
+void cms_evaluate(Cms *c);
+NodeSet
+cms_choose(const Cms *c,
+           NodeSet candidates,
+           const NodeSet confirms[static NODE_ID_MAX],
+           NodeSet no_record,
+           NodeSet weak,
+           NodeSet may_join);
+bool cms_is_intact(const Cms *c);
+bool cms_hears_foreign_quorum(const Cms *c);
+unsigned cms_place(const Cms *c, NodeSet set);
+NodeSet cms_peers_no_record(const Cms *c);
+NodeSet cms_peers_cannot_write(const Cms *c);
+NodeSet cms_proven(const Cms *c);
+bool cms_is_proven_half(const Cms *c, NodeSet members, NodeSet proven);
+
+/* ---- coordinator.c ---- */
+
+void cms_ballot_call(Cms *c, CmsWhy why);
+void cms_ballot_abandon(Cms *c, CmsWhy why, uint64_t retry_usec);
+void cms_ballot_run(Cms *c);
+uint64_t cms_ballot_due(const Cms *c);
+uint64_t cms_backoff(Cms *c);
+void cms_on_answer(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_on_acknowledge(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_on_refuse(Cms *c, uint32_t from, const CmsMessage *m);
+
+/* ---- acceptor.c ---- */
+
+void cms_promise(Cms *c, Mid ballot, uint32_t to, uint64_t incarnation);
+void cms_fill_answer(const Cms *c, CmsAnswer *ret);
+void cms_install(Cms *c, const Membership *m);
+bool cms_proposal_is_valid(const Cms *c, const CmsPropose *p);
+void cms_exclude(Cms *c, Mid mid, uint32_t told_by);
+void cms_acceptor_run(Cms *c);
+void cms_on_inquire(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_on_commit(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_on_hand_over(Cms *c, uint32_t from, const CmsMessage *m);
+void cms_recover_commit(Cms *c, const CmsHeartbeat *h);

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cms/cms-internal.h"
+
+/* The step: event in, ordered effects out. See cms-internal.h for the other files of this core. */
+
+/* ---- phases ---- */
+
+#define TO(phase) (1U << CMS_PHASE_##phase)
+
+/*
+ *             .--------- excluded ----------.
+ *             v                             |
+ *   IDLE -> WAITING --.                   STABLE <------------.
+ *             |       |                     |                 |
+ *             |       +---- call -> INQUIRING -> PROPOSING ---+ all acknowledged
+ *             |       |                 |           |         |
+ *             |       |      overtaken, |  failed   |         |
+ *             |       |                 v           v         |
+ *             '-------+-- asked -> PROMISED -> ACKNOWLEDGED --' commit, or a heartbeat that shows it
+ *
+ *   from all: LEAVING -> LEFT
+ */
+static const unsigned successors[_CMS_PHASE_MAX] = {
+        [CMS_PHASE_IDLE] = TO(WAITING),
+        [CMS_PHASE_WAITING] = TO(INQUIRING) | TO(PROMISED) | TO(LEAVING),
+        [CMS_PHASE_STABLE] = TO(WAITING) | TO(INQUIRING) | TO(PROMISED) | TO(LEAVING),
+        [CMS_PHASE_INQUIRING] = TO(PROPOSING) | TO(PROMISED) | TO(LEAVING),
+        [CMS_PHASE_PROPOSING] = TO(STABLE) | TO(PROMISED) | TO(LEAVING),
+        [CMS_PHASE_PROMISED] = TO(PROMISED) | TO(ACKNOWLEDGED) | TO(INQUIRING) | TO(LEAVING),
+        [CMS_PHASE_ACKNOWLEDGED] = TO(STABLE) | TO(PROMISED) | TO(INQUIRING) | TO(LEAVING),
+        [CMS_PHASE_LEAVING] = TO(LEFT),
+        [CMS_PHASE_LEFT] = 0,
+};
+
+void cms_enter(Cms *c, CmsPhase phase, CmsWhy why) {
+#ifndef CMS_BROKEN_CORES
+        assert(successors[c->phase] & (1U << phase));
+#endif
+        c->phase = phase;
+        c->phase_why = why;
+        CMS_TRACE(c, .type = CMS_TRACE_PHASE, .value = phase, .why = why);
+}
+
+/* ---- effects ---- */
+
+static CmsEffect *add_effect(Cms *c, CmsEffectType type) {
+        CmsEffects *e = c->effects;
+        CmsEffect *effect;
+
+        assert(e->n < CMS_EFFECTS_MAX);
+        effect = &e->items[e->n++];
+        effect->type = type;
+        return effect;
+}
+
+/* Traces give way before anything else could miss its place. */
+void cms_trace(Cms *c, const CmsTrace *trace) {
+        if (c->effects->n < CMS_EFFECTS_MAX / 2)
+                add_effect(c, CMS_EFFECT_TRACE)->trace = *trace;
+}
+
+void cms_notify(Cms *c, const CmsNotification *notification) {
+        add_effect(c, CMS_EFFECT_NOTIFY)->notify = *notification;
+}
+
+CmsMessage *cms_message(Cms *c, CmsMessageType type) {
+        CmsEffects *e = c->effects;
+        CmsMessage *m;
+
+        assert(e->n_messages < CMS_EFFECT_MESSAGES_MAX);
+        m = &e->messages[e->n_messages++];
+        memset(m, 0, sizeof(*m));
+        m->version = CMS_PROTOCOL_VERSION;
+        m->type = type;
+        m->incarnation = c->incarnation;
+        return m;
+}
+
+void cms_send(Cms *c, NodeSet to, const CmsMessage *m) {
+        CmsEffect *effect;
+
+        to = node_set_without(to, c->config.self) & c->config.configured;
+        if (to == NODE_SET_EMPTY)
+                return;
+        effect = add_effect(c, CMS_EFFECT_SEND);
+        effect->send.to = to;
+        effect->send.message = m;
+}
+
+void cms_store(Cms *c) {
+        CmsEffect *effect = add_effect(c, CMS_EFFECT_STORE);
+
+        effect->store.number = ++c->store_number;
+        effect->store.record = c->record;
+        if (c->store_since_usec == 0)
+                c->store_since_usec = c->now_usec;
+}
+
+/* Once for each time that it begins: deliver nothing until STABLE. */
+void cms_freeze(Cms *c, Mid ballot) {
+        if (c->transition)
+                return;
+        c->transition = true;
+        cms_notify(c,
+                   &(CmsNotification){
+                                   .type = CMS_NOTIFICATION_TRANSITION,
+                                   .transition = { .ballot = ballot },
+                   });
+}
+
+/* ---- disk ---- */
+
+bool cms_is_durable(const Cms *c, uint64_t number) {
+        return c->stored_number >= number || CMS_BROKEN(c, ANSWER_BEFORE_WRITE);
+}
+
+static uint64_t hung_usec(const Cms *c) {
+        return c->store_since_usec == 0 ? USEC_INFINITY : c->store_since_usec + 2 * c->config.failure_usec;
+}
+
+bool cms_cannot_write(const Cms *c) {
+        return c->store_failed || c->now_usec >= hung_usec(c);
+}
+
+static void on_stored(Cms *c, uint64_t number) {
+        if (number > c->store_number || number <= c->stored_number)
+                return;
+        c->stored_number = number;
+        c->store_failed = false;
+        c->store_retry_usec = 0;
+        c->store_since_usec = number == c->store_number ? 0 : c->now_usec;
+        if (c->used_store != 0 && number >= c->used_store)
+                c->durable_used_epoch = c->record.used_epoch;
+}
+
+static void on_store_failed(Cms *c, uint64_t number) {
+        if (number > c->store_number || number <= c->stored_number)
+                return;
+        CMS_TRACE(c, .type = CMS_TRACE_STORE_FAILED, .value = number);
+        c->store_failed = true;
+        c->store_retry_usec = c->now_usec + c->config.failure_usec / 2;
+}
+
+static void run_store(Cms *c) {
+        if (c->store_retry_usec == 0 || c->now_usec < c->store_retry_usec)
+                return;
+        c->store_retry_usec = 0;
+        cms_store(c);
+}
+
+/* ---- heartbeat ---- */
+
+static bool is_working_quorum(const Cms *c) {
+        NodeSet heard = node_set_of(c->config.self);
+
+        if (!c->has_installed || c->excluded || !c->installed.quorate)
+                return false;
+        NODE_SET_FOREACH(id, c->installed.members & c->row)
+                if (membership_has(&c->installed, id, c->peers[id - 1].incarnation))
+                        node_set_add(&heard, id);
+        return cms_has_majority(c, heard) || (c->installed.half && heard == c->installed.members);
+}
+
+static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
+        h->number = c->heartbeat_number;
+        h->boot_id = c->boot_id;
+        memcpy(h->config_hash, c->config.hash, sizeof(h->config_hash));
+        if (c->has_installed && !c->excluded) {
+                h->mid = c->installed.mid;
+                h->mid_hash = c->installed.hash;
+                h->members = c->installed.members;
+                NODE_SET_FOREACH(id, node_set_minus(c->config.enabled, c->installed.members))
+                        if (c->known[id - 1].proven)
+                                node_set_add(&h->proven, id);
+        }
+        h->promised = c->promised;
+        h->quorate = is_working_quorum(c);
+        h->settled = c->phase == CMS_PHASE_STABLE;
+        h->no_record = c->no_record;
+        h->cannot_write = cms_cannot_write(c);
+        h->armed = c->armed;
+        cms_fill_row(c, &h->row);
+}
+
+/* At every period, and at once when there is news, but not more often than ten times in one. */
+static void run_heartbeat(Cms *c) {
+        CmsMessage *m;
+
+        if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT)
+                return;
+        if (c->heartbeat_wanted)
+                c->heartbeat_due_usec =
+                                MIN(c->heartbeat_due_usec,
+                                    c->heartbeat_sent_usec + c->config.heartbeat_usec / 10);
+        if (c->now_usec < c->heartbeat_due_usec)
+                return;
+        c->heartbeat_wanted = false;
+        c->heartbeat_number++;
+        c->heartbeat_sent_usec = c->now_usec;
+        c->heartbeat_due_usec = c->now_usec + c->config.heartbeat_usec;
+        m = cms_message(c, CMS_MESSAGE_HEARTBEAT);
+        fill_heartbeat(c, &m->heartbeat);
+        cms_send(c, node_set_without(c->config.configured, c->config.self), m);
+}
+
+/* What peers ought to learn without delay. */
+static void notice_news(Cms *c, bool former_cannot_write, bool former_quorum, NodeSet former_mutual) {
+        if (former_cannot_write != cms_cannot_write(c) || former_quorum != is_working_quorum(c) ||
+            former_mutual != c->mutual)
+                c->heartbeat_wanted = true;
+}
+
+/* ---- leaving ---- */
+
+static void finish_leaving(Cms *c) {
+        cms_enter(c, CMS_PHASE_LEFT, CMS_WHY_LEAVE);
+        add_effect(c, CMS_EFFECT_LEFT)->left.heard = c->farewell_left == NODE_SET_EMPTY;
+}
+
+static void on_leave(Cms *c, bool running) {
+        if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT)
+                return;
+        cms_ballot_abandon(c, CMS_WHY_LEAVE, 0);
+        cms_enter(c, CMS_PHASE_LEAVING, CMS_WHY_LEAVE);
+        cms_freeze(c, MID_NONE);
+        c->farewell_left = c->row;
+        c->farewell_running = running;
+        c->farewell_deadline_usec = c->now_usec + 2 * c->config.failure_usec;
+        c->farewell_resend_usec = c->now_usec;
+}
+
+static void run_leaving(Cms *c) {
+        CmsMessage *m;
+
+        if (c->phase != CMS_PHASE_LEAVING)
+                return;
+        if (c->farewell_left == NODE_SET_EMPTY || c->now_usec >= c->farewell_deadline_usec) {
+                finish_leaving(c);
+                return;
+        }
+        if (c->now_usec < c->farewell_resend_usec)
+                return;
+        m = cms_message(c, CMS_MESSAGE_FAREWELL);
+        if (c->has_installed && !c->excluded)
+                m->farewell.mid = c->installed.mid;
+        m->farewell.running = c->farewell_running;
+        cms_send(c, c->farewell_left, m);
+        c->farewell_resend_usec = c->now_usec + c->config.heartbeat_usec / 2;
+}
+
+static void on_farewell_heard(Cms *c, uint32_t from, const CmsMessage *m) {
+        if (m->farewell_heard.incarnation == c->incarnation)
+                node_set_remove(&c->farewell_left, from);
+}
+
+/* ---- events ---- */
+
+static void on_start(Cms *c, const CmsEvent *event) {
+        assert(c->phase == CMS_PHASE_IDLE);
+        assert(event->start.incarnation != 0);
+
+        c->incarnation = event->start.incarnation;
+        c->boot_id = event->start.boot_id;
+        c->start_usec = c->now_usec;
+        prng_init(&c->prng, event->start.seed);
+        c->no_record = !event->start.record || !event->start.record->taken_in;
+        if (event->start.record) {
+                c->record = *event->start.record;
+                c->promised = c->record.promised;
+                c->floor_epoch = c->durable_used_epoch = c->record.used_epoch;
+        }
+        NODE_SET_FOREACH(id, c->record.detached & c->config.configured)
+                if (id != c->config.self)
+                        c->known[id - 1] = (MembershipNode){ .state = NODE_DETACHED,
+                                                             .reason = NODE_REASON_FAREWELL };
+        c->heartbeat_due_usec = c->now_usec;
+        c->view_changed = true;
+        CMS_TRACE(c, .type = CMS_TRACE_STARTED, .value = !c->no_record);
+        cms_enter(c, CMS_PHASE_WAITING, CMS_WHY_START);
+}
+
+static void on_received(Cms *c, uint32_t from, unsigned link, const CmsMessage *m) {
+        if (!node_set_contains(c->config.configured, from) || from == c->config.self ||
+            link >= c->config.n_links)
+                return;
+        if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT) {
+                if (m->type == CMS_MESSAGE_FAREWELL_HEARD)
+                        on_farewell_heard(c, from, m);
+                return;
+        }
+        switch (m->type) {
+        case CMS_MESSAGE_HEARTBEAT:
+                cms_on_heartbeat(c, from, link, m);
+                return;
+        case CMS_MESSAGE_INQUIRE:
+                cms_on_inquire(c, from, m);
+                return;
+        case CMS_MESSAGE_ANSWER:
+                cms_on_answer(c, from, m);
+                return;
+        case CMS_MESSAGE_PROPOSE:
+                cms_on_propose(c, from, m);
+                return;
+        case CMS_MESSAGE_ACKNOWLEDGE:
+                cms_on_acknowledge(c, from, m);
+                return;
+        case CMS_MESSAGE_COMMIT:
+                cms_on_commit(c, from, m);
+                return;
+        case CMS_MESSAGE_REFUSE:
+                cms_on_refuse(c, from, m);
+                return;
+        case CMS_MESSAGE_HAND_OVER:
+                cms_on_hand_over(c, from, m);
+                return;
+        case CMS_MESSAGE_FAREWELL:
+                cms_on_farewell(c, from, m);
+                return;
+        case CMS_MESSAGE_FAREWELL_HEARD:
+                return;
+        case CMS_MESSAGE_FOREIGN:
+                cms_on_foreign(c, from, link);
+                return;
+        }
+}
+
+static void dispatch(Cms *c, const CmsEvent *event) {
+        switch (event->type) {
+        case CMS_EVENT_START:
+                on_start(c, event);
+                return;
+        case CMS_EVENT_RECEIVED:
+                on_received(c, event->received.from, event->received.link, event->received.message);
+                return;
+        case CMS_EVENT_TIMEOUT:
+                return;
+        case CMS_EVENT_STORED:
+                on_stored(c, event->stored.number);
+                return;
+        case CMS_EVENT_STORE_FAILED:
+                on_store_failed(c, event->stored.number);
+                return;
+        case CMS_EVENT_LAST_GASP:
+                if (node_set_contains(c->others, event->last_gasp.node))
+                        cms_on_last_gasp(c, event->last_gasp.node, event->last_gasp.incarnation);
+                return;
+        case CMS_EVENT_LINK:
+                if (event->link.link < c->config.n_links)
+                        cms_on_link(c, event->link.link, event->link.carrier);
+                return;
+        case CMS_EVENT_ARMED:
+                c->heartbeat_wanted = c->heartbeat_wanted || c->armed != event->armed.armed;
+                c->armed = event->armed.armed;
+                return;
+        case CMS_EVENT_CONFIRMED_DOWN:
+                if (node_id_is_valid(event->confirmed_down.node))
+                        cms_on_confirmed_down(c, &event->confirmed_down);
+                return;
+        case CMS_EVENT_LEAVE:
+                on_leave(c, event->leave.running);
+                return;
+        }
+}
+
+/* We were to be woken and were not: for so long we could not have heard anybody. */
+static void notice_pause(Cms *c) {
+        uint64_t late;
+
+        if (c->phase == CMS_PHASE_IDLE || c->wakeup_usec == USEC_INFINITY)
+                return;
+        late = usec_sub(c->now_usec, c->wakeup_usec);
+        if (late <= c->config.heartbeat_usec)
+                return;
+        c->discount_usec += late;
+        c->promise_deadline_usec = usec_add(c->promise_deadline_usec, late);
+        c->ballot.deadline_usec = usec_add(c->ballot.deadline_usec, late);
+        c->ballot.soft_deadline_usec = usec_add(c->ballot.soft_deadline_usec, late);
+        CMS_TRACE(c, .type = CMS_TRACE_PAUSED, .value = late);
+}
+
+static uint64_t next_wakeup(const Cms *c) {
+        uint64_t due = c->heartbeat_due_usec;
+
+        if (c->phase == CMS_PHASE_IDLE || c->phase == CMS_PHASE_LEFT)
+                return USEC_INFINITY;
+        if (c->phase == CMS_PHASE_LEAVING)
+                return MIN(c->farewell_resend_usec, c->farewell_deadline_usec);
+        if (c->heartbeat_wanted)
+                due = MIN(due, c->heartbeat_sent_usec + c->config.heartbeat_usec / 10);
+        due = MIN(due, cms_detect_due(c));
+        due = MIN(due, cms_ballot_due(c));
+        due = MIN(due, c->call_usec);
+        if (c->store_retry_usec != 0)
+                due = MIN(due, c->store_retry_usec);
+        if (!cms_cannot_write(c))
+                due = MIN(due, hung_usec(c));
+        return due;
+}
+
+void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
+        bool cannot_write, quorum;
+        NodeSet mutual;
+
+        assert(c->phase != CMS_PHASE_IDLE || event->type == CMS_EVENT_START);
+        assert(event->now_usec >= c->now_usec);
+
+        ret_effects->n = ret_effects->n_messages = 0;
+        c->effects = ret_effects;
+        cannot_write = cms_cannot_write(c);
+        quorum = is_working_quorum(c);
+        mutual = c->mutual;
+        c->now_usec = event->now_usec;
+        notice_pause(c);
+
+        dispatch(c, event);
+        run_store(c);
+        if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT) {
+                run_leaving(c);
+        } else {
+                cms_detect(c);
+                cms_acceptor_run(c);
+                cms_ballot_run(c);
+                cms_evaluate(c);
+                cms_ballot_run(c);
+                notice_news(c, cannot_write, quorum, mutual);
+                run_heartbeat(c);
+        }
+        c->wakeup_usec = next_wakeup(c);
+        c->effects = NULL;
+}
+
+uint64_t cms_wakeup_usec(const Cms *c) {
+        return c->wakeup_usec;
+}
+
+/* ---- life ---- */
+
+int cms_ballot_compare(const Cms *c, Mid a, Mid b) {
+        if (CMS_BROKEN(c, BALLOT_COMPARED_BY_EPOCH))
+                return a.epoch == b.epoch ? 1 : CMP(a.epoch, b.epoch);
+        return mid_compare(a, b);
+}
+
+static bool config_is_valid(const CmsConfig *config) {
+        if (!node_id_is_valid(config->self) || !node_set_contains(config->configured, config->self))
+                return false;
+        if (!node_set_is_subset(config->enabled, config->configured))
+                return false;
+        if (config->tie_breaker != 0 && !node_set_contains(config->enabled, config->tie_breaker))
+                return false;
+        if (config->n_links == 0 || config->n_links > CMS_LINKS_MAX)
+                return false;
+        return config->heartbeat_usec > 0 && config->failure_usec >= 3 * config->heartbeat_usec;
+}
+
+int cms_new(const CmsConfig *config, Cms **ret) {
+        Cms *c;
+
+        if (!config_is_valid(config))
+                return -EINVAL;
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->config = *config;
+        c->others = node_set_without(config->enabled, config->self);
+        c->tie_breaker = config->tie_breaker != 0 ? config->tie_breaker : node_set_lowest(config->enabled);
+        c->votes_total = cms_votes(c, config->enabled);
+        c->wakeup_usec = USEC_INFINITY;
+        c->call_usec = c->target_due_usec = USEC_INFINITY;
+        c->ballot.deadline_usec = c->ballot.soft_deadline_usec = c->ballot.resend_usec = USEC_INFINITY;
+        for (unsigned l = 0; l < CMS_LINKS_MAX; l++)
+                c->carrier[l] = true;
+        NODE_SET_FOREACH(id, config->configured) {
+                c->known[id - 1].reason = NODE_REASON_NEVER_SEEN;
+                c->peers[id - 1].problem = CMS_PROBLEM_NONE;
+        }
+        *ret = c;
+        return 0;
+}
+
+Cms *cms_free(Cms *c) {
+        free(c);
+        return NULL;
+}
+
+const Membership *cms_membership(const Cms *c) {
+        return c->has_installed && !c->excluded ? &c->installed : NULL;
+}
+
+bool cms_in_transition(const Cms *c) {
+        return c->transition;
+}
