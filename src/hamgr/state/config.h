@@ -19,8 +19,8 @@
 
 #define HA_FILES_MAX 1024U
 #define HA_FILE_NAME_MAX 128U /* with the final zero */
-#define HA_CONFIG_BYTES_MAX                                                                                 \
-        524288U /* all names and texts together: fits into one message with room to spare */
+/* All names and texts together; twice it, in force and prepared, fits into one message. */
+#define HA_CONFIG_BYTES_MAX 393216U
 #define HA_POLICIES_MAX 128U
 #define HA_GROUPS_MAX 256U
 #define HA_RESOURCES_MAX 64U /* in one group */

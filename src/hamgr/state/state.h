@@ -345,9 +345,16 @@ const StateGroup *state_group(const State *s, const char *name);
 void state_group_status(const State *s, const StateGroup *g, StateGroupStatus *ret);
 /* The node with the start order in effect; 0: none. */
 uint32_t state_group_owner(const StateGroup *g);
-/* May this node be given the group, as far as the node is concerned? If not, ret_reason says why. */
+/* May this node keep the group: in its domain, up, not in standby, not leaving? If not, ret_reason says why.
+ */
+bool state_group_node_allowed(
+                const State *s, const StateGroup *g, uint32_t node, char ret_reason[static STATE_TEXT_MAX]);
+/* May it be given the group, as far as the node is concerned? Also: its hamgr is there, it did not fail
+ * there, a standby node has not taken its load. */
 bool state_group_node_usable(
                 const State *s, const StateGroup *g, uint32_t node, char ret_reason[static STATE_TEXT_MAX]);
+/* Groups other than this one that a standby node has. */
+uint32_t state_standby_load(const State *s, uint32_t node, const StateGroup *except_or_null);
 /* Which boot a fence order, result or confirmation about this node has to name now. */
 StateBoot state_node_boot(const StateNode *n);
 /* Why this group must not start now; false: nothing is in the way of this target. */
@@ -363,6 +370,8 @@ bool state_group_blocked(
 /* Time that all replicas agree on: it moves only by the stamps in messages. Starts at 0 with the formation.
  */
 uint64_t state_time_usec(const State *s);
+
+uint64_t state_formed_usec(const State *s); /* when the formation was complete */
 
 /* Each replica runs on between deliveries by its own clock. Observe after every state_apply(); stamp
  * messages with state_clock_now(). */

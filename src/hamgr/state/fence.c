@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Fencing: the proof that a lost node is dead (R9, R15). Every order, result and confirmation names one boot
+ * and the membership that shut it out, and is void for any other. */
+
+#include "basic/time-util.h"
+#include "hamgr/state/state-internal.h"
+
+static bool node_has_failed_stop(const State *s, uint32_t node) {
+        for (guint i = 0; i < s->groups->len; i++) {
+                const StateGroup *g = g_ptr_array_index(s->groups, i);
+
+                if (node_set_contains(g->stop_failed, node))
+                        return true;
+        }
+        return false;
+}
+
+bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reason[static STATE_TEXT_MAX]) {
+        const StateNode *n = state_node(s, step->boot.node), *fencer = state_node(s, step->fencer);
+        const HaNode *config = ha_nodes_find(&s->node_table, step->boot.node);
+        char name[NAME_LENGTH_MAX + 1];
+        StateBoot boot;
+
+        if (!n || !config || !fencer) {
+                state_text_set(ret_reason, "no such node");
+                return false;
+        }
+        state_node_name(s, n->id, name);
+        boot = state_node_boot(n);
+        if (!state_boot_equal(&boot, &step->boot))
+                state_text_set(ret_reason, "it is about another boot or membership of %s", name);
+        else if (n->state != STATE_NODE_UNKNOWN &&
+                 !(n->state == STATE_NODE_UP && node_has_failed_stop(s, n->id)))
+                state_text_set(ret_reason, "%s is %s", name, state_node_state_to_string(n->state));
+        else if (!config->has_fence_device)
+                state_text_set(ret_reason, "%s has no fence device", name);
+        else if (n->lied)
+                state_text_set(ret_reason, "the fence device of %s is not believed", name);
+        else if (n->fence.confirmed)
+                state_text_set(ret_reason, "%s was switched off already", name);
+        else if (n->fence.active && s->time_usec - n->fence.started_usec < STATE_FENCE_ANSWER_USEC)
+                state_text_set(ret_reason, "%s is being fenced already", name);
+        else if (!n->fence.active && s->time_usec < n->fence.retry_usec)
+                state_text_set(ret_reason, "the next attempt on %s is not due", name);
+        else if (fencer == n || fencer->state != STATE_NODE_UP || !fencer->hello ||
+                 !(fencer->capabilities & STATE_CAPABILITY_FENCE))
+                state_text_set(ret_reason, "the fencer is gone");
+        else
+                return true;
+        return false;
+}
+
+void state_fence_start(State *s, const StateStep *step) {
+        StateNode *n = state_node_mutable(s, step->boot.node);
+        char name[NAME_LENGTH_MAX + 1], fencer[NAME_LENGTH_MAX + 1];
+
+        if (n->fence.active) {
+                node_set_add(&n->fence.tried, n->fence.fencer);
+                state_fence_give_up(s, n, "no answer");
+        }
+        n->fence.active = true;
+        n->fence.live = n->fence.live || n->state == STATE_NODE_UP;
+        n->fence.fencer = step->fencer;
+        n->fence.started_usec = s->time_usec;
+        state_node_changed(s, n->id);
+
+        /* R21: one reset for a failed stop of a group within its window. */
+        for (guint i = 0; i < s->groups->len; i++) {
+                StateGroup *g = state_group_mutable(s, i);
+
+                if (n->state == STATE_NODE_UP && node_set_contains(g->stop_failed, n->id)) {
+                        g->stop_fenced = true;
+                        g->stop_fenced_usec = s->time_usec;
+                }
+        }
+        state_event(s,
+                    STATE_EVENT_FENCE_STARTED,
+                    NULL,
+                    n->id,
+                    "node %s is fenced by %s: %s",
+                    state_node_name(s, n->id, name),
+                    state_node_name(s, step->fencer, fencer),
+                    step->reason);
+        if (step->fencer == s->self && state_self_acts(s)) {
+                StateEffect *f = state_effect(s, STATE_EFFECT_FENCE);
+
+                f->node = n->id;
+                f->boot = step->boot;
+                f->attempt = n->fence.n_attempts + 1;
+        }
+}
+
+static void fence_cancel_effect(State *s, const StateNode *n) {
+        if (n->fence.fencer == s->self) {
+                StateEffect *f = state_effect(s, STATE_EFFECT_FENCE_CANCEL);
+
+                f->node = n->id;
+                f->boot = state_node_boot(n);
+        }
+}
+
+void state_fence_withdraw(State *s, StateNode *n, const char *reason) {
+        char name[NAME_LENGTH_MAX + 1];
+
+        if (!n->fence.active)
+                return;
+        fence_cancel_effect(s, n);
+        n->fence.active = false;
+        state_node_changed(s, n->id);
+        state_event(s,
+                    STATE_EVENT_FENCE_WITHDRAWN,
+                    NULL,
+                    n->id,
+                    "node %s is not fenced any more: %s",
+                    state_node_name(s, n->id, name),
+                    reason);
+}
+
+static uint64_t retry_delay_usec(uint32_t n_attempts) {
+        uint32_t doublings = MIN(n_attempts > 0 ? n_attempts - 1 : 0, 6U);
+
+        return MIN(STATE_FENCE_RETRY_MIN_USEC << doublings, STATE_FENCE_RETRY_MAX_USEC);
+}
+
+/* This attempt is over without proof. Another fencer may try, at once when the fencer is gone. */
+void state_fence_give_up(State *s, StateNode *n, const char *reason) {
+        fence_cancel_effect(s, n);
+        n->fence.active = false;
+        n->fence.retry_usec = s->time_usec;
+        g_strlcpy(n->fence.text, reason, sizeof(n->fence.text));
+        state_node_changed(s, n->id);
+}
+
+static void node_is_down(State *s, StateNode *n, StateEventKind kind, const char *by) {
+        char name[NAME_LENGTH_MAX + 1];
+
+        if (n->state == STATE_NODE_UP) {
+                /* Fenced as a member, because a stop failed: its loss is about to be delivered. */
+                n->fence.confirmed = true;
+                state_node_changed(s, n->id);
+                return;
+        }
+        state_node_enter(s, n, STATE_NODE_DOWN);
+        state_node_proven_dead(s, n);
+        state_event(s, kind, NULL, n->id, "node %s is off: %s", state_node_name(s, n->id, name), by);
+        state_event(s,
+                    STATE_EVENT_NODE_DOWN,
+                    NULL,
+                    n->id,
+                    "node %s is down; its groups may start elsewhere",
+                    state_node_name(s, n->id, name));
+}
+
+static bool result_is_about_now(const StateNode *n, const StateBoot *named) {
+        StateBoot boot = state_node_boot(n);
+
+        if (BROKEN(OTHER_BOOT))
+                return n->state == STATE_NODE_UNKNOWN || n->state == STATE_NODE_DETACHED;
+        if (!state_boot_equal(&boot, named))
+                return false;
+        return n->state == STATE_NODE_UNKNOWN || n->state == STATE_NODE_DETACHED ||
+               (n->state == STATE_NODE_UP && n->fence.live);
+}
+
+void state_take_fence_result(State *s, const StateViewMember *sender, const StateFenceResult *result) {
+        StateNode *n = state_node_mutable(s, result->boot.node);
+        char name[NAME_LENGTH_MAX + 1];
+
+        if (!n)
+                return;
+        state_node_name(s, n->id, name);
+        if (!result_is_about_now(n, &result->boot)) {
+                if (result->ok && n->state != STATE_NODE_DOWN)
+                        state_event(s,
+                                    STATE_EVENT_FENCE_VOID,
+                                    NULL,
+                                    n->id,
+                                    "a fence result about another boot or membership of %s is void",
+                                    name);
+                return;
+        }
+        if (!result->ok || n->lied) {
+                if (!n->fence.active || n->fence.fencer != sender->node)
+                        return;
+                n->fence.active = false;
+                n->fence.n_attempts++;
+                node_set_add(&n->fence.tried, sender->node);
+                n->fence.retry_usec = usec_add(s->time_usec, retry_delay_usec(n->fence.n_attempts));
+                g_strlcpy(n->fence.device, result->device, sizeof(n->fence.device));
+                g_strlcpy(n->fence.text,
+                          result->ok ? "the device said off, and is not believed" : result->text,
+                          sizeof(n->fence.text));
+                state_node_changed(s, n->id);
+                state_event(s,
+                            STATE_EVENT_FENCE_FAILED,
+                            NULL,
+                            n->id,
+                            "fencing of %s failed, attempt %" PRIu32
+                            ": %s; its groups wait. Repair the device, or "
+                            "make sure that it is off and say so with: hactl fence confirm %s",
+                            name,
+                            n->fence.n_attempts,
+                            n->fence.text,
+                            name);
+                return;
+        }
+
+        if (n->fence.active && n->fence.fencer != sender->node)
+                fence_cancel_effect(s, n);
+        n->fence.active = false;
+        n->fence.n_attempts = 0;
+        n->fence.tried = NODE_SET_EMPTY;
+        g_strlcpy(n->fence.device, result->device, sizeof(n->fence.device));
+        g_strlcpy(n->fence.text, result->text, sizeof(n->fence.text));
+        node_is_down(s,
+                     n,
+                     STATE_EVENT_FENCE_OK,
+                     result->device[0] ? result->device : "its fence device said so");
+}
+
+bool state_fence_confirm(State *s, const StateBoot *boot, char ret_reason[static STATE_TEXT_MAX]) {
+        StateNode *n = state_node_mutable(s, boot->node);
+        char name[NAME_LENGTH_MAX + 1];
+        StateBoot now;
+
+        assert(n);
+        state_node_name(s, n->id, name);
+        now = state_node_boot(n);
+        if (n->state != STATE_NODE_UNKNOWN && n->state != STATE_NODE_DETACHED) {
+                state_text_set(ret_reason,
+                               "node %s is %s; only one that is out of the membership and not proven dead "
+                               "can be "
+                               "confirmed",
+                               name,
+                               state_node_state_to_string(n->state));
+                return false;
+        }
+        if (!state_boot_equal(&now, boot)) {
+                state_text_set(ret_reason,
+                               "node %s has been a member since the confirmation was given; look again",
+                               name);
+                return false;
+        }
+        state_fence_withdraw(s, n, "an operator confirmed that it is off");
+        n->fence = (StateFence){ 0 };
+        g_strlcpy(n->fence.device, "operator", sizeof(n->fence.device));
+        node_is_down(s, n, STATE_EVENT_FENCE_CONFIRMED, "an operator confirmed it");
+        return true;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What operators order. A decision that must outlive a power cut is answered when it is on every disk;
+ * asking for what is so already is a success. */
+
+#include "hamgr/state/state-internal.h"
+
+typedef struct Outcome {
+        StateResult result;
+        bool durable;
+        char text[STATE_TEXT_MAX];
+} Outcome;
+
+static void group_start(State *s, StateGroup *g, Outcome *o) {
+        uint32_t held = g->held;
+        bool failed = false;
+
+        for (uint32_t id = NODE_ID_MIN; id <= NODE_ID_MAX; id++)
+                failed = failed || group_node(g, id)->failed;
+        o->durable = g->stopped;
+        o->result = g->stopped || held != 0 || failed ? STATE_RESULT_OK : STATE_RESULT_NOTHING_TO_DO;
+        g->stopped = false;
+        state_group_forget_failures(g, 0);
+        if (held != 0) {
+                /* The same order once more: whoever holds it starts what is missing. */
+                g->held = 0;
+                if (node_set_is_subset(g->may_run, node_set_of(held)))
+                        state_group_order_start(s, g, held, "an operator ended the hold");
+                else
+                        state_group_order_stop(
+                                        s,
+                                        g,
+                                        held,
+                                        "an operator ended the hold, but it may run elsewhere too");
+        }
+}
+
+static void group_stop(State *s, StateGroup *g, Outcome *o) {
+        o->durable = !g->stopped;
+        o->result = g->stopped ? STATE_RESULT_NOTHING_TO_DO : STATE_RESULT_OK;
+        g->stopped = true;
+        g->preferred = 0;
+}
+
+static void group_move(State *s, StateGroup *g, uint32_t node, Outcome *o) {
+        uint32_t owner = state_group_owner(g), target = node;
+        char reason[STATE_TEXT_MAX];
+
+        o->result = STATE_RESULT_REFUSED;
+        if (g->stopped) {
+                state_text_set(o->text,
+                               "group %s is stopped; start it first: hactl group start %s",
+                               g->name,
+                               g->name);
+                return;
+        }
+        for (size_t i = 0; node == 0 && target == 0 && i < g->config->n_domain; i++)
+                if (state_group_node_usable(s, g, g->config->domain[i], reason))
+                        target = g->config->domain[i];
+        if (target == 0) {
+                state_text_set(o->text, "no node of its domain is ready for it: %.400s", reason);
+                return;
+        }
+        if (target == owner) {
+                g->preferred = node;
+                o->result = STATE_RESULT_NOTHING_TO_DO;
+                return;
+        }
+        if (node != 0 && node_set_contains(ha_group_nodes(g->config), node))
+                state_group_forget_failures(g, node);
+        if (!state_group_node_usable(s, g, target, o->text))
+                return;
+        g->preferred = target;
+        o->result = STATE_RESULT_OK;
+}
+
+static void group_cleanup(State *s, StateGroup *g, Outcome *o) {
+        state_group_forget_failures(g, 0);
+        g->stop_fenced = false;
+        g->preferred = 0;
+        NODE_SET_FOREACH(id, g->stop_failed) {
+                const StateNode *n = state_node(s, id);
+
+                if (n && n->state == STATE_NODE_UP && group_node(g, id)->order == STATE_ORDER_STOP) {
+                        node_set_remove(&g->stop_failed, id);
+                        state_group_order_stop(s, g, id, "an operator asked to try again");
+                }
+        }
+        state_group_probe(s, g);
+        o->result = STATE_RESULT_OK;
+}
+
+static void node_standby(State *s, StateNode *n, bool standby, Outcome *o) {
+        char name[NAME_LENGTH_MAX + 1];
+
+        o->result = n->standby == standby ? STATE_RESULT_NOTHING_TO_DO : STATE_RESULT_OK;
+        o->durable = n->standby != standby;
+        if (!o->durable)
+                return;
+        n->standby = standby;
+        state_node_changed(s, n->id);
+        for (guint i = 0; standby && i < s->groups->len; i++) {
+                StateGroup *g = state_group_mutable(s, i);
+
+                if (g->preferred == n->id)
+                        g->preferred = 0;
+        }
+        state_event(s,
+                    standby ? STATE_EVENT_NODE_STANDBY : STATE_EVENT_NODE_UNSTANDBY,
+                    NULL,
+                    n->id,
+                    "node %s is %s standby",
+                    state_node_name(s, n->id, name),
+                    standby ? "in" : "not any more in");
+}
+
+static bool operation_wants_group(StateOperation o) {
+        switch (o) {
+        case STATE_OPERATION_GROUP_START:
+        case STATE_OPERATION_GROUP_STOP:
+        case STATE_OPERATION_GROUP_MOVE:
+        case STATE_OPERATION_GROUP_CLEANUP:
+                return true;
+        case STATE_OPERATION_NODE_STANDBY:
+        case STATE_OPERATION_NODE_UNSTANDBY:
+        case STATE_OPERATION_FENCE_CONFIRM:
+                return false;
+        }
+        return false;
+}
+
+static void carry_out(State *s, const StateOperator *op, Outcome *o) {
+        StateGroup *g = operation_wants_group(op->operation) ? state_group_find(s, op->group) : NULL;
+        uint32_t id = op->operation == STATE_OPERATION_FENCE_CONFIRM ? op->boot.node : op->node;
+        StateNode *n = state_node_mutable(s, id);
+
+        if (s->phase != STATE_PHASE_READY) {
+                o->result = STATE_RESULT_BUSY;
+                state_phase_reason(s, o->text);
+                return;
+        }
+        if (operation_wants_group(op->operation) && !g) {
+                o->result = STATE_RESULT_NO_SUCH_GROUP;
+                state_text_set(o->text, "there is no group \"%s\"", op->group);
+                return;
+        }
+        if ((!operation_wants_group(op->operation) || id != 0) && !n) {
+                o->result = STATE_RESULT_NO_SUCH_NODE;
+                state_text_set(o->text, "there is no node with the id %" PRIu32, id);
+                return;
+        }
+        if (s->requests->len >= STATE_REQUESTS_MAX) {
+                o->result = STATE_RESULT_BUSY;
+                state_text_set(o->text, "%u requests wait to be stored; try again", STATE_REQUESTS_MAX);
+                return;
+        }
+        switch (op->operation) {
+        case STATE_OPERATION_GROUP_START:
+                group_start(s, g, o);
+                break;
+        case STATE_OPERATION_GROUP_STOP:
+                group_stop(s, g, o);
+                break;
+        case STATE_OPERATION_GROUP_MOVE:
+                group_move(s, g, id, o);
+                break;
+        case STATE_OPERATION_GROUP_CLEANUP:
+                group_cleanup(s, g, o);
+                break;
+        case STATE_OPERATION_NODE_STANDBY:
+                node_standby(s, n, true, o);
+                break;
+        case STATE_OPERATION_NODE_UNSTANDBY:
+                node_standby(s, n, false, o);
+                break;
+        case STATE_OPERATION_FENCE_CONFIRM:
+                o->result = state_fence_confirm(s, &op->boot, o->text) ? STATE_RESULT_OK
+                                                                       : STATE_RESULT_REFUSED;
+                break;
+        }
+}
+
+void state_take_operator(State *s, const StateViewMember *sender, const StateOperator *op) {
+        StateMessage m = { .type = STATE_MESSAGE_OPERATOR, .operator_ = *op };
+        Outcome o = { .result = STATE_RESULT_OK };
+        char text[STATE_TEXT_MAX];
+
+        carry_out(s, op, &o);
+        if (o.result == STATE_RESULT_OK)
+                state_event(s,
+                            STATE_EVENT_OPERATOR,
+                            op->group[0] ? op->group : NULL,
+                            op->operation == STATE_OPERATION_FENCE_CONFIRM ? op->boot.node : op->node,
+                            "%s",
+                            state_message_format(&m, text));
+        if (o.durable) {
+                state_record_bump(s, false, false);
+                state_answer_stored(s, sender, op->request, o.result, o.text);
+        } else
+                state_answer(s, sender, op->request, o.result, o.text);
+}
+
+void state_take_leaving(State *s, const StateViewMember *sender) {
+        StateNode *n = state_node_mutable(s, sender->node);
+        char name[NAME_LENGTH_MAX + 1];
+
+        if (n->leaving)
+                return;
+        n->leaving = true;
+        state_node_changed(s, n->id);
+        for (guint i = 0; i < s->groups->len; i++) {
+                StateGroup *g = state_group_mutable(s, i);
+
+                if (g->preferred == n->id)
+                        g->preferred = 0;
+        }
+        state_event(s,
+                    STATE_EVENT_NODE_LEAVING,
+                    NULL,
+                    n->id,
+                    "node %s leaves; its groups move away or stop",
+                    state_node_name(s, n->id, name));
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What outlives us all (R17): the configuration in force and the one prepared, what operators decided, and
+ * nodes that may run something although no configuration in force would make anyone look there. It is one
+ * record with a number, written on every node before whoever asked is told. The formation takes the newest.
+ */
+
+#include "hamgr/state/state-internal.h"
+#include "hamgr/state/wire.h"
+
+#define RECORD_MAGIC 0x44524148U /* "HARD" */
+#define RECORD_VERSION 1U
+
+/* ---- Bytes ---- */
+
+static void write_record(ByteWriter *w, const void *object) {
+        const State *s = object;
+        NodeSet standby = NODE_SET_EMPTY, detached = NODE_SET_EMPTY;
+
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX) {
+                if (n->id != 0 && n->standby)
+                        node_set_add(&standby, n->id);
+                if (n->id != 0 && n->state == STATE_NODE_DETACHED)
+                        node_set_add(&detached, n->id);
+        }
+        byte_writer_u32(w, RECORD_MAGIC);
+        byte_writer_u32(w, RECORD_VERSION);
+        wire_write_mid(w, s->record_mid);
+        byte_writer_u64(w, s->serial);
+        wire_write_version(w, s->version);
+        wire_write_bytes(w, s->files);
+        wire_write_bytes(w, s->prepared.pending ? s->prepared.files : NULL);
+        if (s->prepared.pending)
+                wire_write_version(w, s->prepared.version);
+        byte_writer_u64(w, standby);
+        byte_writer_u64(w, detached);
+        byte_writer_u32(w, s->groups->len);
+        for (guint i = 0; i < s->groups->len; i++) {
+                const StateGroup *g = g_ptr_array_index(s->groups, i);
+
+                byte_writer_string(w, g->name);
+                byte_writer_bool(w, g->stopped);
+                byte_writer_u64(w, node_set_minus(g->may_run, ha_group_nodes(g->config)));
+        }
+}
+
+GBytes *state_durable(const State *s) {
+        GBytes *b = wire_encode(write_record, s, STATE_MESSAGE_BYTES_MAX - 4096);
+
+        /* The bounds of a configuration are chosen so that two of them fit. */
+        assert(b);
+        return b;
+}
+
+int state_record_read(const void *data, size_t size_bytes, StateRecord *ret) {
+        StateRecord rec = { 0 };
+        ByteReader r;
+        int k;
+
+        byte_reader_init(&r, data, size_bytes);
+        if (byte_reader_u32(&r) != RECORD_MAGIC || byte_reader_u32(&r) != RECORD_VERSION)
+                return -EBADMSG;
+        rec.mid = wire_read_mid(&r);
+        rec.serial = byte_reader_u64(&r);
+        rec.version = wire_read_version(&r);
+        rec.files = wire_read_bytes(&r, STATE_MESSAGE_BYTES_MAX);
+        rec.prepared_files = wire_read_bytes(&r, STATE_MESSAGE_BYTES_MAX);
+        if (rec.prepared_files)
+                rec.prepared_version = wire_read_version(&r);
+        rec.standby = byte_reader_u64(&r);
+        rec.detached = byte_reader_u64(&r);
+        rec.n_groups = byte_reader_count(&r, HA_GROUPS_MAX, 11);
+        rec.groups = g_malloc0_n(rec.n_groups + 1, sizeof(*rec.groups));
+        FOREACH_ARRAY(g, rec.groups, rec.n_groups) {
+                wire_read_name(&r, g->name);
+                g->stopped = byte_reader_bool(&r);
+                g->extra = byte_reader_u64(&r);
+        }
+        k = byte_reader_finish(&r);
+        if (k >= 0 && !rec.files)
+                k = -EBADMSG;
+        if (k < 0) {
+                state_record_done(&rec);
+                return k;
+        }
+        *ret = rec;
+        return 0;
+}
+
+void state_record_done(StateRecord *r) {
+        g_clear_pointer(&r->files, g_bytes_unref);
+        g_clear_pointer(&r->prepared_files, g_bytes_unref);
+        g_clear_pointer(&r->groups, g_free);
+        r->n_groups = 0;
+}
+
+int state_durable_check(const void *data, size_t size_bytes, HaMid *ret_mid, uint64_t *ret_serial) {
+        _cleanup_(state_record_done) StateRecord r = { 0 };
+        int k = state_record_read(data, size_bytes, &r);
+
+        if (k < 0)
+                return k;
+        *ret_mid = r.mid;
+        *ret_serial = r.serial;
+        return 0;
+}
+
+/* ---- Storing, and answering when it is stored ---- */
+
+void state_record_store(State *s, bool in_force) {
+        StateEffect *f;
+
+        if (!state_self_acts(s))
+                return;
+        f = state_effect(s, STATE_EFFECT_STORE);
+        f->serial = s->serial;
+        f->in_force = in_force;
+        f->record = state_durable(s);
+        f->version = s->version;
+}
+
+void state_record_bump(State *s, bool in_force, bool prepare) {
+        s->serial++;
+        s->record_mid = s->mid;
+        s->changed_manager = true;
+        if (in_force)
+                s->config_serial = s->serial;
+        if (!prepare)
+                state_record_store(s, in_force);
+        else if (state_self_acts(s)) {
+                StateEffect *f = state_effect(s, STATE_EFFECT_PREPARE);
+
+                f->serial = s->serial;
+                f->record = state_durable(s);
+                f->version = s->prepared.version;
+                f->files = g_bytes_ref(s->prepared.files);
+        }
+}
+
+void state_answer(
+                State *s,
+                const StateViewMember *asker,
+                uint64_t request,
+                StateResult result,
+                const char *text) {
+        const StateNode *self = state_node(s, s->self);
+        StateEffect *f;
+
+        if (!self || asker->node != s->self || asker->instance != self->instance)
+                return;
+        f = state_effect(s, STATE_EFFECT_ANSWER);
+        f->request = request;
+        f->result = result;
+        f->text = isempty(text) ? NULL : g_strdup(text);
+}
+
+void state_request_free(StateRequest *r) {
+        if (!r)
+                return;
+        g_free(r->text);
+        g_free(r);
+}
+
+void state_answer_stored(
+                State *s,
+                const StateViewMember *asker,
+                uint64_t request,
+                StateResult result,
+                const char *text) {
+        const StateNode *n = state_node(s, asker->node);
+        StateRequest *q;
+
+        /* Whoever asked is gone: it is decided all the same. */
+        if (!n || n->instance != asker->instance)
+                return;
+        q = g_new0(StateRequest, 1);
+        *q = (StateRequest){
+                .request = request,
+                .node = asker->node,
+                .instance = asker->instance,
+                .serial = s->serial,
+                .result = result,
+                .text = isempty(text) ? NULL : g_strdup(text),
+        };
+        g_ptr_array_add(s->requests, q);
+}
+
+void state_requests_settle(State *s) {
+        uint64_t stored = UINT64_MAX;
+
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
+                if (n->id != 0 && n->hello)
+                        stored = MIN(stored, n->stored_serial);
+        for (guint i = 0; i < s->requests->len;) {
+                StateRequest *q = g_ptr_array_index(s->requests, i);
+
+                if (q->serial > stored) {
+                        i++;
+                        continue;
+                }
+                state_answer(s, &(StateViewMember){ q->node, q->instance }, q->request, q->result, q->text);
+                state_request_free(g_ptr_array_remove_index(s->requests, i));
+        }
+}
+
+/* ---- Hello, and the formation (R4) ---- */
+
+void state_take_hello(State *s, const StateViewMember *sender, const StateHello *hello) {
+        _cleanup_(state_record_done) StateRecord r = { 0 };
+        StateNode *n = state_node_mutable(s, sender->node);
+        char name[NAME_LENGTH_MAX + 1];
+
+        if (n->hello)
+                return;
+        n->hello = true;
+        n->capabilities = hello->capabilities;
+        state_node_changed(s, n->id);
+        s->changed_manager = true;
+
+        if (hello->record) {
+                gsize size_bytes;
+                const void *data = g_bytes_get_data(hello->record, &size_bytes);
+                HaMid newest = s->phase == STATE_PHASE_FORMING ? s->best_mid : s->record_mid;
+                uint64_t serial = s->phase == STATE_PHASE_FORMING ? s->best_serial : s->serial;
+                bool have = s->phase == STATE_PHASE_READY || s->best;
+                int order;
+
+                if (state_record_read(data, size_bytes, &r) < 0) {
+                        state_event(s,
+                                    STATE_EVENT_RECORD_BAD,
+                                    NULL,
+                                    n->id,
+                                    "the record stored on %s cannot be read and is not used",
+                                    state_node_name(s, n->id, name));
+                } else {
+                        order = ha_mid_compare(r.mid, newest);
+                        if (have && (order < 0 || (order == 0 && r.serial <= serial)))
+                                ; /* older than ours */
+                        else if (s->phase == STATE_PHASE_READY)
+                                state_event(s,
+                                            STATE_EVENT_RECORD_ASIDE,
+                                            NULL,
+                                            n->id,
+                                            "node %s brought a newer record (%" PRIu64 ".%" PRIu32
+                                            "/%" PRIu64 ") than the one this cluster works with; it is kept "
+                                                        "aside there and not "
+                                            "used",
+                                            state_node_name(s, n->id, name),
+                                            r.mid.epoch,
+                                            r.mid.node,
+                                            r.serial);
+                        else {
+                                g_clear_pointer(&s->best, g_bytes_unref);
+                                s->best = g_bytes_ref(hello->record);
+                                s->best_mid = r.mid;
+                                s->best_serial = r.serial;
+                        }
+                }
+        }
+        if (s->phase == STATE_PHASE_READY && n->id == s->self) {
+                state_record_store(s, true);
+                state_group_repeat_orders(s);
+        }
+}
+
+static bool all_have_said_hello(const State *s) {
+        size_t n_up = 0;
+
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX) {
+                if (n->id == 0 || n->state != STATE_NODE_UP)
+                        continue;
+                n_up++;
+                if (!n->hello && !BROKEN(HASTY_FORMATION))
+                        return false;
+        }
+        return n_up > 0 && state_planner(s) != 0;
+}
+
+/* Everything that a group's domain names may run it, until it says otherwise or is proven dead. */
+static void form_groups(State *s, const StateRecord *r) {
+        for (guint i = 0; i < s->groups->len; i++) {
+                StateGroup *g = state_group_mutable(s, i);
+
+                for (size_t k = 0; k < r->n_groups; k++)
+                        if (streq(r->groups[k].name, g->name)) {
+                                g->stopped = r->groups[k].stopped;
+                                NODE_SET_FOREACH(id, r->groups[k].extra)
+                                        if (state_node(s, id))
+                                                node_set_add(&g->may_run, id);
+                        }
+        }
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX) {
+                if (n->id == 0)
+                        continue;
+                n->standby = node_set_contains(r->standby, n->id);
+                if (node_set_contains(r->detached, n->id) && n->state == STATE_NODE_UNKNOWN)
+                        state_node_enter(s, n, STATE_NODE_DETACHED);
+                if (n->state == STATE_NODE_DOWN || n->state == STATE_NODE_INACTIVE)
+                        state_node_proven_dead(s, n);
+        }
+}
+
+static HaConfig *parse_stored(State *s, GBytes *files_bytes) {
+        ConfErrors errors = { 0 };
+        HaConfig *c = NULL;
+        HaFile *files = NULL;
+        size_t n_files = 0;
+        gsize size_bytes;
+        const void *data = g_bytes_get_data(files_bytes, &size_bytes);
+
+        if (ha_files_deserialize(data, size_bytes, &files, &n_files) >= 0 &&
+            ha_config_parse(&s->node_table, files, n_files, &c, &errors) < 0) {
+                char *text = conf_errors_to_text(&errors);
+
+                state_event(s,
+                            STATE_EVENT_CONFIG_DROPPED,
+                            NULL,
+                            0,
+                            "the stored configuration does not fit this cluster.conf; no group is managed "
+                            "until a "
+                            "right one is applied: %s",
+                            strempty(text));
+                free(text);
+        }
+        ha_files_free(files, n_files);
+        conf_errors_done(&errors);
+        return c;
+}
+
+void state_form_if_complete(State *s) {
+        _cleanup_(state_record_done) StateRecord r = { 0 };
+        HaConfig *config = NULL;
+
+        if (s->phase != STATE_PHASE_FORMING || !s->quorate || !all_have_said_hello(s))
+                return;
+
+        if (s->best) {
+                gsize size_bytes;
+                const void *data = g_bytes_get_data(s->best, &size_bytes);
+                int k = state_record_read(data, size_bytes, &r);
+                GBytes *files;
+
+                assert(k >= 0); /* it was read when it came */
+                /* What was prepared is completed (R17). */
+                files = r.prepared_files ?: r.files;
+                s->version = r.prepared_files ? r.prepared_version : r.version;
+                s->serial = r.serial;
+                g_bytes_unref(s->files);
+                s->files = g_bytes_ref(files);
+                config = parse_stored(s, files);
+                g_clear_pointer(&s->best, g_bytes_unref);
+        }
+        s->phase = STATE_PHASE_READY;
+        s->formed_usec = s->time_usec;
+        state_install_config(s, config ?: ha_config_new_empty());
+        form_groups(s, &r);
+        state_record_bump(s, true, false);
+        state_event(s,
+                    STATE_EVENT_FORMED,
+                    NULL,
+                    0,
+                    "all hamgrs have told what they know; configuration %" PRIu64
+                    " with %u groups is in force",
+                    s->version.number,
+                    s->groups->len);
+        for (guint i = 0; i < s->groups->len; i++)
+                state_group_probe(s, state_group_mutable(s, i));
+}
