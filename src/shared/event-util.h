@@ -18,7 +18,8 @@ int event_timer_new(
                 void *userdata,
                 sd_event_source **ret);
 
-/* Arms, or moves, the timer to a point of CLOCK_BOOTTIME; UINT64_MAX disarms. It goes off once. */
+/* Arms, or moves, the timer to a point of CLOCK_BOOTTIME; UINT64_MAX disarms. It goes off once. -ESTALE when
+ * the loop has ended. */
 int event_timer_at(sd_event_source *timer, uint64_t due_usec);
 
 /* The same, counted from a clock read now. UINT64_MAX disarms. */

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <arpa/inet.h>
+#include <glib.h>
+
+#include "basic/time-util.h"
+#include "shared/cluster-conf.h"
+
+#define CLUSTER "[Cluster]\nName=shop\n"
+#define NODE_1 "[Node n1]\nId=1\nAddress=10.1.0.1 10.2.0.1\n"
+#define NODE_2 "[Node n2]\nId=2\nAddress=10.1.0.2 10.2.0.2\n"
+#define NODE_3 "[Node n3]\nId=3\nAddress=10.1.0.3 10.2.0.3\n"
+#define NODES NODE_1 NODE_2 NODE_3
+#define FENCE                                                                                               \
+        "[Fence power]\nAgent=fence_lab\nNodes=n1:plug1 n2:plug2 "                                          \
+        "n3\nParameter=ip=10.9.0.1\nTimeoutSec=4s\n"
+
+static ClusterConf *parse_good(const char *text) {
+        ConfErrors errors = {};
+        ClusterConf *c = NULL;
+        int r;
+
+        r = cluster_conf_parse("c", text, strlen(text), &errors, &c);
+        if (r < 0) {
+                _cleanup_free_ char *all = conf_errors_to_text(&errors);
+
+                g_error("%s", all);
+        }
+        conf_errors_done(&errors);
+        return c;
+}
+
+static void assert_errors(const char *text, const char *expected) {
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        _cleanup_free_ char *all = NULL;
+        ClusterConf *c = NULL;
+
+        g_assert_cmpint(cluster_conf_parse("c", text, strlen(text), &errors, &c), ==, -EINVAL);
+        g_assert_null(c);
+        all = conf_errors_to_text(&errors);
+        g_assert_cmpstr(all, ==, expected);
+}
+
+static void test_defaults(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(CLUSTER NODES);
+
+        g_assert_cmpstr(c->name, ==, "shop");
+        g_assert_cmpuint(c->heartbeat_usec, ==, 100 * USEC_PER_MSEC);
+        g_assert_cmpuint(c->failure_usec, ==, 400 * USEC_PER_MSEC);
+        g_assert_cmpuint(c->port, ==, 7700);
+        g_assert_cmpuint(c->tie_breaker, ==, 1);
+        g_assert_cmpuint(c->unseen_fence_usec, ==, 20 * USEC_PER_SEC);
+        g_assert_cmpuint(c->fence_delay_usec, ==, 0);
+        g_assert_cmpuint(c->n_nodes, ==, 3);
+        g_assert_cmpuint(c->n_links, ==, 2);
+        g_assert_cmpuint(c->nodes[0].votes, ==, 1);
+        g_assert_true(c->nodes[0].enabled);
+        g_assert_cmpuint(cluster_conf_fenceable_nodes(c), ==, NODE_SET_EMPTY);
+}
+
+static void test_everything_given(void) {
+        static const char text[] =
+                        "[Cluster]\nName=shop\nHeartbeatSec=50ms\nFailureSec=200ms\nPort=9000\nTieBreaker="
+                        "n3\n"
+                        "UnseenFenceSec=0\nFenceDelaySec=9s\n"
+                        "[Node n3]\nId=7\nAddress=fd00::3\nVotes=2\n"
+                        "[Node n1]\nId=2\nAddress=fd00::1\nEnabled=no\n"
+                        "[Fence "
+                        "a]\nAgent=/opt/fence\nNodes=n3\nPowerOn=no\nParameterFile=/etc/hamgr/s\n" FENCE;
+        _cleanup_(cluster_conf_freep) ClusterConf *c = NULL;
+        g_autofree char *two = g_strdup(text);
+
+        /* The second device is for n1 and n3 here. */
+        memcpy(strstr(two, "n1:plug1 n2:plug2 n3"), "n1:plug1 n3:plug2   ", 20);
+        c = parse_good(two);
+
+        g_assert_cmpuint(c->heartbeat_usec, ==, 50 * USEC_PER_MSEC);
+        g_assert_cmpuint(c->unseen_fence_usec, ==, 0);
+        g_assert_cmpuint(c->fence_delay_usec, ==, 9 * USEC_PER_SEC);
+        g_assert_cmpuint(c->tie_breaker, ==, 7);
+
+        g_assert_cmpuint(c->nodes[0].id, ==, 2);
+        g_assert_cmpuint(c->nodes[1].id, ==, 7);
+        g_assert_cmpuint(cluster_conf_nodes(c), ==, node_set_of(2) | node_set_of(7));
+        g_assert_cmpuint(cluster_conf_enabled_nodes(c), ==, node_set_of(7));
+        g_assert_cmpuint(cluster_conf_votes(c, NODE_SET_ALL), ==, 2);
+        g_assert_cmpuint(ntohs(c->nodes[0].addresses[0].in6.sin6_port), ==, 9000);
+
+        g_assert_cmpuint(c->n_fences, ==, 2);
+        g_assert_cmpuint(c->fences[0].level, ==, 1);
+        g_assert_cmpstr(c->fences[0].agent, ==, "/opt/fence");
+        g_assert_cmpstr(c->fences[0].parameter_file, ==, "/etc/hamgr/s");
+        g_assert_false(c->fences[0].power_on);
+        g_assert_cmpstr(c->fences[1].agent, ==, "/usr/sbin/fence_lab");
+        g_assert_cmpstr(c->fences[1].parameters[0], ==, "ip=10.9.0.1");
+        g_assert_cmpstr(cluster_fence_plug(&c->fences[1], 7), ==, "plug2");
+        g_assert_cmpstr(cluster_fence_plug(&c->fences[0], 7), ==, "n3");
+        g_assert_null(cluster_fence_plug(&c->fences[0], 2));
+        g_assert_cmpuint(cluster_conf_fenceable_nodes(c), ==, node_set_of(2) | node_set_of(7));
+
+        g_assert_cmpuint(cluster_conf_node_by_name(c, "n3")->id, ==, 7);
+        g_assert_null(cluster_conf_node_by_name(c, "n2"));
+        g_assert_cmpstr(cluster_conf_node_name(c, 2), ==, "n1");
+        g_assert_null(cluster_conf_node_name(c, 64));
+}
+
+static void test_links_have_ports_of_their_own(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(CLUSTER NODES);
+        char text[CLUSTER_ADDRESS_TEXT_MAX];
+
+        g_assert_cmpuint(ntohs(c->nodes[0].addresses[0].in.sin_port), ==, 7700);
+        g_assert_cmpuint(ntohs(c->nodes[0].addresses[1].in.sin_port), ==, 7701);
+        g_assert_cmpstr(cluster_address_format(&c->nodes[1].addresses[1], text), ==, "10.2.0.2");
+}
+
+static void test_default_delay_outlasts_the_devices(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(CLUSTER NODES FENCE);
+
+        g_assert_cmpuint(c->fence_delay_usec, ==, 6 * USEC_PER_SEC);
+}
+
+static void test_tie_breaker_is_the_lowest_enabled(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c =
+                        parse_good(CLUSTER NODE_1 "Enabled=no\n" NODE_3 NODE_2);
+
+        g_assert_cmpuint(c->tie_breaker, ==, 2);
+}
+
+static void test_duplicates_are_refused(void) {
+        assert_errors(CLUSTER NODE_1 "[Node n2]\nId=1\nAddress=10.1.0.2 10.2.0.2\n",
+                      "c:7: Id=1: node n1 has this id already (line 3); each node needs its own\n");
+        assert_errors(CLUSTER NODE_1 NODE_1,
+                      "c:6: section [Node n1] was given already in line 3; put both together\n");
+        assert_errors(CLUSTER NODE_1 "[Node n2]\nId=2\nAddress=10.1.0.2 10.1.0.1\n",
+                      "c:8: Address=10.1.0.2 10.1.0.1: node n1 has 10.1.0.1 already (line 3)\n");
+        assert_errors(CLUSTER "[Node n1]\nId=1\nAddress=10.1.0.1 10.1.0.1\n",
+                      "c:5: Address=10.1.0.1 10.1.0.1: 10.1.0.1 is given twice; each link needs an address "
+                      "of its own\n");
+        assert_errors(CLUSTER NODES FENCE FENCE,
+                      "c:17: section [Fence power] was given already in line 12; put both together\n");
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1 n1:b\n",
+                      "c:14: Nodes=n1 n1:b: node n1 is given twice\n");
+}
+
+static void test_bad_values_are_refused(void) {
+        assert_errors(CLUSTER "HeartbeatSec=10ms\n" NODES,
+                      "c:3: HeartbeatSec=10ms: must be a duration from 20ms to 5s\n");
+        assert_errors(CLUSTER "FailureSec=200ms\n" NODES,
+                      "c:3: FailureSec=200ms: FailureSec must be at least three times HeartbeatSec, here "
+                      "300ms\n");
+        assert_errors(CLUSTER "HeartbeatSec=1s\n" NODES,
+                      "c:3: HeartbeatSec=1s: FailureSec must be at least three times HeartbeatSec, here "
+                      "3s\n");
+        assert_errors(CLUSTER "Heartbeat=1s\n" NODES,
+                      "c:3: unknown key Heartbeat= in [Cluster]; did you mean \"HeartbeatSec\"?\n");
+        assert_errors(CLUSTER "TieBreaker=n4\n" NODES,
+                      "c:3: TieBreaker=n4: there is no [Node n4]; did you mean \"n1\"?\n");
+        assert_errors(CLUSTER "TieBreaker=n1\n" NODE_1 "Enabled=no\n" NODE_2,
+                      "c:3: TieBreaker=n1: this node has Enabled=no; name an enabled one\n");
+        assert_errors(CLUSTER NODE_1 "[Node n2]\nId=65\nAddress=10.1.0.2 10.2.0.2\n",
+                      "c:7: Id=65: must be a whole number from 1 to 64\n");
+        assert_errors(CLUSTER NODE_1 "Votes=17\n", "c:6: Votes=17: must be a whole number from 0 to 16\n");
+        assert_errors(CLUSTER NODE_1 "Votes=0\n",
+                      "c:3: no enabled node has a vote, so the cluster could never have quorum; set Votes=1 "
+                      "or "
+                      "Enabled=yes\n");
+}
+
+static void test_bad_addresses_are_refused(void) {
+        assert_errors(CLUSTER "[Node n1]\nId=1\nAddress=node1\n",
+                      "c:5: Address=node1: \"node1\" is no address; write numbers such as 10.1.0.1 or "
+                      "fd00::1, not names\n");
+        assert_errors(CLUSTER "[Node n1]\nId=1\nAddress=224.0.0.1\n",
+                      "c:5: Address=224.0.0.1: 224.0.0.1 cannot be the address of one node on a link\n");
+        assert_errors(CLUSTER "[Node n1]\nId=1\nAddress=fe80::1\n",
+                      "c:5: Address=fe80::1: fe80::1 cannot be the address of one node on a link\n");
+        assert_errors(CLUSTER NODE_1 "[Node n2]\nId=2\nAddress=10.1.0.2\n",
+                      "c:8: Address=10.1.0.2: 1 addresses, but node n1 has 2; every node has one for each "
+                      "link\n");
+        assert_errors(CLUSTER "[Node n1]\nId=1\nAddress=10.1.0.1\n[Node n2]\nId=2\nAddress=fd00::2\n",
+                      "c:8: Address=fd00::2: fd00::2 and node n1's address of link 0 are not both IPv4 or "
+                      "both IPv6\n");
+        assert_errors(CLUSTER "[Node n1]\nId=1\nAddress=10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 "
+                              "10.0.0.6 10.0.0.7 "
+                              "10.0.0.8 10.0.0.9\n",
+                      "c:5: Address=10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7 10.0.0.8 "
+                      "10.0.0.9: at "
+                      "most 8 addresses, one for each link\n");
+}
+
+static void test_bad_fence_devices_are_refused(void) {
+        assert_errors(CLUSTER NODES "[Fence a]\n",
+                      "c:12: [Fence a] needs Agent=\nc:12: [Fence a] needs Nodes=\n");
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n7:1\n",
+                      "c:14: Nodes=n7:1: there is no [Node n7]; did you mean \"n1\"?\n");
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1:\n",
+                      "c:14: Nodes=n1:: \"n1:\" has no plug after the colon; write node or node:plug\n");
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=sbin/x\nNodes=n1\n",
+                      "c:13: Agent=sbin/x: must be the name of a program in /usr/sbin or a path from / on, "
+                      "without "
+                      "arguments\n");
+        assert_errors(CLUSTER NODES
+                      "[Fence a]\nAgent=x\nNodes=n1\nParameter=action=reboot\nParameter=verbose\n",
+                      "c:15: Parameter=action=reboot: \"action\" is set by hamgr; plugs belong into "
+                      "Nodes=node:plug\n"
+                      "c:16: Parameter=verbose: must be key=value, such as Parameter=ip=10.9.0.1\n");
+}
+
+static void test_all_errors_at_once(void) {
+        assert_errors("[Cluster]\nPort=0\n[Nodes n1]\n" NODE_2 "Enabled=perhaps\n",
+                      "c:3: unknown section [Nodes]; did you mean \"Node\"?\n"
+                      "c:2: Port=0: must be a whole number from 1 to 65528\n"
+                      "c:1: [Cluster] needs Name=\n"
+                      "c:7: Enabled=perhaps: say yes or no\n");
+        assert_errors("", "c: section [Cluster] is missing\nc: section [Node name] is missing\n");
+}
+
+static void test_hashes_see_meaning_only(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *a = parse_good(CLUSTER NODES FENCE);
+        _cleanup_(cluster_conf_freep) ClusterConf *b =
+                        parse_good("# the same\n" FENCE NODE_3 NODE_1 NODE_2
+                                   "[Cluster]\nTieBreaker=n1\nName = "
+                                   "shop\nPort=7700\nHeartbeatSec=0.1\nFenceDelaySec=6s\n");
+
+        g_assert_cmphex(a->hash, ==, b->hash);
+        for (size_t i = 0; i < G_N_ELEMENTS(a->hashes); i++)
+                g_assert_cmphex(a->hashes[i], ==, b->hashes[i]);
+}
+
+static void test_hashes_tell_which_kind_differs(void) {
+        static const struct {
+                const char *text;
+                ClusterConfKind differs;
+        } others[] = {
+                { CLUSTER "FailureSec=500ms\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
+                { CLUSTER "TieBreaker=n2\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
+                { CLUSTER "FenceDelaySec=7s\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
+                { CLUSTER NODES "Votes=2\n" FENCE, CLUSTER_CONF_NODE },
+                { CLUSTER NODES "Enabled=no\n" FENCE, CLUSTER_CONF_NODE },
+                { CLUSTER NODE_1 NODE_2 "[Node n3]\nId=3\nAddress=10.1.0.3 10.2.0.4\n" FENCE,
+                  CLUSTER_CONF_NODE },
+                { CLUSTER NODES FENCE "PowerOn=no\n", CLUSTER_CONF_FENCE },
+                { CLUSTER NODES FENCE "Parameter=x=1\n", CLUSTER_CONF_FENCE },
+                { CLUSTER NODES, CLUSTER_CONF_FENCE },
+        };
+        _cleanup_(cluster_conf_freep) ClusterConf *a = parse_good(CLUSTER NODES FENCE);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
+                _cleanup_(cluster_conf_freep) ClusterConf *b = parse_good(others[i].text);
+
+                g_test_message("%zu", i);
+                g_assert_cmphex(a->hash, !=, b->hash);
+                for (size_t k = 0; k < _CLUSTER_CONF_KIND_MAX; k++)
+                        g_assert_true((a->hashes[k] != b->hashes[k]) == (k == (size_t) others[i].differs));
+        }
+        g_assert_cmpstr(cluster_conf_kind_to_string(CLUSTER_CONF_FENCE), ==, "fence");
+}
+
+static void test_canonical_text_reads_back(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *a = parse_good(CLUSTER NODES FENCE), *b = NULL;
+        _cleanup_free_ char *text = cluster_conf_to_text(a), *again = NULL;
+
+        b = parse_good(text);
+        again = cluster_conf_to_text(b);
+        g_assert_cmpstr(text, ==, again);
+        g_assert_cmphex(a->hash, ==, b->hash);
+}
+
+static void test_missing_file_is_told(void) {
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        _cleanup_free_ char *text = NULL;
+        ClusterConf *c = NULL;
+
+        g_assert_cmpint(cluster_conf_load("/nonexistent/cluster.conf", &errors, &c), ==, -ENOENT);
+        text = conf_errors_to_text(&errors);
+        g_assert_cmpstr(text,
+                        ==,
+                        "/nonexistent/cluster.conf: there is no such file; it has to list the nodes of the "
+                        "cluster\n");
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+
+        g_test_add_func("/shared/cluster-conf/defaults", test_defaults);
+        g_test_add_func("/shared/cluster-conf/everything-given", test_everything_given);
+        g_test_add_func("/shared/cluster-conf/links-have-ports", test_links_have_ports_of_their_own);
+        g_test_add_func("/shared/cluster-conf/default-delay", test_default_delay_outlasts_the_devices);
+        g_test_add_func("/shared/cluster-conf/default-tie-breaker", test_tie_breaker_is_the_lowest_enabled);
+        g_test_add_func("/shared/cluster-conf/duplicates-are-refused", test_duplicates_are_refused);
+        g_test_add_func("/shared/cluster-conf/bad-values-are-refused", test_bad_values_are_refused);
+        g_test_add_func("/shared/cluster-conf/bad-addresses-are-refused", test_bad_addresses_are_refused);
+        g_test_add_func("/shared/cluster-conf/bad-fence-devices-are-refused",
+                        test_bad_fence_devices_are_refused);
+        g_test_add_func("/shared/cluster-conf/all-errors-at-once", test_all_errors_at_once);
+        g_test_add_func("/shared/cluster-conf/hashes-see-meaning-only", test_hashes_see_meaning_only);
+        g_test_add_func("/shared/cluster-conf/hashes-tell-which-kind-differs",
+                        test_hashes_tell_which_kind_differs);
+        g_test_add_func("/shared/cluster-conf/canonical-text-reads-back", test_canonical_text_reads_back);
+        g_test_add_func("/shared/cluster-conf/missing-file-is-told", test_missing_file_is_told);
+
+        return g_test_run();
+}
