@@ -13,7 +13,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "resource-agents/exit-status.h"
-#include "resource-agents/ip/holder.h"
+#include "resource-agents/ip/keeper.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
 
@@ -21,7 +21,7 @@
 #define PROBE_WINDOW_USEC_MAX (10 * USEC_PER_SEC)
 
 typedef struct CommandLine {
-        HolderOptions holder;
+        KeeperOptions keeper;
         bool has_address;
         bool remove;
 } CommandLine;
@@ -59,7 +59,7 @@ static int wrong(const char *option, const char *value, const char *meant) {
 }
 
 static int take_address(const char *text, CommandLine *c) {
-        int r = ip_address_parse(text, &c->holder.address);
+        int r = ip_address_parse(text, &c->keeper.address);
 
         if (r == -EADDRNOTAVAIL)
                 return wrong("address",
@@ -82,19 +82,19 @@ static int take_option(int option, const char *value, CommandLine *c) {
                 if (value[0] == '\0' || strlen(value) >= IF_NAMESIZE || strchr(value, '/') ||
                     streq(value, ".") || streq(value, ".."))
                         return wrong("interface", value, "not the name of an interface");
-                c->holder.interface = value;
+                c->keeper.interface = value;
                 return 0;
         case 'n':
-                if (parse_u32(value, 0, PROBE_COUNT_MAX, &c->holder.probe_count) < 0)
+                if (parse_u32(value, 0, PROBE_COUNT_MAX, &c->keeper.probe_count) < 0)
                         return wrong("probe-count", value, "expected a number from 0 to 20");
                 return 0;
         case 'w':
-                if (parse_duration(value, &c->holder.probe_window_usec) < 0 ||
-                    c->holder.probe_window_usec > PROBE_WINDOW_USEC_MAX)
+                if (parse_duration(value, &c->keeper.probe_window_usec) < 0 ||
+                    c->keeper.probe_window_usec > PROBE_WINDOW_USEC_MAX)
                         return wrong("probe-window", value, "expected a time of at most 10s, such as 60ms");
                 return 0;
         case 'g':
-                if (parse_duration(value, &c->holder.carrier_grace_usec) < 0)
+                if (parse_duration(value, &c->keeper.carrier_grace_usec) < 0)
                         return wrong("carrier-grace", value, "expected a time, such as 1s");
                 return 0;
         case 'r':
@@ -118,7 +118,7 @@ static int parse_command_line(int argc, char **argv, CommandLine *ret) {
                 { 0 },
         };
         CommandLine c = {
-                .holder = {
+                .keeper = {
                         .probe_count = PROBE_COUNT_DEFAULT,
                         .probe_window_usec = PROBE_WINDOW_USEC_DEFAULT,
                         .carrier_grace_usec = CARRIER_GRACE_USEC_DEFAULT,
@@ -139,7 +139,7 @@ static int parse_command_line(int argc, char **argv, CommandLine *ret) {
                 log_error("unexpected argument \"%s\"; see ha-ip --help", argv[optind]);
                 return -EINVAL;
         }
-        if (!c.has_address || !c.holder.interface) {
+        if (!c.has_address || !c.keeper.interface) {
                 log_error("--address and --interface are needed; see ha-ip --help");
                 return -EINVAL;
         }
@@ -147,8 +147,8 @@ static int parse_command_line(int argc, char **argv, CommandLine *ret) {
         return 1;
 }
 
-static int hold_until_asked(const HolderOptions *options) {
-        _cleanup_(holder_freep) Holder *h = NULL;
+static int hold_until_asked(const KeeperOptions *options) {
+        _cleanup_(keeper_freep) Keeper *k = NULL;
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         int status, released, r;
 
@@ -162,7 +162,7 @@ static int hold_until_asked(const HolderOptions *options) {
                 return AGENT_EXIT_FAILED;
         }
 
-        status = holder_start(event, options, &h);
+        status = keeper_start(event, options, &k);
         if (status != 0)
                 return status;
 
@@ -173,7 +173,7 @@ static int hold_until_asked(const HolderOptions *options) {
         }
 
         (void) sd_notify(false, "STOPPING=1");
-        released = holder_release(h);
+        released = keeper_release(k);
         return released != 0 ? released : status;
 }
 
@@ -185,5 +185,5 @@ int main(int argc, char **argv) {
         r = parse_command_line(argc, argv, &c);
         if (r <= 0)
                 return r < 0 ? AGENT_EXIT_USAGE : AGENT_EXIT_OK;
-        return c.remove ? holder_remove_leftover(&c.holder) : hold_until_asked(&c.holder);
+        return c.remove ? keeper_remove_leftover(&c.keeper) : hold_until_asked(&c.keeper);
 }

@@ -11,26 +11,26 @@
 #define PROBE_WINDOW_USEC_DEFAULT (60 * UINT64_C(1000))
 #define CARRIER_GRACE_USEC_DEFAULT (1000 * UINT64_C(1000))
 
-typedef struct HolderOptions {
+typedef struct KeeperOptions {
         IpAddress address;
         const char *interface;
         uint32_t probe_count;
         uint64_t probe_window_usec;
         uint64_t carrier_grace_usec;
-} HolderOptions;
+} KeeperOptions;
 
-typedef struct Holder Holder;
+typedef struct Keeper Keeper;
 
 /* Looks, and begins to probe or adopts. 0, or an exit status when it is not to be; that has been logged
  * then. Later it ends the loop with an exit status when it cannot go on. */
-int holder_start(sd_event *event, const HolderOptions *options, Holder **ret);
+int keeper_start(sd_event *event, const KeeperOptions *options, Keeper **ret);
 
 /* Removes the address if we hold it. 0, or an exit status. */
-int holder_release(Holder *h);
+int keeper_release(Keeper *k);
 
-Holder *holder_free(Holder *h);
-DEFINE_TRIVIAL_CLEANUP(Holder *, holder_free);
+Keeper *keeper_free(Keeper *k);
+DEFINE_TRIVIAL_CLEANUP(Keeper *, keeper_free);
 
 /* What ExecStopPost= runs: removes what an ended ha-ip left behind, here or on another interface. 0, or an
  * exit status. */
-int holder_remove_leftover(const HolderOptions *options);
+int keeper_remove_leftover(const KeeperOptions *options);
