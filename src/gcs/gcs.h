@@ -9,16 +9,16 @@
 
 #include "gcs/message.h"
 
-#define GCS_GROUPS_MAX 64U         /* a JOIN beyond it is refused */
 #define GCS_GROUP_MEMBERS_MAX 128U /* in one group; a JOIN beyond it is refused */
 #define GCS_CLIENTS_MAX 256U       /* local; a REGISTER beyond it is refused */
 #define GCS_PENDING_MAX                                                                                     \
         1024U /* submitted by this node and not yet proposed; beyond it SEND says window full */
-#define GCS_QUEUE_MAX 2048U  /* at the coordinator, not yet proposed; beyond it submissions are sent again  \
+#define GCS_QUEUE_MAX                                                                                       \
+        2048U                /* at the coordinator, not yet proposed; beyond it submissions are sent again  \
                               */
 #define GCS_FLIGHT_MAX 1024U /* proposed and not yet settled; beyond it the coordinator waits */
 #define GCS_EFFECTS_MAX                                                                                     \
-        1024U /* of one step; what is left goes on at the next wake-up, which is then at once */
+        2048U /* of one step; what is left goes on at the next wake-up, which is then at once */
 #define GCS_TRANSFERS_MAX 16U      /* snapshots given by this node at one time; others wait their turn */
 #define GCS_TRANSFER_PIECES_MAX 8U /* of one snapshot waiting here; beyond it SNAPSHOT says window full */
 
@@ -165,7 +165,6 @@ typedef enum GcsRefusal {
         GCS_REFUSAL_NAME_IN_USE,  /* by another member on this node in this group */
         GCS_REFUSAL_GROUPS_FULL,  /* GCS_GROUPS_MAX */
         GCS_REFUSAL_GROUP_FULL,   /* GCS_GROUP_MEMBERS_MAX */
-        GCS_REFUSAL_PENDING_FULL, /* GCS_PENDING_MAX: try again later */
 } GcsRefusal;
 
 typedef struct GcsDeparted {
@@ -326,4 +325,5 @@ size_t gcs_get_group(const Gcs *g, unsigned slot, const char **ret_name, const G
 
 /* gcs-trace.c: one line of text without a line feed; returns buf. */
 #define GCS_TRACE_TEXT_MAX 256U
+const char *gcs_refusal_to_string(GcsRefusal refusal);
 char *gcs_trace_format(const GcsTrace *trace, char buf[static GCS_TRACE_TEXT_MAX]);

@@ -21,7 +21,8 @@
 #define GCS_PAYLOAD_MAX (64U * 1024U)       /* bytes in one message or one piece of a longer one */
 #define GCS_MESSAGE_BYTES_MAX (80U * 1024U) /* bytes of an encoded GcsMessage, whatever it holds */
 #define GCS_BATCH_MAX 64U                   /* items in one message */
-#define GCS_RECORDS_MAX 64U                 /* records in one FLUSH_STATE */
+#define GCS_GROUPS_MAX 64U
+#define GCS_RECORDS_MAX 64U /* records in one FLUSH_STATE */
 
 /* ---- Items: what is put in order ---- */
 
@@ -174,10 +175,11 @@ typedef struct GcsMessage {
                         uint64_t first;
                 } resend;
                 struct {
-                        Mid history;   /* last quorate membership whose flush was acknowledged; epoch 0: none
-                                        */
-                        bool memory;   /* it is in memory */
-                        uint64_t held; /* then: the last item held */
+                        /* Of the last quorate membership whose flush was acknowledged; epoch 0: none. */
+                        Mid history;
+                        Mid formation;
+                        bool memory;   /* it is in memory, */
+                        uint64_t held; /* up to this item */
                 } info;
                 struct {
                         Mid basis;      /* epoch 0 or nobody's memory: a formation */
