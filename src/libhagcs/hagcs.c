@@ -14,6 +14,9 @@
 #include "libhagcs/outbox.h"
 #include "libhagcs/proto.h"
 
+_Static_assert(HAGCS_CRITICAL == PROTO_CRITICAL, "flags travel as they are");
+_Static_assert(HAGCS_WANT_SNAPSHOT == PROTO_WANT_SNAPSHOT, "flags travel as they are");
+
 /* Messages waiting here before hagcs_send() says -EAGAIN; one message always fits. */
 #define SEND_QUEUE_BYTES (1024U * 1024U)
 #define SEND_QUEUE_LOW_BYTES (SEND_QUEUE_BYTES / 2)
@@ -54,7 +57,9 @@ struct hagcs {
         SnapshotRequest requests[REQUESTS_MAX];
         uint64_t last_request;
 
-        ProtoCluster cluster_proto;
+        ProtoCluster cluster_in;    /* decoded into, */
+        ProtoCluster cluster_proto; /* and what the public view below points to */
+        ProtoView view_in;
         hagcs_cluster cluster;
         hagcs_node cluster_nodes[PROTO_NODES_MAX];
 
@@ -74,29 +79,14 @@ static hagcs_mid mid_of(const ProtoMid *m) {
 
 /* ---- Open and close ---- */
 
-/* A frame is tens of kilobytes, but those that we send use only the part before the union. */
-typedef struct SmallFrame {
-        _Alignas(ProtoFrame) uint8_t bytes[offsetof(ProtoFrame, cluster)];
-} SmallFrame;
-
-static ProtoFrame *small_frame(SmallFrame *s, ProtoType type) {
-        ProtoFrame *f = (ProtoFrame *) s->bytes;
-
-        memset(s, 0, sizeof(*s));
-        f->type = type;
-        return f;
-}
-
 static int put_control(hagcs *h, const ProtoFrame *f) {
-        /* A scratch of its own: the frame buffer may hold the frame that is being answered. */
         uint8_t scratch[512];
 
         return out_queue_add(&h->out.control, f, scratch, sizeof(scratch));
 }
 
 int hagcs_open_fd(int fd, hagcs **ret) {
-        SmallFrame small;
-        ProtoFrame *hello = small_frame(&small, PROTO_HELLO);
+        ProtoFrame hello = { .type = PROTO_HELLO };
         hagcs *h;
         int flags, r;
 
@@ -108,10 +98,12 @@ int hagcs_open_fd(int fd, hagcs **ret) {
         if (!h)
                 return -ENOMEM;
         h->fd = -EBADF;
+        h->frame.cluster = &h->cluster_in;
+        h->frame.view = &h->view_in;
         h->cluster.name = "";
         h->cluster.nodes = h->cluster_nodes;
-        hello->version = PROTO_VERSION;
-        r = put_control(h, hello);
+        hello.version = PROTO_VERSION;
+        r = put_control(h, &hello);
         if (r < 0) {
                 (void) hagcs_close(h);
                 return r;
@@ -183,8 +175,7 @@ static int ask(hagcs *h, const ProtoFrame *f) {
 }
 
 int hagcs_register(hagcs *h, const hagcs_registration *registration) {
-        SmallFrame small;
-        ProtoFrame *f = small_frame(&small, PROTO_REGISTER);
+        ProtoFrame f = { .type = PROTO_REGISTER };
         int r;
 
         if (h->state != HANDLE_IDLE)
@@ -193,12 +184,12 @@ int hagcs_register(hagcs *h, const hagcs_registration *registration) {
             strlen(registration->name) > PROTO_NAME_MAX ||
             (registration->flags & ~(unsigned) (HAGCS_CRITICAL | HAGCS_WANT_SNAPSHOT)))
                 return -EINVAL;
-        strcpy(f->group, registration->group);
-        strcpy(f->name, registration->name);
-        f->flags = registration->flags;
-        f->liveliness_usec = registration->liveliness_usec;
-        f->grace_usec = registration->grace_usec;
-        r = ask(h, f);
+        strcpy(f.group, registration->group);
+        strcpy(f.name, registration->name);
+        f.flags = registration->flags;
+        f.liveliness_usec = registration->liveliness_usec;
+        f.grace_usec = registration->grace_usec;
+        r = ask(h, &f);
         if (r < 0)
                 return r;
         h->state = HANDLE_REGISTERING;
@@ -206,7 +197,6 @@ int hagcs_register(hagcs *h, const hagcs_registration *registration) {
 }
 
 int hagcs_unregister(hagcs *h) {
-        SmallFrame small;
         OutQueue q = { 0 };
         uint8_t scratch[64];
         int r;
@@ -214,7 +204,7 @@ int hagcs_unregister(hagcs *h) {
         if (h->ended || h->state != HANDLE_MEMBER)
                 return -ENOTCONN;
         /* Behind what was sent before. */
-        r = out_queue_add(&q, small_frame(&small, PROTO_UNREGISTER), scratch, sizeof(scratch));
+        r = out_queue_add(&q, &(ProtoFrame){ .type = PROTO_UNREGISTER }, scratch, sizeof(scratch));
         if (r < 0)
                 return r;
         outbox_put_payload(&h->out, &q);
@@ -278,7 +268,7 @@ static int put_pieces(hagcs *h, ProtoFrame *f, const void *data, size_t size) {
 }
 
 int hagcs_send(hagcs *h, const void *data, size_t size, uint64_t cookie) {
-        SmallFrame small;
+        ProtoFrame f = { .type = PROTO_SEND };
         int r;
 
         if (h->ended || h->state != HANDLE_MEMBER)
@@ -292,7 +282,7 @@ int hagcs_send(hagcs *h, const void *data, size_t size, uint64_t cookie) {
         r = push_cookie(h, cookie);
         if (r < 0)
                 return r;
-        r = put_pieces(h, small_frame(&small, PROTO_SEND), data, size);
+        r = put_pieces(h, &f, data, size);
         if (r < 0) {
                 h->n_cookies--;
                 return r;
@@ -302,8 +292,7 @@ int hagcs_send(hagcs *h, const void *data, size_t size, uint64_t cookie) {
 }
 
 int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size) {
-        SmallFrame small;
-        ProtoFrame *f = small_frame(&small, PROTO_GIVE_SNAPSHOT);
+        ProtoFrame f = { .type = PROTO_GIVE_SNAPSHOT };
         int r;
 
         if (h->ended)
@@ -313,9 +302,9 @@ int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size) {
         FOREACH_ARRAY(q, h->requests, REQUESTS_MAX) {
                 if (id == 0 || q->id != id)
                         continue;
-                f->member_id = q->newcomer;
-                f->point = q->point;
-                r = put_pieces(h, f, data, size);
+                f.member_id = q->newcomer;
+                f.point = q->point;
+                r = put_pieces(h, &f, data, size);
                 if (r < 0)
                         return r;
                 q->id = 0;
@@ -326,21 +315,19 @@ int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size) {
 }
 
 int hagcs_set_armed(hagcs *h, bool armed) {
-        SmallFrame small;
-        ProtoFrame *f = small_frame(&small, PROTO_ARMED);
+        ProtoFrame f = { .type = PROTO_ARMED };
 
-        f->armed = armed;
-        return ask(h, f);
+        f.armed = armed;
+        return ask(h, &f);
 }
 
 int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_mid mid) {
-        SmallFrame small;
-        ProtoFrame *f = small_frame(&small, PROTO_CONFIRM_DOWN);
+        ProtoFrame f = { .type = PROTO_CONFIRM_DOWN };
 
-        f->node_id = node_id;
-        f->incarnation = incarnation;
-        f->mid = (ProtoMid){ .epoch = mid.epoch, .node_id = mid.node_id };
-        return ask(h, f);
+        f.node_id = node_id;
+        f.incarnation = incarnation;
+        f.mid = (ProtoMid){ .epoch = mid.epoch, .node_id = mid.node_id };
+        return ask(h, &f);
 }
 
 /* ---- What hagcd says ---- */
@@ -373,7 +360,7 @@ static int on_cluster(hagcs *h) {
         hagcs_cluster *c = &h->cluster;
         const ProtoCluster *p;
 
-        h->cluster_proto = h->frame.cluster;
+        h->cluster_proto = h->cluster_in;
         p = &h->cluster_proto;
         for (uint32_t i = 0; i < p->n_nodes; i++)
                 fill_node(&p->nodes[i], &h->cluster_nodes[i]);
@@ -410,7 +397,7 @@ static void fill_member(const ProtoMember *m, hagcs_member *ret) {
 
 static int on_view(hagcs *h) {
         hagcs_event *e = event_begin(h, HAGCS_EVENT_VIEW);
-        ProtoView *v = &h->frame.view;
+        ProtoView *v = &h->view_in;
 
         e->mid = mid_of(&h->frame.mid);
         e->sequence = h->frame.sequence;
@@ -546,11 +533,10 @@ static int on_unregistered(hagcs *h) {
 }
 
 static int on_ping(hagcs *h) {
-        SmallFrame small;
-        ProtoFrame *f = small_frame(&small, PROTO_PONG);
+        ProtoFrame f = { .type = PROTO_PONG };
 
-        f->number = h->frame.number;
-        return put_control(h, f);
+        f.number = h->frame.number;
+        return put_control(h, &f);
 }
 
 static int on_goodbye(hagcs *h) {

@@ -219,8 +219,9 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 code_mid(c, &f->mid);
                 return true;
         case PROTO_CLUSTER:
-                code_cluster(c, &f->cluster);
-                return true;
+                if (f->cluster)
+                        code_cluster(c, f->cluster);
+                return f->cluster;
         case PROTO_REGISTERED:
                 code_u32(c, &f->generation);
                 code_member_id(c, &f->member_id);
@@ -229,8 +230,9 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 return true;
         case PROTO_VIEW:
                 code_place(c, f);
-                code_view(c, &f->view);
-                return true;
+                if (f->view)
+                        code_view(c, f->view);
+                return f->view;
         case PROTO_MESSAGE:
                 code_place(c, f);
                 code_member_id(c, &f->member_id);
@@ -277,7 +279,7 @@ ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes) {
 int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret) {
         Codec c = { .encode = false };
 
-        memset(ret, 0, offsetof(ProtoFrame, cluster));
+        *ret = (ProtoFrame){ .cluster = ret->cluster, .view = ret->view };
         byte_reader_init(&c.r, data, size_bytes);
         ret->type = (ProtoType) byte_reader_u8(&c.r);
         if (!code_frame(&c, ret))

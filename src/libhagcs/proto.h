@@ -31,6 +31,10 @@
 #define PROTO_MEMBERS_MAX 128U
 #define PROTO_NODES_MAX 64U
 
+/* Flags of REGISTER, as in hagcs.h. */
+#define PROTO_CRITICAL (1U << 0)
+#define PROTO_WANT_SNAPSHOT (1U << 1)
+
 typedef enum ProtoType {
         /* client to hagcd */
         PROTO_HELLO = 1,
@@ -124,7 +128,7 @@ typedef struct ProtoView {
         bool fresh;
 } ProtoView;
 
-/* Big: one per connection or daemon, not on the stack. Data borrows from the bytes it was decoded from. */
+/* Data borrows from the bytes it was decoded from. */
 typedef struct ProtoFrame {
         ProtoType type;
 
@@ -158,16 +162,16 @@ typedef struct ProtoFrame {
         const void *data;        /* SEND, MESSAGE, GIVE_SNAPSHOT, SNAPSHOT */
         size_t size_bytes;
 
-        union {
-                ProtoCluster cluster;
-                ProtoView view;
-        };
+        /* Tens of kilobytes: room that the caller gives, also for decoding. NULL: such a frame is refused.
+         */
+        ProtoCluster *cluster; /* borrowed */
+        ProtoView *view;       /* borrowed */
 } ProtoFrame;
 
 /* Bytes written, or -ENOBUFS. PROTO_FRAME_MAX always suffices. */
 ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes);
 
-/* 0, or -EBADMSG. All that is not in the frame is zero; the union is touched for CLUSTER and VIEW only. */
+/* 0, or -EBADMSG. All that is not in the frame is zero, but the two pointers, which are kept. */
 int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret);
 
 /* Frames that cost credit. */

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+
+#include "basic/time-util.h"
+#include "hagcd/client.h"
+#include "hagcd/view-frame.h"
+#include "shared/event-util.h"
+#include "shared/log.h"
+#include "shared/message-ids.h"
+
+/* Frames taken in of one client before the others have their turn. */
+#define READ_ROUND 32U
+
+/* A timer that comes later than this means that we were paused: nobody else is to blame for it. */
+#define LATE_USEC (50 * USEC_PER_MSEC)
+
+static Client *find(Clients *c, uint64_t gcs_id) {
+        for (Client *i = c->first; i; i = i->next)
+                if (i->gcs_id == gcs_id && i->state != CLIENT_NEW && i->state != CLIENT_LOST)
+                        return i;
+        return NULL;
+}
+
+/* ---- Loss, kill, grace ---- */
+
+static void fail(Clients *c, const char *format, const Client *i) {
+        char why[PROTO_TEXT_MAX];
+
+        if (c->stopped)
+                return;
+        (void) snprintf(why,
+                        sizeof(why),
+                        "critical member %s of group %s %s",
+                        i->identity.name,
+                        i->identity.group,
+                        format);
+        c->handlers->fail(c->userdata, why);
+}
+
+static void begin_grace(Clients *c, Client *i) {
+        uint64_t now_usec = now_boottime_usec();
+
+        if (c->stopped)
+                return;
+        switch (grace_begin(&c->graces, i->gcs_id, &i->identity, i->grace_usec, i->exited, now_usec)) {
+        case GRACE_BEGUN:
+                break;
+        case GRACE_REFUSED_NONE:
+                fail(c, "is lost", i);
+                return;
+        case GRACE_REFUSED_TOO_MANY:
+                fail(c, "was lost too often", i);
+                return;
+        }
+        if (!i->exited && i->pidfd >= 0)
+                (void) pidfd_send_signal(i->pidfd, SIGKILL, NULL, 0);
+}
+
+/* The connection is over: tells gcs, and decides what it means. */
+static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
+        bool member = i->state == CLIENT_MEMBER || i->state == CLIENT_REGISTERING;
+        bool matters = i->critical && (i->state == CLIENT_MEMBER || i->successor);
+
+        if (i->state == CLIENT_LOST)
+                return;
+        if (member && client_asked_to_leave(i)) {
+                (void) c->handlers->feed(
+                                c->userdata,
+                                &(GcsEvent){ .type = GCS_EVENT_UNREGISTER,
+                                             .unregister = { .client = i->gcs_id } });
+                member = false;
+                matters = false;
+        }
+        if (member) {
+                log_event(LOG_WARNING,
+                          HAMGR_MESSAGE_MEMBER_LOST,
+                          LOG_FIELDS("HAMGR_REASON", why, "HAMGR_GROUP", i->identity.group),
+                          "member %s of group %s (process %d): %s",
+                          i->identity.name,
+                          i->identity.group,
+                          (int) i->pid,
+                          why);
+                (void) c->handlers->feed(
+                                c->userdata,
+                                &(GcsEvent){
+                                                .type = GCS_EVENT_MEMBER_LOST,
+                                                .member_lost = { .client = i->gcs_id, .reason = reason },
+                                });
+        }
+        i->state = CLIENT_LOST;
+        client_disconnect(i);
+        if (matters)
+                begin_grace(c, i);
+}
+
+/* Unexpected: says why on the wire, then as above. */
+static void expel(Clients *c, Client *i, int error, GcsReason reason, const char *why) {
+        client_goodbye(i, error, why);
+        lose(c, i, reason, why);
+}
+
+static void reap(Clients *c) {
+        for (Client *i = c->first, *next; i; i = next) {
+                bool keep;
+
+                next = i->next;
+                /* One that is being killed is kept until its process has exited. */
+                keep = i->state != CLIENT_LOST || (i->critical && !i->exited && i->pidfd >= 0);
+                if (keep)
+                        continue;
+                client_free(i);
+        }
+}
+
+/* ---- Frames of clients ---- */
+
+static void refuse(Client *i, int error, const char *text) {
+        i->state = CLIENT_CONNECTED;
+        i->critical = false;
+        client_registered(i, error, text);
+}
+
+static void start_registration(Clients *c, Client *i) {
+        switch (grace_match(&c->graces, &i->identity)) {
+        case GRACE_MATCH_NONE:
+                i->successor = false;
+                break;
+        case GRACE_MATCH_SUCCESSOR:
+                i->successor = i->critical;
+                break;
+        case GRACE_MATCH_NOT_YET:
+                i->state = CLIENT_WAITING;
+                return;
+        case GRACE_MATCH_STRANGER:
+                refuse(i, -EPERM, "a successor must run as the same user and in the same unit");
+                return;
+        }
+        i->gcs_id = ++c->last_gcs_id;
+        i->state = CLIENT_REGISTERING;
+        i->ping_due_usec = 0;
+        (void) c->handlers->feed(
+                        c->userdata,
+                        &(GcsEvent){
+                                        .type = GCS_EVENT_REGISTER,
+                                        .reg = {
+                                                .client = i->gcs_id,
+                                                .group = i->identity.group,
+                                                .member = i->identity.name,
+                                                .critical = i->critical,
+                                                .snapshot = i->snapshot,
+                                        },
+                        });
+}
+
+static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
+        if (i->state != CLIENT_CONNECTED) {
+                expel(c, i, -EALREADY, GCS_REASON_EXPELLED, "registered twice");
+                return;
+        }
+        if (!name_is_valid(f->group) || !name_is_valid(f->name) ||
+            f->flags > (PROTO_CRITICAL | PROTO_WANT_SNAPSHOT)) {
+                client_registered(i, -EINVAL, "not a valid name: [a-z0-9_]+, at most 32 characters");
+                return;
+        }
+        if ((f->flags & PROTO_CRITICAL) && i->identity.uid != 0) {
+                client_registered(i, -EPERM, "only root may be critical");
+                return;
+        }
+        strcpy(i->identity.group, f->group);
+        strcpy(i->identity.name, f->name);
+        i->critical = f->flags & PROTO_CRITICAL;
+        i->snapshot = f->flags & PROTO_WANT_SNAPSHOT;
+        i->liveliness_usec = f->liveliness_usec == 0 ? 0 : MAX(f->liveliness_usec, 50 * USEC_PER_MSEC);
+        i->grace_usec = MIN(f->grace_usec, USEC_PER_MINUTE);
+        start_registration(c, i);
+}
+
+static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
+        if (i->state == CLIENT_NEW && f->type != PROTO_HELLO) {
+                expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "did not say hello");
+                return;
+        }
+        switch (f->type) {
+        case PROTO_HELLO:
+                if (i->state != CLIENT_NEW || f->version != PROTO_VERSION) {
+                        expel(c,
+                              i,
+                              -EPROTONOSUPPORT,
+                              GCS_REASON_EXPELLED,
+                              "speaks another version of the protocol");
+                        return;
+                }
+                i->state = CLIENT_CONNECTED;
+                client_welcome(i);
+                return;
+        case PROTO_REGISTER:
+                on_register(c, i, f);
+                return;
+        case PROTO_UNREGISTER:
+        case PROTO_SEND:
+        case PROTO_GIVE_SNAPSHOT:
+                if (client_take_in(i, f) < 0)
+                        expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent more than it had credit for");
+                return;
+        case PROTO_PONG:
+                if (i->pinging && f->number == i->ping_number) {
+                        i->pinging = false;
+                        i->ping_due_usec = now_boottime_usec() + i->liveliness_usec / 4;
+                }
+                return;
+        case PROTO_ARMED:
+                if (i->identity.uid == 0)
+                        c->handlers->armed(c->userdata, f->armed);
+                return;
+        case PROTO_CONFIRM_DOWN:
+                if (i->identity.uid == 0)
+                        c->handlers->confirmed_down(
+                                        c->userdata,
+                                        &(CmsConfirmation){
+                                                        .node = f->node_id,
+                                                        .incarnation = f->incarnation,
+                                                        .mid = { f->mid.epoch, f->mid.node_id },
+                                        });
+                return;
+        case PROTO_WELCOME:
+        case PROTO_CLUSTER:
+        case PROTO_REGISTERED:
+        case PROTO_UNREGISTERED:
+        case PROTO_VIEW:
+        case PROTO_MESSAGE:
+        case PROTO_SNAPSHOT_REQUEST:
+        case PROTO_SNAPSHOT:
+        case PROTO_FROZEN:
+        case PROTO_SHUT_OUT:
+        case PROTO_CREDIT:
+        case PROTO_PING:
+        case PROTO_GOODBYE:
+                expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent what only hagcd sends");
+                return;
+        }
+}
+
+/* 0: there may be more; 1: nothing more now; negative: the connection is over. */
+static int read_frame(Clients *c, Client *i) {
+        ssize_t n;
+
+        n = recv(i->fd, c->buf, sizeof(c->buf), MSG_DONTWAIT | MSG_TRUNC);
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+        if (n == 0)
+                return -ECONNRESET;
+        if ((size_t) n > sizeof(c->buf) || proto_decode(c->buf, (size_t) n, &c->in) < 0) {
+                expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent a frame that makes no sense");
+                return 1;
+        }
+        on_frame(c, i, &c->in);
+        return i->state == CLIENT_LOST ? 1 : 0;
+}
+
+static int on_client_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Client *i = userdata;
+        Clients *c = i->clients;
+        int r = 0;
+
+        if (revents & EPOLLOUT)
+                client_mark_dirty(i);
+        /* What it sent before it went away is still there to be read. */
+        for (unsigned n = 0; n < READ_ROUND && r == 0; n++)
+                r = read_frame(c, i);
+        if (r < 0)
+                lose(c, i, GCS_REASON_EXITED, "closed its connection");
+        client_mark_dirty(i);
+        c->handlers->settle(c->userdata);
+        return 0;
+}
+
+static int on_client_exit(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Client *i = userdata;
+        Clients *c = i->clients;
+        int r = 0;
+
+        i->exited = true;
+        (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        while (r == 0 && i->state != CLIENT_LOST)
+                r = read_frame(c, i);
+        lose(c, i, GCS_REASON_EXITED, "its process ended");
+        grace_exited(&c->graces, i->gcs_id);
+        for (Client *k = c->first; k; k = k->next)
+                if (k->state == CLIENT_WAITING)
+                        start_registration(c, k);
+        c->handlers->settle(c->userdata);
+        return 0;
+}
+
+static int on_listen(sd_event_source *s, int listen_fd, uint32_t revents, void *userdata) {
+        Clients *c = userdata;
+        _cleanup_close_ int fd = -EBADF;
+        Client *i;
+        int r;
+
+        fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+                return 0;
+        if (c->stopped || c->n_clients >= CLIENTS_MAX)
+                return 0; /* closed: it may try again */
+        r = client_new(c, fd, on_client_io, on_client_exit, &i);
+        if (r < 0) {
+                log_warning_errno(r, "cannot take in a client, ignoring it: %m");
+                return 0;
+        }
+        (void) TAKE_FD(fd);
+        return 0;
+}
+
+/* ---- Settling: towards gcs and the sockets ---- */
+
+static GcsVerdict feed_payload(Clients *c, Client *i, const InFrame *f) {
+        if (f->type == PROTO_SEND)
+                return c->handlers->feed(
+                                c->userdata,
+                                &(GcsEvent){
+                                                .type = GCS_EVENT_SEND,
+                                                .send = { .client = i->gcs_id,
+                                                          .payload = slice_of(f->payload),
+                                                          .more = f->more },
+                                });
+        return c->handlers->feed(
+                        c->userdata,
+                        &(GcsEvent){
+                                        .type = GCS_EVENT_SNAPSHOT,
+                                        .snapshot = {
+                                                .client = i->gcs_id,
+                                                .newcomer = f->newcomer,
+                                                .point = f->point,
+                                                .payload = slice_of(f->payload),
+                                                .last = !f->more,
+                                        },
+                        });
+}
+
+static void pump(Clients *c, Client *i) {
+        InFrame *f;
+
+        while ((f = i->in_first) && !i->window_full) {
+                if (f->type == PROTO_UNREGISTER) {
+                        client_drop_in(i);
+                        i->state = CLIENT_UNREGISTERING;
+                        (void) c->handlers->feed(
+                                        c->userdata,
+                                        &(GcsEvent){
+                                                        .type = GCS_EVENT_UNREGISTER,
+                                                        .unregister = { .client = i->gcs_id },
+                                        });
+                        continue;
+                }
+                if (f->generation == i->generation) {
+                        GcsVerdict verdict;
+
+                        if (i->state != CLIENT_MEMBER)
+                                return; /* registering, or shut out: until it is a member again */
+                        verdict = feed_payload(c, i, f);
+                        if (verdict == GCS_VERDICT_WINDOW_FULL) {
+                                i->window_full = true;
+                                return;
+                        }
+                        /* The effects of this very step may have dropped the frame. */
+                        if (i->in_first != f)
+                                continue;
+                        if (verdict == GCS_VERDICT_TOO_LONG) {
+                                expel(c, i, -EMSGSIZE, GCS_REASON_EXPELLED, "sent a piece that is too long");
+                                return;
+                        }
+                }
+                client_drop_in(i);
+        }
+}
+
+static void settle_client(Clients *c, Client *i) {
+        if (i->state == CLIENT_LOST)
+                return;
+        if (i->no_memory || i->queued_bytes > CLIENT_QUEUE_BYTES_MAX) {
+                expel(c, i, -ENOBUFS, GCS_REASON_EXPELLED, "took too slowly what was delivered");
+                return;
+        }
+        pump(c, i);
+        if (i->state == CLIENT_LOST)
+                return;
+        if (client_write(i) < 0) {
+                lose(c, i, GCS_REASON_EXITED, "closed its connection");
+                return;
+        }
+        if (i->consumed_messages > 0) {
+                GcsEvent e = {
+                        .type = GCS_EVENT_CONSUMED,
+                        .consumed = {
+                                .client = i->gcs_id,
+                                .n_messages = TAKE_GENERIC(i->consumed_messages, uint32_t, 0),
+                                .n_bytes = TAKE_GENERIC(i->consumed_bytes, uint64_t, 0),
+                        },
+                };
+
+                (void) c->handlers->feed(c->userdata, &e);
+        }
+}
+
+static bool is_watched(const Client *i) {
+        return i->liveliness_usec > 0 && (i->state == CLIENT_REGISTERING || i->state == CLIENT_MEMBER);
+}
+
+static void clients_arm(Clients *c) {
+        uint64_t due_usec = grace_wakeup_usec(&c->graces), now_usec = now_boottime_usec();
+
+        for (Client *i = c->first; i; i = i->next)
+                if (is_watched(i))
+                        due_usec = MIN(due_usec, i->ping_due_usec == 0 ? now_usec : i->ping_due_usec);
+        if (due_usec == c->due_usec)
+                return;
+        c->due_usec = due_usec;
+        (void) event_timer_at(c->timer, due_usec);
+}
+
+/* Feeding makes clients dirty again, so it is gone round until nobody is; what a client can take is bounded.
+ */
+void clients_settle(Clients *c) {
+        bool again = true;
+
+        for (unsigned round = 0; again && round < 1000; round++) {
+                again = false;
+                for (Client *i = c->first; i; i = i->next) {
+                        if (!i->dirty)
+                                continue;
+                        i->dirty = false;
+                        again = true;
+                        settle_client(c, i);
+                }
+        }
+        reap(c);
+        clients_arm(c);
+}
+
+/* ---- Effects of gcs ---- */
+
+static const char *refusal_text(GcsRefusal refusal, int *ret_error) {
+        switch (refusal) {
+        case GCS_REFUSAL_NAME:
+                *ret_error = -EINVAL;
+                return "not a valid name";
+        case GCS_REFUSAL_CLIENTS_FULL:
+                *ret_error = -EUSERS;
+                return "too many members on this node";
+        case GCS_REFUSAL_NAME_IN_USE:
+                *ret_error = -EEXIST;
+                return "another member of this group on this node has this name";
+        case GCS_REFUSAL_GROUPS_FULL:
+                *ret_error = -ENOSPC;
+                return "too many groups in the cluster";
+        case GCS_REFUSAL_GROUP_FULL:
+                *ret_error = -ENOSPC;
+                return "too many members in the group";
+        }
+        *ret_error = -EPROTO;
+        return "refused";
+}
+
+static void on_refused(Clients *c, Client *i, GcsRefusal refusal) {
+        const char *text;
+        int error;
+
+        text = refusal_text(refusal, &error);
+        if (i->successor) {
+                i->successor = false;
+                begin_grace(c, i);
+        }
+        refuse(i, error, text);
+}
+
+static void on_registered(Client *i, const GcsMemberId *id) {
+        bool again = i->registered;
+
+        i->id = *id;
+        i->state = CLIENT_MEMBER;
+        i->registered = true;
+        if (!again)
+                client_registered(i, 0, "");
+}
+
+void clients_effect(Clients *c, const GcsEffect *e) {
+        Client *i = find(c, e->client);
+
+        if (!i)
+                return;
+        switch (e->type) {
+        case GCS_EFFECT_REGISTERED:
+                on_registered(i, &e->registered.id);
+                break;
+        case GCS_EFFECT_REFUSED:
+                on_refused(c, i, e->refused.reason);
+                break;
+        case GCS_EFFECT_UNREGISTERED:
+                client_unregistered(i);
+                break;
+        case GCS_EFFECT_EXPELLED:
+                /* gcs has forgotten it already; with a critical one RESET_NODE comes too. */
+                client_goodbye(i, -ENOBUFS, "took too slowly what was delivered");
+                i->state = CLIENT_LOST;
+                client_disconnect(i);
+                break;
+        case GCS_EFFECT_CREDIT:
+                i->window_full = false;
+                break;
+        case GCS_EFFECT_VIEW:
+                frame_fill_view(&c->frame, e, &i->id);
+                client_deliver(i, &c->frame, e->held, 0);
+                break;
+        case GCS_EFFECT_MESSAGE:
+                frame_fill_message(&c->frame, e);
+                client_deliver(i, &c->frame, e->held, e->message.payload.size_bytes);
+                break;
+        case GCS_EFFECT_SNAPSHOT_REQUEST:
+                frame_fill_snapshot_request(&c->frame, e);
+                client_put(i, &c->frame);
+                break;
+        case GCS_EFFECT_SNAPSHOT:
+                frame_fill_snapshot(&c->frame, e);
+                client_put(i, &c->frame);
+                break;
+        case GCS_EFFECT_RELEASE:
+                client_release_held(i);
+                break;
+        case GCS_EFFECT_DROP_HELD:
+                client_drop_held(i);
+                break;
+        case GCS_EFFECT_FROZEN:
+                client_put(i, frame_begin(&c->frame, PROTO_FROZEN));
+                break;
+        case GCS_EFFECT_SHUT_OUT:
+                client_shut_out(i);
+                break;
+        case GCS_EFFECT_SEND:
+        case GCS_EFFECT_STORE:
+        case GCS_EFFECT_RESET_NODE:
+        case GCS_EFFECT_STALLED:
+        case GCS_EFFECT_TRACE:
+                break;
+        }
+        client_mark_dirty(i);
+}
+
+/* ---- Time ---- */
+
+static void check_liveliness(Clients *c, Client *i, uint64_t now_usec) {
+        if (!is_watched(i))
+                return;
+        if (i->ping_due_usec == 0)
+                i->ping_due_usec = now_usec + i->liveliness_usec / 4;
+        if (now_usec < i->ping_due_usec)
+                return;
+        if (i->pinging) {
+                expel(c, i, -ETIMEDOUT, GCS_REASON_UNRESPONSIVE, "did not answer in time");
+                return;
+        }
+        i->pinging = true;
+        i->ping_due_usec = now_usec + i->liveliness_usec;
+        client_ping(i);
+}
+
+static int on_timer(sd_event_source *s, uint64_t unused, void *userdata) {
+        Clients *c = userdata;
+        uint64_t now_usec = now_boottime_usec(), late_usec = usec_sub(now_usec, c->due_usec);
+        const Grace *g;
+
+        c->due_usec = USEC_INFINITY;
+        for (Client *i = c->first; i; i = i->next) {
+                if (late_usec > LATE_USEC && i->pinging)
+                        i->ping_due_usec += late_usec;
+                check_liveliness(c, i, now_usec);
+        }
+        g = grace_expired(&c->graces, now_usec);
+        if (g && !c->stopped) {
+                char why[PROTO_TEXT_MAX];
+
+                (void) snprintf(why,
+                                sizeof(why),
+                                "critical member %s of group %s is lost and no successor came in time",
+                                g->identity.name,
+                                g->identity.group);
+                c->handlers->fail(c->userdata, why);
+        }
+        c->handlers->settle(c->userdata);
+        return 0;
+}
+
+/* ---- Making ---- */
+
+void clients_set_cluster(Clients *c, const ProtoCluster *cluster) {
+        c->cluster = *cluster;
+        c->cluster_known = true;
+        for (Client *i = c->first; i; i = i->next)
+                if (i->state != CLIENT_NEW && i->state != CLIENT_LOST)
+                        client_put(i, &(ProtoFrame){ .type = PROTO_CLUSTER, .cluster = &c->cluster });
+}
+
+void clients_stop(Clients *c, const char *why) {
+        c->stopped = true;
+        for (Client *i = c->first; i; i = i->next)
+                if (i->state != CLIENT_LOST)
+                        client_goodbye(i, -ESHUTDOWN, why);
+}
+
+int clients_new(sd_event *event,
+                int listen_fd,
+                const ClientsHandlers *handlers,
+                void *userdata,
+                Clients **ret) {
+        _cleanup_(clients_freep) Clients *c = NULL;
+        int r;
+
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->listen_fd = -EBADF;
+        c->event = event;
+        c->handlers = handlers;
+        c->userdata = userdata;
+        c->due_usec = USEC_INFINITY;
+        c->frame.view = &c->view;
+        r = event_timer_new(event, "clients", on_timer, c, &c->timer);
+        if (r < 0)
+                return r;
+        r = event_io_new(event, "listen", listen_fd, EPOLLIN, on_listen, c, &c->source);
+        if (r < 0)
+                return r;
+        c->listen_fd = listen_fd;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+Clients *clients_free(Clients *c) {
+        if (!c)
+                return NULL;
+        while (c->first)
+                client_free(c->first);
+        (void) sd_event_source_disable_unref(c->source);
+        (void) sd_event_source_disable_unref(c->timer);
+        (void) safe_close(c->listen_fd);
+        free(c);
+        return NULL;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The processes connected to this hagcd: their sockets, existence and liveliness, the graces of critical
+ * ones. Turns their frames into events of gcs and its effects into frames. */
+
+#include <systemd/sd-event.h>
+
+#include "cms/message.h"
+#include "gcs/gcs.h"
+#include "libhagcs/proto.h"
+
+#define CLIENTS_MAX 256U
+
+typedef struct Clients Clients;
+
+/* None of these is called from within clients_effect(). */
+typedef struct ClientsHandlers {
+        GcsVerdict (*feed)(void *userdata, GcsEvent *event);
+        void (*armed)(void *userdata, bool armed);
+        void (*confirmed_down)(void *userdata, const CmsConfirmation *confirmation);
+        /* A critical member is lost for good: this node must be reset. */
+        void (*fail)(void *userdata, const char *why);
+        /* Frames came in and may have changed what the cores wait for. */
+        void (*settle)(void *userdata);
+} ClientsHandlers;
+
+/* Takes over a listening socket. */
+int clients_new(sd_event *event,
+                int listen_fd,
+                const ClientsHandlers *handlers,
+                void *userdata,
+                Clients **ret);
+Clients *clients_free(Clients *c);
+DEFINE_TRIVIAL_CLEANUP(Clients *, clients_free);
+
+/* Carries out one effect that is meant for a client. */
+void clients_effect(Clients *c, const GcsEffect *effect);
+
+/* Writes what waits, takes in what gcs has room for again, says to gcs who is gone. After each carrying out
+ * of effects. */
+void clients_settle(Clients *c);
+
+/* Tells everybody; remembered for those who come later. */
+void clients_set_cluster(Clients *c, const ProtoCluster *cluster);
+
+/* From now on nobody's death matters. */
+void clients_stop(Clients *c, const char *why);

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "basic/str-buf.h"
+#include "basic/time-util.h"
+#include "cms/cms-trace.h"
+#include "hagcd/gasp.h"
+#include "hagcd/hagcd.h"
+#include "hagcd/notify.h"
+#include "hagcd/status.h"
+#include "shared/event-util.h"
+#include "shared/log.h"
+#include "shared/message-ids.h"
+
+/* A farewell that nobody answers holds the stop up for no longer than this. */
+#define LEAVE_USEC (300 * USEC_PER_MSEC)
+
+/* gcs asks cms anew, and status is compared, at this interval. */
+#define ASK_USEC (500 * USEC_PER_MSEC)
+
+struct Hagcd {
+        sd_event *event; /* weak */
+        HagcdConfig config;
+        uint64_t incarnation;
+
+        Cms *cms;             /* owned */
+        Gcs *gcs;             /* owned */
+        CmsEffects *effects;  /* owned */
+        CmsMessage *message;  /* owned: decoded */
+        GcsMessage *gcs_in;   /* owned: decoded */
+        Transport *transport; /* owned */
+        StoreClient *store;   /* owned */
+        Clients *clients;     /* owned */
+        Status *status;       /* owned */
+        Notify *notify;       /* owned */
+        bool in_cms, in_gcs;  /* a core is not fed from within its own effects */
+        bool status_dirty;
+
+        sd_event_source *cms_timer;   /* owned */
+        sd_event_source *gcs_timer;   /* owned */
+        sd_event_source *ask_timer;   /* owned */
+        sd_event_source *leave_timer; /* owned */
+        sd_event_source *sigterm;     /* owned */
+        sd_event_source *sigint;      /* owned */
+
+        bool armed;
+        bool stopping;
+        uint8_t gasp_secret[GASP_SECRET_BYTES];
+        char *gasp_path; /* owned */
+        uint8_t buf[CMS_MESSAGE_SIZE_MAX + GCS_MESSAGE_BYTES_MAX]; /* enough for either */
+};
+
+static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event);
+
+/* ---- The end ---- */
+
+static void stop(Hagcd *d, const char *why) {
+        log_event(LOG_NOTICE, HAMGR_MESSAGE_HAGCD_STOPPED, LOG_NO_FIELDS, "stopped: %s", why);
+        clients_stop(d->clients, "hagcd was stopped");
+        transport_flush(d->transport);
+        (void) unlink(d->gasp_path);
+        (void) sd_event_exit(d->event, EXIT_SUCCESS);
+}
+
+/* Our unit's FailureAction= resets the node. After SIGTERM nothing is a failure any more. */
+static void fail(Hagcd *d, const char *why) {
+        if (d->stopping) {
+                stop(d, why);
+                return;
+        }
+        log_event(LOG_ERR,
+                  HAMGR_MESSAGE_NODE_RESET,
+                  LOG_FIELDS("HAMGR_NODE", d->config.self->name, "HAMGR_REASON", why),
+                  "%s: this node must be reset; exiting with failure, on which systemd resets it",
+                  why);
+        (void) sd_event_exit(d->event, EXIT_FAILURE);
+}
+
+/* ---- cms ---- */
+
+static void on_notification(Hagcd *d, const CmsNotification *n) {
+        d->status_dirty = true;
+        switch (n->type) {
+        case CMS_NOTIFICATION_TRANSITION:
+                (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_TRANSITION });
+                break;
+        case CMS_NOTIFICATION_NODE:
+                if (n->node.change == CMS_NODE_CONFIRMED)
+                        break;
+                (void) feed_gcs(d,
+                                &(GcsEvent){
+                                                .type = GCS_EVENT_NODE,
+                                                .node = { .node = n->node.node,
+                                                          .up = n->node.change == CMS_NODE_COMING },
+                                });
+                break;
+        case CMS_NOTIFICATION_STABLE:
+                status_log_membership(d->status, n->stable);
+                notify_membership(d->notify, n->stable);
+                (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { n->stable } });
+                break;
+        }
+}
+
+static void send_cms(Hagcd *d, NodeSet to, const CmsMessage *m) {
+        ByteWriter w;
+
+        byte_writer_init(&w, d->buf, sizeof(d->buf));
+        cms_message_encode(m, &w);
+        if (byte_writer_result(&w) < 0)
+                log_error("a membership message does not fit its buffer, dropping it");
+        else
+                transport_send(d->transport, to, DTLS_CLASS_MEMBERSHIP, d->buf, w.size_bytes);
+}
+
+static void on_cms_trace(Hagcd *d, const CmsTrace *t) {
+        char text[CMS_TRACE_TEXT_MAX];
+
+        if (t->type == CMS_TRACE_PROBLEM || t->type == CMS_TRACE_HEARD || t->type == CMS_TRACE_SUSPECTED)
+                d->status_dirty = true;
+        if (t->type == CMS_TRACE_PROBLEM)
+                status_log_problem(d->status, t->node, (CmsProblem) t->value);
+        if (log_max_level() >= LOG_DEBUG)
+                log_debug("cms: %s", cms_trace_format(t, text));
+}
+
+static void feed_cms(Hagcd *d, CmsEvent *event) {
+        assert(!d->in_cms);
+
+        d->in_cms = true;
+        event->now_usec = now_boottime_usec();
+        cms_step(d->cms, event, d->effects);
+        for (unsigned i = 0; i < d->effects->n; i++) {
+                const CmsEffect *e = &d->effects->items[i];
+
+                switch (e->type) {
+                case CMS_EFFECT_SEND:
+                        send_cms(d, e->send.to, e->send.message);
+                        break;
+                case CMS_EFFECT_STORE:
+                        store_client_put_cms(d->store, e->store.number, &e->store.record);
+                        break;
+                case CMS_EFFECT_NOTIFY:
+                        on_notification(d, &e->notify);
+                        break;
+                case CMS_EFFECT_LEFT:
+                        stop(d,
+                             e->left.heard ? "all others know that this node left"
+                                           : "nobody answered the farewell");
+                        break;
+                case CMS_EFFECT_TRACE:
+                        on_cms_trace(d, &e->trace);
+                        break;
+                }
+        }
+        d->in_cms = false;
+}
+
+/* ---- gcs ---- */
+
+static void send_gcs(Hagcd *d, NodeSet to, const GcsMessage *m) {
+        ssize_t n = gcs_message_encode(m, d->buf, sizeof(d->buf));
+
+        if (n < 0)
+                log_error("a message of gcs does not fit its buffer, dropping it");
+        else
+                transport_send(d->transport, to, DTLS_CLASS_BULK, d->buf, (size_t) n);
+}
+
+static void on_gcs_trace(const GcsTrace *t) {
+        char text[GCS_TRACE_TEXT_MAX];
+
+        if (log_max_level() >= LOG_DEBUG)
+                log_debug("gcs: %s", gcs_trace_format(t, text));
+}
+
+static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event) {
+        GcsEffects effects;
+
+        assert(!d->in_gcs);
+
+        d->in_gcs = true;
+        event->now_usec = now_boottime_usec();
+        gcs_step(d->gcs, event, &effects);
+        for (size_t i = 0; i < effects.n_effects; i++) {
+                const GcsEffect *e = &effects.effects[i];
+
+                switch (e->type) {
+                case GCS_EFFECT_SEND:
+                        send_gcs(d, e->send.to, e->send.message);
+                        break;
+                case GCS_EFFECT_STORE:
+                        store_client_put_gcs(d->store, e->store.number, e->store.history);
+                        break;
+                case GCS_EFFECT_RESET_NODE:
+                        fail(d, "a critical member took too slowly what was delivered to it");
+                        break;
+                case GCS_EFFECT_STALLED:
+                        status_log_stalled(d->status, e->stalled.node);
+                        break;
+                case GCS_EFFECT_TRACE:
+                        on_gcs_trace(&e->trace);
+                        break;
+                case GCS_EFFECT_REGISTERED:
+                case GCS_EFFECT_REFUSED:
+                case GCS_EFFECT_UNREGISTERED:
+                case GCS_EFFECT_EXPELLED:
+                case GCS_EFFECT_CREDIT:
+                case GCS_EFFECT_VIEW:
+                case GCS_EFFECT_MESSAGE:
+                case GCS_EFFECT_SNAPSHOT_REQUEST:
+                case GCS_EFFECT_SNAPSHOT:
+                case GCS_EFFECT_RELEASE:
+                case GCS_EFFECT_DROP_HELD:
+                case GCS_EFFECT_FROZEN:
+                case GCS_EFFECT_SHUT_OUT:
+                        clients_effect(d->clients, e);
+                        break;
+                }
+        }
+        d->in_gcs = false;
+        return effects.verdict;
+}
+
+/* ---- After each turn ---- */
+
+static void tell_status(Hagcd *d) {
+        const ProtoCluster *cluster;
+
+        d->status_dirty = false;
+        cluster = status_update(d->status, d->cms, d->transport);
+        if (cluster)
+                clients_set_cluster(d->clients, cluster);
+}
+
+static void settle(Hagcd *d) {
+        if (d->status_dirty)
+                tell_status(d);
+        clients_settle(d->clients);
+        transport_flush(d->transport);
+        (void) event_timer_at(d->cms_timer, cms_wakeup_usec(d->cms));
+        (void) event_timer_at(d->gcs_timer, gcs_wakeup_usec(d->gcs));
+}
+
+/* ---- What happens in the world ---- */
+
+static int on_cms_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        Hagcd *d = userdata;
+
+        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_TIMEOUT });
+        settle(d);
+        return 0;
+}
+
+static int on_gcs_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        Hagcd *d = userdata;
+
+        (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_TIMEOUT });
+        settle(d);
+        return 0;
+}
+
+/* A notification that was lost between the cores is found here (design.md 4). */
+static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        Hagcd *d = userdata;
+        const Membership *m = cms_membership(d->cms);
+
+        if (m && !cms_in_transition(d->cms))
+                (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { m } });
+        tell_status(d);
+        settle(d);
+        return event_timer_in(d->ask_timer, ASK_USEC);
+}
+
+static void on_message(void *userdata, uint32_t from, unsigned link, DtlsClass class, Buffer *buffer) {
+        Hagcd *d = userdata;
+
+        if (class == DTLS_CLASS_MEMBERSHIP) {
+                if (cms_message_decode(buffer->data, buffer->size_bytes, d->message) < 0) {
+                        status_log_bad(d->status, from);
+                        return;
+                }
+                feed_cms(d,
+                         &(CmsEvent){
+                                         .type = CMS_EVENT_RECEIVED,
+                                         .received = { .from = from, .link = link, .message = d->message },
+                         });
+        } else {
+                if (gcs_message_decode(buffer, 0, buffer->size_bytes, d->gcs_in) < 0) {
+                        status_log_bad(d->status, from);
+                        return;
+                }
+                (void) feed_gcs(d,
+                                &(GcsEvent){
+                                                .type = GCS_EVENT_RECEIVED,
+                                                .received = { .from = from, .message = d->gcs_in },
+                                });
+        }
+        settle(d);
+}
+
+static void on_carrier(void *userdata, unsigned link, bool carrier) {
+        Hagcd *d = userdata;
+
+        log_event(carrier ? LOG_NOTICE : LOG_WARNING,
+                  carrier ? HAMGR_MESSAGE_LINK_UP : HAMGR_MESSAGE_LINK_DOWN,
+                  LOG_FIELDS("HAMGR_NODE", d->config.self->name),
+                  "link %u: %s",
+                  link,
+                  carrier ? "carrier is here" : "no carrier, or its address is missing on this node");
+        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_LINK, .link = { .link = link, .carrier = carrier } });
+        settle(d);
+}
+
+static void on_last_gasp(void *userdata, uint32_t from, uint64_t incarnation) {
+        Hagcd *d = userdata;
+
+        feed_cms(d,
+                 &(CmsEvent){
+                                 .type = CMS_EVENT_LAST_GASP,
+                                 .last_gasp = { .node = from, .incarnation = incarnation },
+                 });
+        settle(d);
+}
+
+static void on_problem(void *userdata, uint32_t node, TransportProblem problem) {
+        Hagcd *d = userdata;
+
+        status_log_transport(d->status, node, problem);
+        d->status_dirty = true;
+}
+
+static void on_stored(void *userdata, uint64_t cms_number, uint64_t gcs_number, int error) {
+        Hagcd *d = userdata;
+
+        if (cms_number > 0)
+                feed_cms(d,
+                         &(CmsEvent){
+                                         .type = error < 0 ? CMS_EVENT_STORE_FAILED : CMS_EVENT_STORED,
+                                         .stored = { .number = cms_number },
+                         });
+        /* gcs waits; cms says that this node cannot write, and so makes the others go on without it. */
+        if (gcs_number > 0 && error == 0)
+                (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STORED, .stored = { gcs_number } });
+        settle(d);
+}
+
+static GcsVerdict on_client_event(void *userdata, GcsEvent *event) {
+        return feed_gcs(userdata, event);
+}
+
+static void on_armed(void *userdata, bool armed) {
+        Hagcd *d = userdata;
+
+        d->armed = armed;
+        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_ARMED, .armed = { armed } });
+}
+
+static void on_confirmed_down(void *userdata, const CmsConfirmation *confirmation) {
+        feed_cms(userdata, &(CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN, .confirmed_down = *confirmation });
+}
+
+static void on_client_fail(void *userdata, const char *why) {
+        fail(userdata, why);
+}
+
+static void on_settle(void *userdata) {
+        settle(userdata);
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
+        Hagcd *d = userdata;
+
+        if (d->stopping)
+                return 0;
+        d->stopping = true;
+        notify_stopping(d->notify);
+        log_info("asked to stop: saying farewell, %s",
+                 d->armed ? "with groups left running" : "nothing runs here");
+        (void) event_timer_in(d->leave_timer, LEAVE_USEC);
+        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_LEAVE, .leave = { .running = d->armed } });
+        settle(d);
+        return 0;
+}
+
+static int on_leave_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        stop(userdata, "the farewell was not answered in time");
+        return 0;
+}
+
+/* ---- Making ---- */
+
+static const TransportHandlers transport_handlers = {
+        .message = on_message,
+        .carrier = on_carrier,
+        .last_gasp = on_last_gasp,
+        .problem = on_problem,
+};
+
+static const ClientsHandlers clients_handlers = {
+        .feed = on_client_event,
+        .armed = on_armed,
+        .confirmed_down = on_confirmed_down,
+        .fail = on_client_fail,
+        .settle = on_settle,
+};
+
+static int draw(void *ret, size_t n) {
+        return getrandom(ret, n, 0) == (ssize_t) n ? 0 : -EIO;
+}
+
+static int read_boot_id(BootId *ret) {
+        _cleanup_close_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+        char text[37] = "";
+        unsigned n = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (read(fd, text, sizeof(text) - 1) != sizeof(text) - 1)
+                return -EIO;
+        for (const char *p = text; *p && n < sizeof(ret->bytes);) {
+                unsigned v;
+
+                if (*p == '-') {
+                        p++;
+                        continue;
+                }
+                if (sscanf(p, "%2x", &v) != 1)
+                        return -EBADMSG;
+                ret->bytes[n++] = (uint8_t) v;
+                p += 2;
+        }
+        return n == sizeof(ret->bytes) ? 0 : -EBADMSG;
+}
+
+static CmsConfig cms_config(const HagcdConfig *config) {
+        const ClusterConf *conf = config->conf;
+        CmsConfig c = {
+                .self = config->self->id,
+                .configured = cluster_conf_nodes(conf),
+                .enabled = cluster_conf_enabled_nodes(conf),
+                .tie_breaker = conf->tie_breaker,
+                .n_links = conf->n_links,
+                .hash = {
+                        [CMS_CONFIG_CLUSTER] = conf->hashes[CLUSTER_CONF_CLUSTER],
+                        [CMS_CONFIG_NODE] = conf->hashes[CLUSTER_CONF_NODE],
+                        [CMS_CONFIG_FENCE] = conf->hashes[CLUSTER_CONF_FENCE],
+                },
+                .heartbeat_usec = conf->heartbeat_usec,
+                .failure_usec = conf->failure_usec,
+        };
+
+        FOREACH_ARRAY(n, conf->nodes, conf->n_nodes)
+                c.votes[n->id - 1] = (uint8_t) n->votes;
+        return c;
+}
+
+static char *join_path(const char *folder, const char *name) {
+        _cleanup_(str_buf_done) StrBuf b = { 0 };
+
+        str_buf_printf(&b, "%s/%s", folder, name);
+        return str_buf_take(&b);
+}
+
+/* Root and the group of the folder may connect; the unit gives the folder to the group hagcs. */
+static int listen_at(const char *path) {
+        _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        char *slash = strrchr(path, '/');
+        _cleanup_free_ char *folder = strndup(path, slash ? (size_t) (slash - path) : 0);
+        struct stat st;
+
+        if (!folder)
+                return -ENOMEM;
+        if (strlen(path) >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        memcpy(address.sun_path, path, strlen(path));
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        (void) unlink(path);
+        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+        if (stat(folder, &st) >= 0)
+                (void) lchown(path, (uid_t) -1, st.st_gid);
+        if (chmod(path, 0660) < 0 || listen(fd, 64) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+static int make_timers(Hagcd *d) {
+        int r;
+
+        r = event_timer_new(d->event, "cms", on_cms_timer, d, &d->cms_timer);
+        if (r >= 0)
+                r = event_timer_new(d->event, "gcs", on_gcs_timer, d, &d->gcs_timer);
+        if (r >= 0)
+                r = event_timer_new(d->event, "ask", on_ask_timer, d, &d->ask_timer);
+        if (r >= 0)
+                r = event_timer_new(d->event, "leave", on_leave_timer, d, &d->leave_timer);
+        if (r >= 0)
+                r = event_signal_new(d->event, SIGTERM, on_signal, d, &d->sigterm);
+        if (r >= 0)
+                r = event_signal_new(d->event, SIGINT, on_signal, d, &d->sigint);
+        if (r >= 0)
+                r = sd_event_source_set_priority(d->cms_timer, SD_EVENT_PRIORITY_NORMAL - 10);
+        return r;
+}
+
+static int make_cores(Hagcd *d, const StoreRecord *record, bool record_valid) {
+        CmsConfig cms = cms_config(&d->config);
+        GcsConfig gcs = {
+                .node = d->config.self->id,
+                .incarnation = d->incarnation,
+                .stored_history = record_valid ? record->gcs_history : MID_NONE,
+                .silence_usec = d->config.conf->failure_usec,
+        };
+        int r;
+
+        r = cms_new(&cms, &d->cms);
+        if (r < 0)
+                return r;
+        return gcs_new(&gcs, &d->gcs);
+}
+
+static int make_transport(Hagcd *d) {
+        TransportConfig config = {
+                .conf = d->config.conf,
+                .self = d->config.self->id,
+                .incarnation = d->incarnation,
+                .key = d->config.key,
+                .gasp_secret = d->gasp_secret,
+                .handlers = &transport_handlers,
+                .userdata = d,
+        };
+
+        return transport_new(d->event, &config, &d->transport);
+}
+
+static int make_clients(Hagcd *d) {
+        _cleanup_free_ char *path = join_path(d->config.run_folder, "hagcd.sock");
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        fd = listen_at(path);
+        if (fd < 0)
+                return log_error_errno(fd, "cannot listen at %s: %m", path);
+        r = clients_new(d->event, fd, &clients_handlers, d, &d->clients);
+        if (r < 0)
+                return r;
+        (void) TAKE_FD(fd);
+        return 0;
+}
+
+int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
+        _cleanup_(hagcd_freep) Hagcd *d = NULL;
+        StoreRecord record = { 0 };
+        bool record_valid = false;
+        CmsEvent start = { .type = CMS_EVENT_START };
+        int r;
+
+        d = calloc(1, sizeof(*d));
+        if (!d)
+                return -ENOMEM;
+        d->event = event;
+        d->config = *config;
+        d->effects = calloc(1, sizeof(CmsEffects));
+        d->message = calloc(1, sizeof(CmsMessage));
+        d->gcs_in = calloc(1, sizeof(GcsMessage));
+        d->gasp_path = join_path(config->run_folder, "last-gasp");
+        if (!d->effects || !d->message || !d->gcs_in || !d->gasp_path)
+                return -ENOMEM;
+        r = draw(&d->incarnation, sizeof(d->incarnation));
+        if (r >= 0)
+                r = draw(d->gasp_secret, sizeof(d->gasp_secret));
+        if (r >= 0)
+                r = draw(&start.start.seed, sizeof(start.start.seed));
+        if (r >= 0)
+                r = read_boot_id(&start.start.boot_id);
+        if (r < 0)
+                return log_error_errno(r, "cannot draw random numbers or read the boot id: %m");
+        d->incarnation = MAX(d->incarnation, UINT64_C(1));
+
+        r = store_client_new(event, config->store_socket, on_stored, d, &record, &record_valid, &d->store);
+        if (r < 0)
+                return log_error_errno(
+                                r,
+                                "cannot read the store from %s: %m; is hagcd-store.socket running?",
+                                config->store_socket);
+        if (!record_valid)
+                log_warning("no stored record: this node votes only after a quorate membership has taken it "
+                            "in; "
+                            "in a new cluster run \"hactl init\" first");
+        r = make_timers(d);
+        if (r >= 0)
+                r = make_cores(d, &record, record_valid);
+        if (r >= 0)
+                r = make_transport(d);
+        if (r >= 0)
+                r = make_clients(d);
+        if (r >= 0)
+                r = status_new(config->conf, config->self->id, d->incarnation, &d->status);
+        if (r >= 0)
+                r = notify_new(event, &d->notify);
+        if (r < 0)
+                return r;
+        r = gasp_write(d->gasp_path, config->conf, config->self, config->key, d->gasp_secret);
+        if (r < 0)
+                log_warning_errno(
+                                r,
+                                "cannot write %s, ignoring it; our sudden death is seen later: %m",
+                                d->gasp_path);
+
+        start.start.record = record_valid ? &record.cms : NULL;
+        start.start.incarnation = d->incarnation;
+        feed_cms(d, &start);
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+int hagcd_start(Hagcd *d) {
+        int r;
+
+        r = transport_start(d->transport);
+        if (r < 0)
+                return r;
+        settle(d);
+        r = event_timer_in(d->ask_timer, ASK_USEC);
+        if (r < 0)
+                return r;
+        log_event(LOG_INFO,
+                  HAMGR_MESSAGE_HAGCD_STARTED,
+                  LOG_FIELDS("HAMGR_NODE", d->config.self->name),
+                  "started as node %s (%u) of cluster %s",
+                  d->config.self->name,
+                  d->config.self->id,
+                  d->config.conf->name);
+        notify_ready(d->notify);
+        return 0;
+}
+
+Hagcd *hagcd_free(Hagcd *d) {
+        if (!d)
+                return NULL;
+        (void) clients_free(d->clients);
+        (void) transport_free(d->transport);
+        (void) store_client_free(d->store);
+        (void) notify_free(d->notify);
+        (void) status_free(d->status);
+        (void) sd_event_source_disable_unref(d->cms_timer);
+        (void) sd_event_source_disable_unref(d->gcs_timer);
+        (void) sd_event_source_disable_unref(d->ask_timer);
+        (void) sd_event_source_disable_unref(d->leave_timer);
+        (void) sd_event_source_disable_unref(d->sigterm);
+        (void) sd_event_source_disable_unref(d->sigint);
+        (void) gcs_free(d->gcs);
+        (void) cms_free(d->cms);
+        free(d->effects);
+        free(d->message);
+        free(d->gcs_in);
+        free(d->gasp_path);
+        free(d);
+        return NULL;
+}

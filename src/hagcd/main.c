@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <getopt.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "basic/str-buf.h"
+#include "hagcd/hagcd.h"
+#include "hagcd/realtime.h"
+#include "hagcd/store-record.h"
+#include "shared/file-util.h"
+#include "shared/log.h"
+#include "shared/node-name.h"
+
+typedef struct Options {
+        const char *conf_path, *key_path, *run_folder, *store_path, *store_socket, *node;
+        bool check_start, init_store, recreate, realtime;
+} Options;
+
+typedef struct Settings {
+        ClusterConf *conf; /* owned */
+        const ClusterNode *self;
+        ClusterKey key;
+} Settings;
+
+static void settings_done(Settings *s) {
+        s->conf = cluster_conf_free(s->conf);
+        cluster_key_done(&s->key);
+}
+
+static int load_conf(const Options *o, Settings *s) {
+        _cleanup_(conf_errors_done) ConfErrors errors = { 0 };
+        int r;
+
+        r = cluster_conf_load(o->conf_path, &errors, &s->conf);
+        for (size_t i = 0; i < errors.n_items; i++)
+                log_error("%s:%u: %s", errors.items[i].file, errors.items[i].line, errors.items[i].message);
+        if (r < 0 && errors.n_items == 0)
+                (void) log_error_errno(r, "cannot read %s: %m", o->conf_path);
+        return r;
+}
+
+static int load_settings(const Options *o, Settings *s) {
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        r = load_conf(o, s);
+        if (r < 0)
+                return r;
+        r = node_name_resolve_here(s->conf, o->node, &s->self, &why);
+        if (r >= 0)
+                r = cluster_key_load(o->key_path, &s->key, &why);
+        if (r < 0)
+                log_error("%s", why ? why : strerror(-r));
+        return r;
+}
+
+/* For ExecCondition=: 1 skips the start quietly, which a failed start would not. */
+static int check_start(const Options *o) {
+        _cleanup_(settings_done) Settings s = { 0 };
+        StoreRecord record;
+        int r;
+
+        if (load_settings(o, &s) < 0)
+                return EXIT_FAILURE;
+        r = store_load(o->store_path, &record);
+        switch (r) {
+        case 0:
+                return EXIT_SUCCESS;
+        case -ENOENT:
+        case -ENODATA:
+        case -EBADMSG:
+                /* Such a node starts and waits to be taken in (rule R8). */
+                log_warning("%s: %s; this node cannot vote until a quorate membership has taken it in; in a "
+                            "new "
+                            "cluster run \"hactl init\" on each node",
+                            o->store_path,
+                            r == -EBADMSG ? "damaged" : "no stored record");
+                return EXIT_SUCCESS;
+        default:
+                (void) log_error_errno(r, "cannot read %s: %m", o->store_path);
+                return EXIT_FAILURE;
+        }
+}
+
+static int init_store(const Options *o) {
+        _cleanup_free_ char *folder = strdup(o->store_path);
+        char *slash = folder ? strrchr(folder, '/') : NULL;
+        int r;
+
+        if (!folder)
+                return EXIT_FAILURE;
+        if (slash && slash != folder) {
+                *slash = '\0';
+                r = make_folders(folder, 0700);
+                if (r < 0) {
+                        (void) log_error_errno(r, "cannot make %s: %m", folder);
+                        return EXIT_FAILURE;
+                }
+        }
+        r = store_init(o->store_path, o->recreate);
+        if (r == -EEXIST) {
+                log_info("%s is there already, leaving it as it is", o->store_path);
+                return EXIT_SUCCESS;
+        }
+        if (r == -EBADMSG) {
+                log_error("%s is damaged. A node that forgot what it promised can make two memberships out "
+                          "of "
+                          "one: start hagcd and let the others take it in; only when all nodes have lost "
+                          "their "
+                          "record, add --recreate",
+                          o->store_path);
+                return EXIT_FAILURE;
+        }
+        if (r < 0) {
+                (void) log_error_errno(r, "cannot write %s: %m", o->store_path);
+                return EXIT_FAILURE;
+        }
+        return EXIT_SUCCESS;
+}
+
+static int run(const Options *o) {
+        _cleanup_(settings_done) Settings s = { 0 };
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(hagcd_freep) Hagcd *d = NULL;
+        HagcdConfig config;
+        int r;
+
+        r = load_settings(o, &s);
+        if (r < 0)
+                return EXIT_FAILURE;
+        config = (HagcdConfig){
+                .conf = s.conf,
+                .self = s.self,
+                .key = &s.key,
+                .run_folder = o->run_folder,
+                .store_socket = o->store_socket,
+        };
+        (void) umask(0077);
+        r = make_folders(o->run_folder, 0755);
+        if (r >= 0)
+                r = sd_event_new(&event);
+        if (r >= 0)
+                r = hagcd_new(event, &config, &d);
+        if (r < 0) {
+                (void) log_error_errno(r, "cannot start: %m");
+                return EXIT_FAILURE;
+        }
+        if (o->realtime)
+                realtime_enter();
+        r = hagcd_start(d);
+        if (r >= 0)
+                r = sd_event_loop(event);
+        if (r < 0)
+                (void) log_error_errno(r, "the event loop failed: %m");
+        return r < 0 ? EXIT_FAILURE : r;
+}
+
+static int usage(FILE *f, int status) {
+        fputs("hagcd [OPTIONS]\n\n"
+              "The group communication daemon: one per server; membership of the cluster and ordered "
+              "messages.\n\n"
+              "  --check-start        check configuration, key and store, say what is wrong, and end\n"
+              "  --init-store         write the first record of the store, and end\n"
+              "  --recreate           ... also over one that is there, which is moved aside\n"
+              "  --node=NAME          which node this is (default: /etc/hamgr/node-name, then the host "
+              "name)\n"
+              "  --config=PATH        default: " CLUSTER_CONF_PATH "\n"
+              "  --key=PATH           default: " CLUSTER_KEY_PATH "\n"
+              "  --run-folder=PATH    default: /run/hagcd\n"
+              "  --store=PATH         default: " STORE_PATH "\n"
+              "  --store-socket=PATH  default: " STORE_SOCKET_PATH "\n"
+              "  --no-realtime        do not ask for locked memory and real-time priority\n"
+              "  --version\n",
+              f);
+        return status;
+}
+
+int main(int argc, char *argv[]) {
+        enum {
+                OPT_CHECK = 1,
+                OPT_INIT,
+                OPT_RECREATE,
+                OPT_NODE,
+                OPT_CONFIG,
+                OPT_KEY,
+                OPT_RUN,
+                OPT_STORE,
+                OPT_SOCKET,
+                OPT_NO_REALTIME,
+                OPT_VERSION,
+                OPT_HELP
+        };
+        static const struct option options[] = {
+                { "check-start", no_argument, NULL, OPT_CHECK },
+                { "init-store", no_argument, NULL, OPT_INIT },
+                { "recreate", no_argument, NULL, OPT_RECREATE },
+                { "node", required_argument, NULL, OPT_NODE },
+                { "config", required_argument, NULL, OPT_CONFIG },
+                { "key", required_argument, NULL, OPT_KEY },
+                { "run-folder", required_argument, NULL, OPT_RUN },
+                { "store", required_argument, NULL, OPT_STORE },
+                { "store-socket", required_argument, NULL, OPT_SOCKET },
+                { "no-realtime", no_argument, NULL, OPT_NO_REALTIME },
+                { "version", no_argument, NULL, OPT_VERSION },
+                { "help", no_argument, NULL, OPT_HELP },
+                { NULL, 0, NULL, 0 },
+        };
+        Options o = {
+                .conf_path = CLUSTER_CONF_PATH,
+                .key_path = CLUSTER_KEY_PATH,
+                .run_folder = "/run/hagcd",
+                .store_path = STORE_PATH,
+                .store_socket = STORE_SOCKET_PATH,
+                .realtime = true,
+        };
+        int c;
+
+        log_init("hagcd");
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_CHECK:
+                        o.check_start = true;
+                        break;
+                case OPT_INIT:
+                        o.init_store = true;
+                        break;
+                case OPT_RECREATE:
+                        o.recreate = true;
+                        break;
+                case OPT_NODE:
+                        o.node = optarg;
+                        break;
+                case OPT_CONFIG:
+                        o.conf_path = optarg;
+                        break;
+                case OPT_KEY:
+                        o.key_path = optarg;
+                        break;
+                case OPT_RUN:
+                        o.run_folder = optarg;
+                        break;
+                case OPT_STORE:
+                        o.store_path = optarg;
+                        break;
+                case OPT_SOCKET:
+                        o.store_socket = optarg;
+                        break;
+                case OPT_NO_REALTIME:
+                        o.realtime = false;
+                        break;
+                case OPT_VERSION:
+                        puts("hagcd " HAMGR_VERSION);
+                        return EXIT_SUCCESS;
+                case OPT_HELP:
+                case 'h':
+                        return usage(stdout, EXIT_SUCCESS);
+                default:
+                        return usage(stderr, EXIT_FAILURE);
+                }
+        if (optind != argc)
+                return usage(stderr, EXIT_FAILURE);
+        if (o.check_start)
+                return check_start(&o);
+        if (o.init_store)
+                return init_store(&o);
+        return run(&o);
+}

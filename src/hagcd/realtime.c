@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "basic/macro.h"
+#include "hagcd/realtime.h"
+#include "shared/log.h"
+#include "shared/message-ids.h"
+
+static void refused(const char *what, int error) {
+        log_event(LOG_NOTICE,
+                  HAMGR_MESSAGE_NO_REALTIME,
+                  LOG_NO_FIELDS,
+                  "%s: %s; going on without, a busy machine may delay heartbeats",
+                  what,
+                  strerror(error));
+}
+
+/* With MCL_FUTURE under a small limit, later allocations fail; so all or nothing. */
+static void lock_memory(void) {
+        struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+        if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 && getrlimit(RLIMIT_MEMLOCK, &limit) < 0) {
+                refused("cannot raise the limit of locked memory", errno);
+                return;
+        }
+        if (limit.rlim_cur != RLIM_INFINITY) {
+                refused("locked memory is limited, not locking any", EPERM);
+                return;
+        }
+        if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+                refused("cannot lock memory", errno);
+}
+
+static void raise_priority(void) {
+        struct sched_param param = { .sched_priority = 10 };
+
+        if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param) >= 0)
+                return;
+        refused("no real-time priority", errno);
+        if (setpriority(PRIO_PROCESS, 0, -20) < 0)
+                log_info("no higher priority either: %s", strerror(errno));
+}
+
+static void spare_from_oom_killer(void) {
+        _cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, "-1000", 5) != 5)
+                log_info("cannot lower the OOM score: %s", strerror(errno));
+}
+
+void realtime_enter(void) {
+        lock_memory();
+        raise_priority();
+        spare_from_oom_killer();
+}

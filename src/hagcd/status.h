@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What this node knows of the cluster, for clients and for the journal. */
+
+#include "cms/cms.h"
+#include "hagcd/transport.h"
+#include "libhagcs/proto.h"
+
+typedef struct Status Status;
+
+int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Status **ret);
+Status *status_free(Status *s);
+DEFINE_TRIVIAL_CLEANUP(Status *, status_free);
+
+/* Looks at all; returns what is to be told, or NULL when nothing changed. */
+const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *transport);
+
+/* Each says what changed since the last time, once. */
+void status_log_membership(Status *s, const Membership *m);
+void status_log_problem(Status *s, uint32_t node, CmsProblem problem);
+void status_log_transport(Status *s, uint32_t node, TransportProblem problem);
+void status_log_stalled(Status *s, uint32_t node);
+/* A message that was sealed well and makes no sense. */
+void status_log_bad(Status *s, uint32_t node);
+
+/* A sentence for people; "" when there is nothing to say. */
+const char *problem_text(TransportProblem transport, CmsProblem cms);
