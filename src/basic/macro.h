@@ -60,6 +60,9 @@
 /* -1, 0 or 1, for comparison functions; never overflows. */
 #define CMP(a, b) _CMP(__COUNTER__, a, b)
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): these take types, names and variables to be, which take no
+ * brackets. */
+
 /* Takes the value out of a variable and leaves the empty value behind: ownership moves on. */
 #define TAKE_GENERIC(var, type, empty)                                                                      \
         ({                                                                                                  \
@@ -82,6 +85,8 @@
 /* Loops over n elements at array; i is a pointer declared here. */
 #define FOREACH_ARRAY(i, array, n)                                                                          \
         for (__typeof__((array)[0]) *i = (array), *i##_end = i ? i + (n) : i; i < i##_end; i++)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* Says that a place cannot be reached. It is an assertion, so it holds in release builds too. */
 #define ASSERT_NOT_REACHED()                                                                                \

@@ -80,10 +80,12 @@ static inline uint32_t node_set_next(NodeSet set, uint32_t id) {
         return id >= NODE_ID_MAX ? 0 : node_set_lowest(set & (NODE_SET_ALL << id));
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): id is a name to be. */
 /* Walks the ids upward. The set is read once, so the body may change the variable it came from. */
 #define NODE_SET_FOREACH(id, set)                                                                           \
         for (NodeSet id##_left = (set), id##_once = 1; id##_once; id##_once = 0)                            \
                 for (uint32_t id; (id = node_set_lowest(id##_left)) != 0; id##_left &= id##_left - 1)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* Writes "{1 2 5}" and returns buf, which holds NODE_SET_TEXT_MAX bytes. */
 char *node_set_format(NodeSet set, char buf[static NODE_SET_TEXT_MAX]);

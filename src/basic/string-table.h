@@ -17,6 +17,7 @@ const char *string_table_nearest(const char *const *table, size_t n, const char 
  * ASCII case ignored. SIZE_MAX when one is longer than 64 characters. */
 size_t string_distance(const char *a, const char *b);
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): type and scope take no brackets. */
 #define _DEFINE_STRING_TABLE(name, type, scope)                                                             \
         scope const char *name##_to_string(type i) {                                                        \
                 if ((int) (i) < 0 || (size_t) (i) >= ELEMENTSOF(name##_table))                              \
@@ -27,7 +28,9 @@ size_t string_distance(const char *a, const char *b);
                 return (type) string_table_lookup(name##_table, ELEMENTSOF(name##_table), s);               \
         }                                                                                                   \
         struct name##_wants_a_semicolon
+/* NOLINTEND(bugprone-macro-parentheses) */
 
-/* From static const char *const foo_table[_FOO_MAX], defines foo_to_string() and foo_from_string(). */
+/* From static const char *const foo_table[_FOO_MAX], defines what a header declares as
+ * const char *foo_to_string(Foo i); Foo foo_from_string(const char *s); */
 #define DEFINE_STRING_TABLE(name, type) _DEFINE_STRING_TABLE(name, type, )
 #define DEFINE_STRING_TABLE_STATIC(name, type) _DEFINE_STRING_TABLE(name, type, static _unused_)

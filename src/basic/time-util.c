@@ -155,9 +155,9 @@ char *format_duration(uint64_t usec, char buf[static DURATION_TEXT_MAX]) {
         size_t length = 0;
 
         if (usec == USEC_INFINITY)
-                return strcpy(buf, "infinity");
+                return memcpy(buf, "infinity", sizeof("infinity"));
         if (usec == 0)
-                return strcpy(buf, "0");
+                return memcpy(buf, "0", sizeof("0"));
 
         for (size_t i = 0; i < ELEMENTSOF(written); i++) {
                 uint64_t n = usec / written[i].usec;

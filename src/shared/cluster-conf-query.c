@@ -93,7 +93,7 @@ const char *cluster_address_format(const ClusterAddress *a, char buf[static CLUS
         const void *p = a->sa.sa_family == AF_INET ? (const void *) &a->in.sin_addr : &a->in6.sin6_addr;
         const char *text = inet_ntop(a->sa.sa_family, p, buf, CLUSTER_ADDRESS_TEXT_MAX);
 
-        return text ? text : strcpy(buf, "?");
+        return text ? text : memcpy(buf, "?", sizeof("?"));
 }
 
 /* ---- Canonical text ---- */

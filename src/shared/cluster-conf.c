@@ -450,6 +450,7 @@ static int settle_tie_breaker(Loader *l) {
                 return 0;
         }
 
+        assert(l->cluster);
         node = cluster_conf_node_by_name(l->c, l->tie_breaker);
         if (!node)
                 return report_unknown_node(l, l->cluster, "TieBreaker", l->tie_breaker);

@@ -131,7 +131,7 @@ const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id);
 /* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
 char *cluster_conf_to_text(const ClusterConf *c);
 
-const char *cluster_conf_kind_to_string(ClusterConfKind kind);
+const char *cluster_conf_kind_to_string(ClusterConfKind i);
 ClusterConfKind cluster_conf_kind_from_string(const char *s);
 
 /* Length of an address for bind() and sendto(); its text. */

@@ -52,6 +52,7 @@ static void test_loop_goes_upward_over_what_the_set_was(void) {
                 seen[n++] = id;
                 set = NODE_SET_EMPTY;
         }
+        g_assert_true(node_set_is_empty(set));
         g_assert_cmpuint(n, ==, 3);
         g_assert_cmpuint(seen[0], ==, 1);
         g_assert_cmpuint(seen[1], ==, 2);

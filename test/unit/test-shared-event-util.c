@@ -134,10 +134,17 @@ static void test_termination_ends_the_loop(void) {
 
 static void test_pidfd_and_io(void) {
         _cleanup_(sd_event_source_disable_unrefp) sd_event_source *child = NULL, *io = NULL;
-        _cleanup_(world_down) World w;
+        _cleanup_(world_down) World w = {};
         _cleanup_close_ int pidfd = -EBADF, in = -EBADF, out = -EBADF;
         int fds[2];
         pid_t pid;
+
+        pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
+        if (pidfd < 0 && errno == ENOSYS) {
+                g_test_skip("Valgrind knows no pidfd_open()");
+                return;
+        }
+        pidfd = safe_close(pidfd);
 
         world_up(&w);
         w.n_until_exit = 2;
