@@ -403,7 +403,8 @@ static int check_nodes(Loader *l) {
                         return r;
         }
 
-        if (l->c->n_nodes > 0 && cluster_conf_votes(l->c, NODE_SET_ALL) == 0 && l->errors->n_items == 0)
+        if (l->c->n_nodes > 0 && cluster_conf_votes(l->c, NODE_SET_ALL) == 0 && l->errors->n_items == 0) {
+                assert(l->node_sections[0]);
                 return report_at(
                                 l,
                                 l->node_sections[0],
@@ -411,6 +412,7 @@ static int check_nodes(Loader *l) {
                                 "no enabled node has a vote, so the cluster could never have quorum; set "
                                 "Votes=1 or "
                                 "Enabled=yes");
+        }
         return 0;
 }
 

@@ -217,10 +217,9 @@ static void test_all_errors_at_once(void) {
 
 static void test_hashes_see_meaning_only(void) {
         _cleanup_(cluster_conf_freep) ClusterConf *a = parse_good(CLUSTER NODES FENCE);
-        _cleanup_(cluster_conf_freep) ClusterConf *b =
-                        parse_good("# the same\n" FENCE NODE_3 NODE_1 NODE_2
-                                   "[Cluster]\nTieBreaker=n1\nName = "
-                                   "shop\nPort=7700\nHeartbeatSec=0.1\nFenceDelaySec=6s\n");
+        _cleanup_(cluster_conf_freep) ClusterConf *b = parse_good(
+                        "# the same\n" FENCE NODE_3 NODE_1 NODE_2 "[Cluster]\nTieBreaker=n1\nName = "
+                        "shop\nPort=7700\nHeartbeatSec=0.1\nFenceDelaySec=6s\n");
 
         g_assert_cmphex(a->hash, ==, b->hash);
         for (size_t i = 0; i < G_N_ELEMENTS(a->hashes); i++)

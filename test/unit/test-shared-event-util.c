@@ -144,7 +144,7 @@ static void test_pidfd_and_io(void) {
                 g_test_skip("Valgrind knows no pidfd_open()");
                 return;
         }
-        pidfd = safe_close(pidfd);
+        (void) safe_close(pidfd);
 
         world_up(&w);
         w.n_until_exit = 2;
