@@ -60,5 +60,8 @@ ApiCall *api_call_free(ApiCall *call);
 char *api_node_path(const char *name);
 char *api_group_path(const char *name);
 char *api_resource_path(const char *group, const char *resource);
+/* Append the paths of all there are now; for g_free(). */
+void api_list_groups(const Api *a, GPtrArray *paths);
+void api_list_resources(const Api *a, GPtrArray *paths);
 int api_add_objects(Api *a);
 void api_flush_changes(Api *a);

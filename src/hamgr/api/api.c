@@ -129,19 +129,11 @@ static bool path_known(GPtrArray *paths, const char *path) {
 
 /* InterfacesAdded and InterfacesRemoved for what came and went since the last time. */
 static void flush_objects(Api *a) {
-        const State *s = a->handlers.state(a->userdata);
         g_autoptr(GPtrArray) old = a->paths;
 
         a->paths = g_ptr_array_new_with_free_func(g_free);
-        for (size_t i = 0; s && i < state_n_groups(s); i++) {
-                const HaGroup *g = state_group_at(s, i)->config;
-
-                if (!g)
-                        continue;
-                g_ptr_array_add(a->paths, api_group_path(g->name));
-                for (size_t j = 0; j < g->n_resources; j++)
-                        g_ptr_array_add(a->paths, api_resource_path(g->name, g->resources[j].name));
-        }
+        api_list_groups(a, a->paths);
+        api_list_resources(a, a->paths);
         g_ptr_array_sort(a->paths, compare_paths);
         for (size_t i = 0; i < old->len; i++)
                 if (!path_known(a->paths, old->pdata[i]))
@@ -211,7 +203,7 @@ void api_flush_changes(Api *a) {
         for (size_t i = 0; s && i < state_n_groups(s); i++) {
                 const StateGroup *g = state_group_at(s, i);
 
-                if (g->config && (a->all_changed || g_hash_table_contains(a->groups_changed, g->name)))
+                if (a->all_changed || g_hash_table_contains(a->groups_changed, g->name))
                         emit_group(a, g->config);
         }
         a->cluster_changed = a->all_changed = a->objects_changed = false;

@@ -67,7 +67,7 @@ static bool resource_by_path(const Api *a, const char *path, ResourceRef *ret) {
                 return false;
         *slash = '\0';
         g = state_group(s, name);
-        if (!g || !g->config)
+        if (!g)
                 return false;
         for (size_t i = 0; i < g->config->n_resources; i++)
                 if (streq(g->config->resources[i].name, slash + 1)) {
@@ -258,7 +258,7 @@ get_group(sd_bus *bus,
         const StateGroup *g = group_by_path(a, path);
         StateGroupStatus status;
 
-        if (!g || !g->config)
+        if (!g)
                 return -ENOENT;
         if (streq(property, "Name"))
                 return sd_bus_message_append(reply, "s", g->name);
@@ -388,29 +388,56 @@ static const sd_bus_vtable resource_vtable[] = {
 
 /* ---- What there is ---- */
 
-static int
-enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
-        Api *a = userdata;
-        const State *s = api_state(a);
-        g_autoptr(GPtrArray) paths = g_ptr_array_new();
+/* The prefix that sd-bus hands to an enumerator is where it was asked, not where it was registered: hence
+ * one function for each kind. */
+static int take_paths(GPtrArray *paths, char ***ret_nodes) {
+        g_ptr_array_add(paths, NULL);
+        *ret_nodes = (char **) g_ptr_array_free(paths, FALSE);
+        return 0;
+}
 
-        if (streq(prefix, API_NODE_PREFIX))
-                for (size_t i = 0; i < a->nodes->n_nodes; i++)
-                        g_ptr_array_add(paths, api_node_path(a->nodes->nodes[i].name));
+static int
+list_nodes(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+        Api *a = userdata;
+        GPtrArray *paths = g_ptr_array_new();
+
+        for (size_t i = 0; i < a->nodes->n_nodes; i++)
+                g_ptr_array_add(paths, api_node_path(a->nodes->nodes[i].name));
+        return take_paths(paths, ret_nodes);
+}
+
+void api_list_groups(const Api *a, GPtrArray *paths) {
+        const State *s = api_state(a);
+
+        for (size_t i = 0; s && i < state_n_groups(s); i++)
+                g_ptr_array_add(paths, api_group_path(state_group_at(s, i)->name));
+}
+
+void api_list_resources(const Api *a, GPtrArray *paths) {
+        const State *s = api_state(a);
+
         for (size_t i = 0; s && i < state_n_groups(s); i++) {
                 const HaGroup *g = state_group_at(s, i)->config;
 
-                if (!g)
-                        continue;
-                if (streq(prefix, API_GROUP_PREFIX))
-                        g_ptr_array_add(paths, api_group_path(g->name));
-                if (streq(prefix, API_RESOURCE_PREFIX))
-                        for (size_t j = 0; j < g->n_resources; j++)
-                                g_ptr_array_add(paths, api_resource_path(g->name, g->resources[j].name));
+                for (size_t j = 0; j < g->n_resources; j++)
+                        g_ptr_array_add(paths, api_resource_path(g->name, g->resources[j].name));
         }
-        g_ptr_array_add(paths, NULL);
-        *ret_nodes = (char **) g_ptr_array_free(TAKE_PTR(paths), FALSE);
-        return 0;
+}
+
+static int
+list_groups(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+        GPtrArray *paths = g_ptr_array_new();
+
+        api_list_groups(userdata, paths);
+        return take_paths(paths, ret_nodes);
+}
+
+static int
+list_resources(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+        GPtrArray *paths = g_ptr_array_new();
+
+        api_list_resources(userdata, paths);
+        return take_paths(paths, ret_nodes);
 }
 
 static const struct {
@@ -418,10 +445,11 @@ static const struct {
         const char *interface;
         const sd_bus_vtable *vtable;
         sd_bus_object_find_t find;
+        sd_bus_node_enumerator_t list;
 } KINDS[] = {
-        { API_NODE_PREFIX, API_NODE_INTERFACE, node_vtable, find_node },
-        { API_GROUP_PREFIX, API_GROUP_INTERFACE, group_vtable, find_group },
-        { API_RESOURCE_PREFIX, API_RESOURCE_INTERFACE, resource_vtable, find_resource },
+        { API_NODE_PREFIX, API_NODE_INTERFACE, node_vtable, find_node, list_nodes },
+        { API_GROUP_PREFIX, API_GROUP_INTERFACE, group_vtable, find_group, list_groups },
+        { API_RESOURCE_PREFIX, API_RESOURCE_INTERFACE, resource_vtable, find_resource, list_resources },
 };
 
 int api_add_objects(Api *a) {
@@ -442,7 +470,7 @@ int api_add_objects(Api *a) {
                 if (r < 0)
                         return r;
                 g_ptr_array_add(a->slots, slot);
-                r = sd_bus_add_node_enumerator(a->bus, &slot, k->prefix, enumerate, a);
+                r = sd_bus_add_node_enumerator(a->bus, &slot, k->prefix, k->list, a);
                 if (r < 0)
                         return r;
                 g_ptr_array_add(a->slots, slot);
