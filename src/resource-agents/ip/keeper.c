@@ -258,6 +258,17 @@ static int on_hear(sd_event_source *s, int fd, uint32_t revents, void *userdata)
         return 0;
 }
 
+static int end_without_interface(Keeper *k) {
+        return sd_event_exit(
+                        k->event,
+                        refuse(k,
+                               AGENT_EXIT_LOST,
+                               NULL,
+                               "the interface %s is gone, and %s with it",
+                               k->options.interface,
+                               k->text));
+}
+
 static int on_restore(sd_event_source *s, uint64_t due_usec, void *userdata) {
         Keeper *k = userdata;
         uint32_t n_held;
@@ -271,6 +282,8 @@ static int on_restore(sd_event_source *s, uint64_t due_usec, void *userdata) {
         r = rtnl_address_add(k->rtnl, k->link.ifindex, &k->options.address);
         if (r == -EEXIST)
                 return 0;
+        if (r == -ENODEV) /* its addresses go first, and we are told of them first */
+                return end_without_interface(k);
         if (r < 0)
                 return sd_event_exit(k->event, fail_errno(k, r, "put back the address"));
 
@@ -354,14 +367,7 @@ static void on_rtnl_event(const RtnlEvent *event, void *userdata) {
                 on_link(k, &event->link);
                 break;
         case RTNL_LINK_GONE:
-                (void) sd_event_exit(
-                                k->event,
-                                refuse(k,
-                                       AGENT_EXIT_LOST,
-                                       NULL,
-                                       "the interface %s is gone, and %s with it",
-                                       k->options.interface,
-                                       k->text));
+                (void) end_without_interface(k);
                 break;
         case RTNL_ADDRESS_GONE:
                 if (k->state == KEEPER_KEEPING &&
