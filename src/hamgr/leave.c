@@ -73,6 +73,10 @@ static void on_answer(Drive *d, DriveLeaving leaving, void *userdata) {
 
         switch (leaving) {
         case DRIVE_LEAVING_NOT:
+                /* A status that makes systemd start us again: a node without its manager would be reset. */
+                log_notice("killed by hand; what runs is left running. To stop hamgr: systemctl stop hamgr");
+                (void) sd_event_exit(m->event, EXIT_FAILURE);
+                return;
         case DRIVE_LEAVING_RESTART:
                 log_info("hamgr is being restarted; what runs is left running");
                 (void) sd_event_exit(m->event, 0);
