@@ -189,7 +189,8 @@ def _lab_files(root):
     put(os.path.join(CLUSTER, "fence/fence_lab"), "usr/sbin/fence_lab", 0o755)
     for unit in glob.glob(os.path.join(CLUSTER, "shop/*.service")):
         put(unit, "etc/systemd/system/" + os.path.basename(unit), 0o644)
-    os.makedirs(os.path.join(root, "usr/lib/hamgr-lab"), exist_ok=True)
+    for folder in ("usr/lib/hamgr-lab", "srv/shop", "srv/left", "srv/right"):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
     run(
         "gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", os.path.join(root, "usr/lib/hamgr-lab/shop"),
         os.path.join(CLUSTER, "shop/shop.c"),

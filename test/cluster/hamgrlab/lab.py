@@ -42,7 +42,7 @@ class Lab:
 
     @classmethod
     def start(cls, nodes=3, name=None, disks=1, filesystem="xfs", disk_mib=320, files=None, project=True, owned=True,
-              enable=("hagcd.service", "hamgr.service"), keep_folder=False):
+              enable=("hagcd-store.socket", "hagcd.service", "hamgr.service"), keep_folder=False):
         """Make a lab; its nodes are off until on() is called. When owned, it ends with this process, however that
         ends. files: more files for every node (path to text), beside the cluster.conf of config.py."""
         if os.geteuid() != 0:
@@ -253,7 +253,8 @@ class Lab:
         return self.ask("history", since=since)
 
     def journal(self, node, *arguments):
-        return self.run(node, "journalctl", "--no-pager", "--output=short-monotonic", *arguments)
+        """What is in a node's journal, of a dead node too."""
+        return self.ask("journal", node=node, arguments=list(arguments))
 
     def from_client(self, *command, timeout=30):
         return self.ask("from_client", command=list(command), timeout=timeout)

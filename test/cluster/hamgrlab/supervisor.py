@@ -152,6 +152,11 @@ class Supervisor:
             "power": self.controller.modes, "time": boottime(), "folder": self.folder,
         }
 
+    def op_journal(self, node, arguments):
+        """A node's journal, read from outside: of a dead one too."""
+        where = self.node(node).root + "/var/log/journal"
+        return run("journalctl", "--directory=" + where, "--no-pager", "--quiet", *arguments, check=False)[1]
+
     def op_history(self, since=0):
         return [entry for entry in self.history if entry[0] >= since]
 
@@ -189,6 +194,12 @@ class Supervisor:
 
     def op_exec(self, node, command, stdin=None, timeout=60):
         return self.node(node).execute(command, stdin, timeout)
+
+    def op_chroot(self, node, command, timeout=60):
+        """Run a command on a node's root file system, while the node is off."""
+        if self.node(node).state in ("on", "booting"):
+            raise LabError("%s is on" % node)
+        return self.node(node).chroot(*command)[1]
 
     def op_write(self, node, path, text, mode=0o644):
         self.node(node).write(path, text, mode)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the programs under bench/ share: their options, their table, their verdict."""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "test/cluster"))
+
+
+class Figure:
+    """One thing that is measured again and again; limit is what its median must not exceed."""
+
+    def __init__(self, name, unit="ms", limit=None):
+        self.name, self.unit, self.limit = name, unit, limit
+        self.values = []
+
+    def median(self):
+        return statistics.median(self.values)
+
+    def short(self):
+        """Why it is not good enough; None when it is."""
+        if not self.values:
+            return "%s: nothing was measured" % self.name
+        if self.limit is not None and self.median() > self.limit:
+            return "%s: median %.0f %s, must be at most %.0f" % (self.name, self.median(), self.unit, self.limit)
+        return None
+
+
+def options(description, rounds):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=rounds, metavar="N", help="how often (default %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write all values there")
+    parser.add_argument("--assert", dest="asserted", action="store_true", help="exit with 1 when a figure falls short")
+    return parser.parse_args()
+
+
+def table(figures):
+    lines = [("", "min", "median", "max", "rounds", "at most")]
+    for figure in figures:
+        numbers = ("-", "-", "-")
+        if figure.values:
+            numbers = tuple("%.0f" % value for value in (min(figure.values), figure.median(), max(figure.values)))
+        limit = "%.0f" % figure.limit if figure.limit is not None else ""
+        lines.append(("%s, %s" % (figure.name, figure.unit),) + numbers + (str(len(figure.values)), limit))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if not index else cell.rjust(width) for index, (cell, width) in enumerate(zip(line, widths))).rstrip()
+        for line in lines
+    )
+
+
+def finish(chosen, figures, wrong=()):
+    """Print the table, write the file, name what falls short on the last line. Returns the exit status."""
+    print(table(figures), flush=True)
+    short = [text for text in (figure.short() for figure in figures) if text] + list(wrong)
+    if chosen.json:
+        with open(chosen.json, "w", encoding="utf-8") as file:
+            json.dump(
+                {"figures": {f.name: {"unit": f.unit, "limit": f.limit, "values": f.values} for f in figures}, "short": short},
+                file, indent=2,
+            )
+            file.write("\n")
+    if short:
+        print("falls short: " + "; ".join(short))
+    return 1 if short and chosen.asserted else 0

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What administrators do, and what is refused."""
+
+import json
+import re
+
+import pytest
+
+from hamgrlab import config
+from hamgrlab.cluster import Cluster
+from hamgrlab.lab import boottime
+
+from conftest import web
+
+
+def configuration(cluster, node="n1"):
+    text = cluster.lab.run(
+        node, "busctl", "--json=short", "call", "org.hamgr1", "/org/hamgr1", "org.hamgr1.Manager", "GetConfiguration"
+    )
+    return json.loads(text)["data"]
+
+
+# File name, text, and what the refusal must name.
+BAD = {
+    "unknown unit": ("bad.group", config.group("bad", ["n1", "n2"], unit="no-such.service"), ["bad.group", "no-such.service"]),
+    "unknown interface": ("bad.group", config.group("bad", ["n1"], address="192.0.2.160/24").replace("public", "eth77"), ["bad.group", "eth77"]),
+    "unknown device": ("bad.group", config.group("bad", ["n1", "n2"], mount=("/dev/nothing", "/srv/left", "xfs")), ["bad.group", "/dev/nothing"]),
+    "address twice": ("bad.group", config.group("bad", ["n1"], address=config.SHOP_ADDRESS + "/24"), ["bad.group", config.SHOP_ADDRESS]),
+    "unknown policy": ("bad.group", config.group("bad", ["n1"], "no_such_policy", unit="web@8010.service"), ["bad.group", "no_such_policy"]),
+    "unknown node": ("bad.group", config.group("bad", ["n1", "n9"], unit="web@8010.service"), ["bad.group", "n9"]),
+    "unknown key": ("bad.group", config.group("bad", ["n1"], unit="web@8010.service") + "Colour=red\n", ["bad.group:7", "Colour"]),
+    "bad value": ("bad.group", config.group("bad", ["n1"], address="192.0.2.500/24"), ["bad.group:6", "192.0.2.500"]),
+    "unknown section": ("bad.group", "[Group]\nDomain=n1\n\n[Unti app]\nUnit=web@8010.service\n", ["bad.group:4", "Unti"]),
+    "bad policy": ("bad.policy", "[Policy]\nFailback=sometimes\n", ["bad.policy:2", "sometimes"]),
+}
+
+
+@pytest.mark.parametrize("what", list(BAD))
+def test_F03_wrong_file_is_refused_and_changes_nothing(trio, what):
+    lab = trio.lab
+    name, text, named = BAD[what]
+    before = configuration(trio)
+    since = boottime()
+    owners = {group: one["node"] for group, one in trio.view()["groups"].items()}
+    lab.write("n1", "/etc/hamgr/" + name, text)
+    try:
+        done = trio.hactl("apply", node="n1", check=False)
+        assert done["status"] == 1, done
+        for word in named:
+            assert word in done["err"], done["err"]
+        assert configuration(trio) == before
+        for node in ("n2", "n3"):
+            assert configuration(trio, node)[0] == before[0]
+        assert {group: one["node"] for group, one in trio.view()["groups"].items()} == owners
+        assert lab.crimes(since) == []
+    finally:
+        lab.unlink("n1", "/etc/hamgr/" + name)
+
+
+def test_F03_what_does_not_exist_on_one_node_of_the_domain_is_refused(trio):
+    lab = trio.lab
+    before = configuration(trio)
+    lab.write("n2", "/etc/systemd/system/app_only.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    lab.run("n2", "systemctl", "daemon-reload")
+    lab.write("n2", "/etc/hamgr/only.group", config.group("only", ["n2", "n3"], unit="app_only.service"))
+    try:
+        done = trio.hactl("apply", node="n2", check=False)
+        assert done["status"] == 1 and "n3" in done["err"] and "app_only.service" in done["err"], done
+        assert configuration(trio) == before
+    finally:
+        lab.unlink("n2", "/etc/hamgr/only.group")
+
+
+@pytest.mark.parametrize("change,named", [
+    (("Id=2", "Id=1"), ["cluster.conf:", "Id"]),
+    (("HeartbeatSec=100ms", "HeartbeatSec=quick"), ["cluster.conf:4", "HeartbeatSec"]),
+    (("HeartbeatSec=100ms", "Heartbeet=100ms"), ["cluster.conf:4", "Heartbeet"]),
+    (("Address=10.77.1.2 192.0.2.2", "Address=10.77.1.2"), ["cluster.conf:", "Address"]),
+    (("Address=10.77.1.2 192.0.2.2", "Address=n2 192.0.2.2"), ["cluster.conf:", "n2"]),
+])
+def test_F03_wrong_cluster_conf_is_refused_by_check(trio, change, named):
+    lab = trio.lab
+    good = lab.read("n3", "/etc/hamgr/cluster.conf")
+    try:
+        text = config.cluster_conf(3, cluster=["", "HeartbeatSec=100ms"][1:]).replace("Name=lab\n", "Name=lab\n# comment\n")
+        assert change[0] in text
+        lab.write("n3", "/etc/hamgr/cluster.conf", text.replace(*change))
+        done = trio.hactl("check", node="n3", check=False)
+        assert done["status"] == 1, done
+        for word in named:
+            assert word in done["err"], done["err"]
+    finally:
+        lab.write("n3", "/etc/hamgr/cluster.conf", good)
+
+
+def test_F03_wrong_cluster_conf_keeps_hagcd_from_starting_without_a_reset_loop(trio):
+    lab = trio.lab
+    good = lab.read("n3", "/etc/hamgr/cluster.conf")
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    boots = lab.boots("n3")
+    try:
+        lab.write("n3", "/etc/hamgr/cluster.conf", good.replace("[Cluster]", "[Cluster]\nColour=red"))
+        lab.run("n3", "systemctl", "start", "hagcd.service", check=False)
+        lab.until("the reason", lambda: "Colour" in lab.journal("n3", "--unit=hagcd"), 10)
+        assert lab.run("n3", "systemctl", "is-active", "hagcd.service", check=False)["out"].strip() != "active"
+        assert lab.boots("n3") == boots
+    finally:
+        lab.write("n3", "/etc/hamgr/cluster.conf", good)
+    lab.run("n3", "systemctl", "reset-failed", check=False)
+    lab.run("n3", "systemctl", "start", "hagcd.service", "hamgr.service")
+    trio.await_up()
+
+
+def restart_with(cluster, node, path, text, mode=0o644):
+    """Stop a node's cluster, change a file, start it again. Returns what the file was."""
+    lab = cluster.lab
+    before = lab.read(node, path)
+    lab.run(node, "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    lab.write(node, path, text, mode)
+    lab.run(node, "systemctl", "start", "hagcd.service", "hamgr.service", check=False)
+    return before
+
+
+def test_F03_differing_cluster_conf_is_told_on_both_sides(trio):
+    lab = trio.lab
+    path = "/etc/hamgr/cluster.conf"
+    text = lab.read("n3", path)
+    before = restart_with(trio, "n3", path, text.replace("[Cluster]", "[Cluster]\nHeartbeatSec=90ms"))
+    try:
+        lab.until("both sides to tell", lambda: all(
+            re.search(r"cluster\.conf|configuration.*differ|differ.*configuration", trio.log(node, "--lines=40"), re.I) for node in ("n1", "n3")), 15)
+        note = trio.view("n1")["nodes"]["n3"]["note"]
+        assert "cluster.conf" in note or "configuration" in note, note
+        assert trio.view("n1")["nodes"]["n3"]["state"] != "up"
+    finally:
+        restart_with(trio, "n3", path, before)
+    trio.await_up()
+
+
+def test_F03_wrong_key_is_told_and_does_not_join(trio):
+    lab = trio.lab
+    path = "/etc/hamgr/cluster.key"
+    before = lab.read("n3", path)
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    try:
+        lab.run("n3", "sh", "-c", "rm %s; hactl init" % path)
+        assert lab.read("n3", path) != before
+        lab.run("n3", "systemctl", "start", "hagcd.service", "hamgr.service", check=False)
+        lab.until("the reason at n1", lambda: re.search(r"n3.*key|key.*n3", trio.log("n1", "--lines=40")), 15)
+        assert trio.view("n1")["nodes"]["n3"]["state"] != "up"
+    finally:
+        lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+        lab.write("n3", path, before, 0o600)
+        lab.run("n3", "systemctl", "start", "hagcd.service", "hamgr.service")
+    trio.await_up()
+
+
+def test_F03_key_that_others_may_read_is_refused(trio):
+    lab = trio.lab
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    boots = lab.boots("n3")
+    try:
+        lab.run("n3", "chmod", "0644", "/etc/hamgr/cluster.key")
+        assert trio.hactl("check", node="n3", check=False)["status"] == 1
+        lab.run("n3", "systemctl", "start", "hagcd.service", check=False)
+        lab.until("the reason", lambda: "cluster.key" in lab.journal("n3", "--unit=hagcd", "--lines=20"), 10)
+        assert lab.boots("n3") == boots
+    finally:
+        lab.run("n3", "chmod", "0600", "/etc/hamgr/cluster.key")
+        lab.run("n3", "systemctl", "reset-failed", check=False)
+        lab.run("n3", "systemctl", "start", "hagcd.service", "hamgr.service")
+    trio.await_up()
+
+
+def test_F03_truncated_state_file_is_kept_aside_and_fetched_from_the_others(trio):
+    lab = trio.lab
+    before = configuration(trio, "n3")
+    lab.run("n3", "systemctl", "stop", "hamgr.service", timeout=60)
+    files = [name for name in lab.run("n3", "ls", "/var/lib/hamgr").split()]
+    assert files
+    for name in files:
+        lab.run("n3", "truncate", "-s", "7", "/var/lib/hamgr/" + name)
+    lab.run("n3", "systemctl", "start", "hamgr.service")
+    trio.await_up()
+    assert configuration(trio, "n3") == before
+    assert len(lab.run("n3", "ls", "/var/lib/hamgr").split()) > len(files)
+    assert re.search(r"/var/lib/hamgr", trio.log("n3", "--lines=60"))
+
+
+def test_F06_status_is_the_same_on_every_node(trio):
+    def same():
+        texts = {trio.hactl("status", node=node) for node in trio.nodes()}
+        return len(texts) == 1 and texts.pop()
+
+    text = trio.lab.until("one answer everywhere", same, 10)
+    for word in ("quorate", "n1", "n2", "n3", "shop", "blue", "green", "running"):
+        assert word in text
+    for what in ("shop", "n2"):
+        assert len({trio.hactl("status", what, node=node) for node in trio.nodes()}) == 1
+    managed = {
+        node: trio.lab.run(node, "busctl", "--json=short", "call", "org.hamgr1", "/org/hamgr1",
+                           "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+        for node in trio.nodes()
+    }
+    trees = []
+    for text in managed.values():
+        tree = json.loads(text)["data"][0]
+        for path in tree:
+            tree[path].get("org.hamgr1.Manager", {}).pop("NodeName", None)
+        trees.append(tree)
+    assert trees[0] == trees[1] == trees[2]
+    assert "/org/hamgr1/group/shop" in trees[0]

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Membership on real nodes."""
+
+import re
+import time
+
+from hamgrlab import config
+from hamgrlab.cluster import parse_mid
+from hamgrlab.lab import boottime
+
+
+def mids(cluster, nodes=None):
+    """The membership each node is in; all the same once it is quiet."""
+    return {node: cluster.view(node)["membership"] for node in nodes or cluster.nodes()}
+
+
+def members(view):
+    return {name for name, node in view["nodes"].items() if node["state"] == "up"}
+
+
+def await_members(cluster, node, wanted, timeout=20):
+    return cluster.await_view(
+        "a membership of %s" % " ".join(sorted(wanted)),
+        lambda view: view["quorate"] and members(view) == set(wanted), node, timeout,
+    )
+
+
+def await_lost(cluster, node, lost, timeout=20):
+    return cluster.await_view(
+        "%s out" % lost, lambda view: view["quorate"] and view["nodes"][lost]["state"] != "up", node, timeout
+    )
+
+
+def test_A01_one_to_eight_nodes_form_one_membership(eight):
+    lab = eight.lab
+    for count in range(1, 9):
+        nodes = ["n%d" % number for number in range(1, count + 1)]
+        eight.forget_everything(nodes)
+        for node in nodes:
+            lab.write(node, "/etc/hamgr/cluster.conf", config.cluster_conf(count))
+        lab.on(*nodes)
+        eight.await_up(nodes, timeout=40)
+        lab.until("one number everywhere", lambda: len(set(mids(eight, nodes).values())) == 1, 10)
+        for node in nodes:
+            assert members(eight.view(node)) == set(nodes)
+        for node in nodes:
+            lab.off(node)
+
+
+def test_A02_all_see_one_set_under_one_number_that_grows(trio):
+    lab = trio.lab
+    seen = {node: trio.mid(node) for node in trio.nodes()}
+
+    def look():
+        sets = {}
+        for node in trio.nodes():
+            view = trio.view(node)
+            number = parse_mid(view["membership"])
+            assert number >= seen[node], "%s went back from %s to %s" % (node, seen[node], number)
+            seen[node] = number
+            sets.setdefault(number, set()).add(frozenset(members(view)))
+        assert all(len(one) == 1 for one in sets.values()), sets
+
+    for act in (
+        lambda: (lab.kill("n2"), lab.off("n2"), lab.on("n2")),
+        lambda: (lab.cut_cluster("n3"), await_lost(trio, "n1", "n3"), lab.heal()),
+        lambda: (lab.kill("n1"), lab.off("n1"), lab.on("n1")),
+        lambda: lab.signal("n3", "hagcd.service", "KILL"),
+    ):
+        act()
+        lab.until("all nodes on", lambda: all(one["state"] == "on" for one in lab.status()["nodes"].values()), 20)
+        trio.make_whole()
+        look()
+
+
+def test_A03_killed_hagcd_is_a_failed_node_and_resets_it(trio):
+    lab = trio.lab
+    resets = lab.resets("n3")
+    before = trio.mid("n1")
+    lab.signal("n3", "hagcd.service", "KILL")
+    lab.until("the reset", lambda: lab.resets("n3") + lab.boots("n3") > resets + 1, 10)
+    assert lab.resets("n3") == resets + 1 or trio.power_orders("n3")
+    trio.await_up(timeout=30)
+    assert trio.mid("n1") > before
+    assert re.search(r"n3", trio.log("n1"))
+
+
+def test_A06_one_of_two_links_lost_changes_nothing(trio):
+    lab = trio.lab
+    for network in ("private", "public"):
+        before = mids(trio)
+        since = boottime()
+        lab.cut("n2", network)
+        deadline = boottime() + 2
+        while boottime() < deadline:
+            # Orders go on through the other link.
+            trio.hactl("node", "standby", "n3", "--no-block", node="n1")
+            trio.hactl("node", "unstandby", "n3", node="n2")
+        assert mids(trio) == before
+        lab.heal()
+        time.sleep(1)
+        assert mids(trio) == before
+        assert not trio.power_orders("n2", since)
+
+
+def test_A06_one_link_losing_its_carrier_changes_nothing(trio):
+    before = mids(trio)
+    trio.lab.carrier("n2", "private", False)
+    time.sleep(1.5)
+    assert mids(trio) == before
+    trio.lab.carrier("n2", "private", True)
+    time.sleep(1)
+    assert mids(trio) == before
+
+
+def test_A11_three_of_five_go_on_and_two_do_not(five):
+    lab = five.lab
+    for node in five.nodes():
+        lab.power(node, "fail")  # a fenced node would come back as a new one, and hide what it did before
+    lab.split(["n1", "n2"], ["n3", "n4", "n5"])
+    await_members(five, "n4", {"n3", "n4", "n5"})
+    for node in ("n1", "n2"):
+        five.await_view("no quorum", lambda view: not view["quorate"], node)
+    time.sleep(1)
+    assert all(not five.view(node)["quorate"] for node in ("n1", "n2"))
+    assert len({five.membership(node) for node in ("n3", "n4", "n5")}) == 1
+
+
+def test_A11_without_more_than_half_nobody_goes_on(five):
+    lab = five.lab
+    since = boottime()
+    lab.split(["n1", "n2"], ["n3", "n4"], ["n5"])
+    for node in five.nodes():
+        five.await_view("no quorum", lambda view: not view["quorate"], node)
+    time.sleep(1)
+    for node in five.nodes():
+        assert not five.view(node)["quorate"]
+    assert [order for order in lab.power_orders(since) if order[1] != "status"] == []
+    lab.heal()
+    five.await_up(timeout=30)
+
+
+def test_A12_half_goes_on_with_the_tie_breaker_only(quad):
+    """n1, the lowest enabled id, is the tie-breaker by default; its half fences the other first."""
+    lab = quad.lab
+    since = boottime()
+    for node in ("n3", "n4"):
+        lab.power(node, "off-only")
+    lab.split(["n1", "n2"], ["n3", "n4"])
+    await_members(quad, "n1", {"n1", "n2"})
+    assert quad.power_orders("n3", since) and quad.power_orders("n4", since)
+    assert not quad.power_orders("n1", since) and not quad.power_orders("n2", since)
+    assert lab.node("n3")["state"] == "off" and lab.node("n4")["state"] == "off"
+
+
+def test_A12_half_without_the_tie_breaker_waits_while_fencing_fails(quad):
+    lab = quad.lab
+    for node in quad.nodes():
+        lab.power(node, "fail")
+    lab.split(["n1", "n2"], ["n3", "n4"])
+    for node in quad.nodes():
+        quad.await_view("no quorum", lambda view: not view["quorate"], node)
+    time.sleep(2)
+    for node in quad.nodes():
+        assert not quad.view(node)["quorate"], node
+
+
+def test_A15_states_of_nodes(trio):
+    lab = trio.lab
+    lab.power("n3", "fail")
+    lab.kill("n3")
+    assert trio.await_node("n3", "unknown", "n1")["note"]
+    lab.power("n3", "off-only")
+    trio.await_node("n3", "down", "n1", timeout=40)
+    lab.power("n3", "normal")
+    lab.off("n3")
+    lab.on("n3")
+    trio.await_up()
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    trio.await_node("n3", "inactive", "n1")
+    lab.run("n3", "systemctl", "start", "hagcd.service", "hamgr.service")
+    trio.await_node("n3", "up", "n1")
+
+
+def test_A17_restart_faster_than_detection_is_seen_as_leave_then_join(keeper):
+    """With FailureSec=5s a node is back long before it would be missed."""
+    from conftest import web
+    from hamgrlab.cluster import Cluster
+
+    keeper.drop()
+    conf = config.cluster_conf(3, cluster=["FailureSec=5s"])
+    with Cluster.start(3, {"blue": web("blue", ["n1", "n2", "n3"], 1)}, conf=conf) as cluster:
+        lab = cluster.lab
+        cluster.apply(node="n1")
+        before = cluster.mid("n1")
+        boots = lab.boots("n3")
+        lab.run("n2", "sh", "-c", "hagcs --name=witness --stay stories < /dev/null > /var/lib/witness 2>&1 &")
+        lab.until("the witness", lambda: "registered" in lab.read("n2", "/var/lib/witness"))
+        event = lab.kill("n3")
+        lab.off("n3")
+        lab.on("n3")
+        cluster.await_up()
+        assert lab.boots("n3") == boots + 1
+        assert cluster.mid("n1") > before
+        assert boottime() - event < 5
+        # Out first, then in again: two memberships, the first without it.
+        states = [re.search(r" n3=(\w+)", line).group(1) for line in lab.read("n2", "/var/lib/witness").splitlines()
+                  if line.startswith("cluster ") and " n3=" in line]
+        assert any(state != "up" for state in states) and states[-1] == "up", states
+
+
+def test_A21_clean_stop_is_not_fenced_and_power_off_then_is_no_failure(trio):
+    lab = trio.lab
+    since = boottime()
+    before = trio.mid("n1")
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    trio.await_node("n3", "inactive", "n1")
+    # What ran there runs elsewhere.
+    trio.await_group("green", on="n1")
+    assert trio.mid("n1") > before
+    lab.off("n3")
+    time.sleep(1.5)
+    assert trio.view("n1")["nodes"]["n3"]["state"] == "inactive"
+    assert [order for order in lab.power_orders(since) if order[1] != "status"] == []
+    assert lab.resets("n3") == 0 or trio.view("n1")["quorate"]
+
+
+def test_A21_shutdown_of_the_machine_is_a_clean_leave(trio):
+    lab = trio.lab
+    since = boottime()
+    lab.run("n3", "systemctl", "poweroff", check=False)
+    lab.await_node("n3", "off", timeout=40)
+    trio.await_node("n3", "inactive", "n1")
+    trio.await_group("green", not_on="n3")
+    assert not trio.power_orders("n3", since)
+
+
+def test_B05_killed_or_hung_hagcd_resets_its_node(trio):
+    lab = trio.lab
+    for signal in ("KILL", "STOP"):
+        for node in trio.nodes():
+            lab.power(node, "fail")  # so that a reset is the node's own
+        resets, moment = lab.resets("n3"), boottime()
+        lab.signal("n3", "hagcd.service", signal)
+        lab.until("the reset after SIG" + signal, lambda: lab.resets("n3") == resets + 1, 10, 0.005)
+        took = boottime() - moment
+        assert took < (0.6 if signal == "KILL" else 3), took
+        trio.make_whole()
