@@ -33,9 +33,7 @@ static const unsigned successors[_CMS_PHASE_MAX] = {
 };
 
 void cms_enter(Cms *c, CmsPhase phase, CmsWhy why) {
-#ifndef CMS_BROKEN_CORES
         assert(successors[c->phase] & (1U << phase));
-#endif
         c->phase = phase;
         c->phase_why = why;
         CMS_TRACE(c, .type = CMS_TRACE_PHASE, .value = phase, .why = why);

@@ -45,7 +45,7 @@ typedef struct CmsRecord {
 } CmsRecord;
 
 /* The record that `hactl init` writes, and nobody else (R8). */
-#define CMS_RECORD_FIRST ((CmsRecord){ .promised = MID_NONE })
+#define CMS_RECORD_FIRST ((CmsRecord){ .taken_in = true })
 
 void cms_record_encode(const CmsRecord *record, ByteWriter *w);
 void cms_record_decode(ByteReader *r, CmsRecord *ret); /* ask the reader for the result */
