@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 
 #include "basic/time-util.h"
@@ -486,6 +487,12 @@ static void test_real_agent(void) {
 }
 
 int main(int argc, char **argv) {
+        _cleanup_close_ int pidfd = pidfd_open(getpid(), 0);
+
+        if (pidfd < 0 && errno == ENOSYS) { /* Valgrind before 3.20; the sanitizers look for leaks here */
+                g_print("1..0 # SKIP there is no pidfd_open() here\n");
+                return 0;
+        }
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/fence/off-is-confirmed-by-status", test_off_is_confirmed_by_status);
         g_test_add_func("/fence/on-comes-after-the-result", test_on_comes_after_the_result);
