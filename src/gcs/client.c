@@ -361,6 +361,7 @@ void gcs_clients_shut_out(Gcs *g) {
                 }
                 c->joined = false;
                 c->due = GCS_SNAPSHOT_DUE_NOTHING;
+                c->complete = false;
                 c->n_window = 0;
                 c->window_bytes = 0;
                 join(g, c);

@@ -89,8 +89,10 @@ tell_group(Gcs *g,
 
                 if (!c->joined || c->slot != slot || !gcs_client_gets(c))
                         continue;
-                if (c->due != GCS_SNAPSHOT_DUE_NOTHING)
+                if (c->due != GCS_SNAPSHOT_DUE_NOTHING) {
                         gcs_snapshot_restart(g, c);
+                        c->fresh = true;
+                }
                 tell_view(g, c, joined, n_joined, left, n_left);
                 if (c->due == GCS_SNAPSHOT_DUE_WAIT)
                         c->awaiting = true;
@@ -136,8 +138,12 @@ static void assign_donors(Gcs *g, unsigned slot) {
                         m->donor = (GcsMemberId){};
                         m->ready = true;
                 }
-                if (c)
+                m->lineage = d ? d->lineage : g->delivered;
+                /* One that has this state already, its READY being on its way, needs no other. */
+                if (c && (!c->complete || c->complete_point < m->lineage)) {
+                        c->complete = false;
                         c->due = d ? GCS_SNAPSHOT_DUE_WAIT : GCS_SNAPSHOT_DUE_NONE;
+                }
                 gcs_trace(g,
                           (GcsTrace){ .type = GCS_TRACE_DONOR,
                                       .node = m->donor.node,
@@ -326,7 +332,8 @@ static bool deliver_ready(Gcs *g, const GcsItem *i) {
         unsigned slot;
         GcsMember *m = gcs_find_member_anywhere(g, item_member(i), &slot);
 
-        if (m) {
+        /* A state of another beginning is none. */
+        if (m && i->ready.point >= m->lineage) {
                 m->ready = true;
                 m->donor = (GcsMemberId){};
         }

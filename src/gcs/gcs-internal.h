@@ -110,8 +110,10 @@ typedef struct GcsClient {
 
         bool rejoining; /* it was a member before it was shut out */
 
-        bool awaiting;  /* its snapshot */
-        uint32_t piece; /* of it, the next one */
+        bool awaiting;           /* its snapshot */
+        uint32_t piece;          /* of it, the next one */
+        bool complete;           /* it has come, and READY was submitted, */
+        uint64_t complete_point; /* as of here */
         GcsSnapshotDue due;
 } GcsClient;
 

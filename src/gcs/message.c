@@ -167,6 +167,8 @@ static void write_item(ByteWriter *w, const GcsItem *i) {
                 byte_writer_u8(w, (uint8_t) i->leave.reason);
                 break;
         case GCS_ITEM_READY:
+                byte_writer_u64(w, i->ready.point);
+                break;
         case GCS_ITEM_NODE_CHANGE:
                 break;
         }
@@ -226,12 +228,14 @@ static void read_item(ByteReader *r, Buffer *buffer, GcsNodeChange *change, GcsI
                 i->leave.reason = (GcsReason) byte_reader_u8_max(r, GCS_REASON_LAST);
                 break;
         case GCS_ITEM_READY:
+                i->ready.point = byte_reader_u64(r);
+                break;
         case GCS_ITEM_NODE_CHANGE:
                 break;
         }
 }
 
-/* Shortest item: READY. */
+/* Shortest item: LEAVE. */
 #define ITEM_MIN_BYTES 27U
 
 static void write_order(ByteWriter *w, const GcsMessage *m) {
@@ -290,6 +294,7 @@ static void write_record(ByteWriter *w, const GcsRecord *e) {
                 byte_writer_bool(w, e->member.member.ready);
                 write_member_id(w, e->member.member.donor);
                 byte_writer_u64(w, e->member.member.point);
+                byte_writer_u64(w, e->member.member.lineage);
                 break;
         }
 }
@@ -317,6 +322,7 @@ static void read_record(ByteReader *r, GcsRecord *e) {
                 e->member.member.ready = byte_reader_bool(r);
                 e->member.member.donor = read_member_id(r, true);
                 e->member.member.point = byte_reader_u64(r);
+                e->member.member.lineage = byte_reader_u64(r);
                 break;
         default:
                 byte_reader_fail(r);

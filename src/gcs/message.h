@@ -91,6 +91,9 @@ typedef struct GcsItem {
                         GcsReason reason;
                 } leave;
                 struct {
+                        uint64_t point; /* of the order, that its snapshot is as of */
+                } ready;
+                struct {
                         const GcsNodeChange *change; /* borrowed: of the message, or of the core */
                 } node_change;
         };
@@ -103,7 +106,7 @@ typedef enum GcsMessageType {
         GCS_MESSAGE_PROPOSE,      /* hold these; carries the commit too */
         GCS_MESSAGE_COMMIT,       /* deliver these */
         GCS_MESSAGE_ACK,          /* to the coordinator: I, or all of the ring, hold and know */
-        GCS_MESSAGE_RESEND,       /* to the one before me: a proposal is missing */
+        GCS_MESSAGE_RESEND,       /* to the coordinator: a proposal is missing */
         GCS_MESSAGE_FLUSH_ASK,    /* coordinator: what do you have? */
         GCS_MESSAGE_FLUSH_INFO,   /* the answer, also sent unasked */
         GCS_MESSAGE_FLUSH_PLAN,   /* coordinator: this is the history */
@@ -133,6 +136,8 @@ typedef struct GcsMember {
         /* While it waits for a snapshot: from whom, and the point of the order it is made at. */
         GcsMemberId donor; /* node 0: nobody */
         uint64_t point;
+
+        uint64_t lineage; /* where its state began, with a member that nobody could give one */
 } GcsMember;
 
 typedef struct GcsRecord {

@@ -311,18 +311,18 @@ static void acknowledge(Gcs *g, bool lap, uint64_t held, uint64_t committed) {
         gcs_send(g, m, node_set_of(g->coordinator));
 }
 
-/* A proposal is missing: the one before us in the ring has it, for it passed on what follows. */
-static void tell_gap(Gcs *g, bool fanout) {
-        uint32_t to = fanout ? g->coordinator : g->previous;
+/* A proposal is missing. Only the coordinator begins a lap, since a lap proves something only if it went
+ * through everybody; those who have the proposal pass it along. */
+static void tell_gap(Gcs *g) {
         GcsMessage *m;
 
         if (g->gap_usec != 0 && g->now_usec < usec_add(g->gap_usec, g->config.resend_usec / 4))
                 return;
         g->gap_usec = MAX(g->now_usec, 1U);
-        gcs_trace(g, (GcsTrace){ .type = GCS_TRACE_GAP, .sequence = g->held + 1, .node = to });
+        gcs_trace(g, (GcsTrace){ .type = GCS_TRACE_GAP, .sequence = g->held + 1, .node = g->coordinator });
         m = gcs_out(g, GCS_MESSAGE_RESEND);
         m->resend.first = g->held + 1;
-        gcs_send(g, m, node_set_of(to));
+        gcs_send(g, m, node_set_of(g->coordinator));
 }
 
 static bool proposal_is_sound(const Gcs *g, const GcsItem *i) {
@@ -343,7 +343,7 @@ static bool take_items(Gcs *g, uint32_t from, const GcsMessage *m) {
                 if (sequence <= g->held)
                         continue;
                 if (sequence > g->held + 1) {
-                        tell_gap(g, m->order.fanout);
+                        tell_gap(g);
                         return false;
                 }
                 if (!proposal_is_sound(g, i)) {
@@ -380,7 +380,8 @@ static void pass_on(Gcs *g, const GcsMessage *m) {
 static void on_order(Gcs *g, uint32_t from, const GcsMessage *m) {
         uint64_t last;
 
-        if (gcs_is_coordinator(g) || m->order.settled > m->order.commit) {
+        if (gcs_is_coordinator(g) || from != (m->order.fanout ? g->coordinator : g->previous) ||
+            m->order.settled > m->order.commit) {
                 gcs_bad(g, from);
                 return;
         }
@@ -405,10 +406,8 @@ static void on_order(Gcs *g, uint32_t from, const GcsMessage *m) {
         }
         g->commit = MAX(g->commit, m->order.commit);
         g->settled = MAX(g->settled, m->order.settled);
-        if (from == g->previous || from == g->coordinator) {
-                g->slow_all = m->order.slow;
-                g->slow_all_usec = g->now_usec;
-        }
+        g->slow_all = m->order.slow;
+        g->slow_all_usec = g->now_usec;
 
         last = m->order.n_items > 0 ? m->order.first + m->order.n_items - 1 : m->order.commit;
         if (m->order.fanout)
@@ -437,7 +436,10 @@ static void on_resend(Gcs *g, uint32_t from, const GcsMessage *m) {
         }
         g->n_resent++;
         gcs_trace(g, (GcsTrace){ .type = GCS_TRACE_RESEND, .sequence = m->resend.first, .node = from });
-        send_again(g, m->resend.first, node_set_of(from), gcs_is_coordinator(g) && fanout_mode(g));
+        if (fanout_mode(g))
+                send_again(g, m->resend.first, node_set_of(from), true);
+        else
+                send_again(g, m->resend.first, order_to(g, false), false);
 }
 
 /* ---- Events and time ---- */
@@ -464,22 +466,21 @@ void gcs_order_received(Gcs *g, uint32_t from, const GcsMessage *m) {
         switch (m->type) {
         case GCS_MESSAGE_SUBMIT:
         case GCS_MESSAGE_ACK:
+        case GCS_MESSAGE_RESEND:
                 if (!gcs_is_coordinator(g))
                         gcs_bad(g, from);
                 else if (g->phase != GCS_PHASE_ACTIVE)
                         g->n_stale++;
                 else if (m->type == GCS_MESSAGE_SUBMIT)
                         on_submit(g, from, m);
-                else
+                else if (m->type == GCS_MESSAGE_ACK)
                         on_ack(g, from, m);
+                else
+                        on_resend(g, from, m);
                 break;
         case GCS_MESSAGE_PROPOSE:
         case GCS_MESSAGE_COMMIT:
                 on_order(g, from, m);
-                break;
-        case GCS_MESSAGE_RESEND:
-                if (g->phase == GCS_PHASE_ACTIVE)
-                        on_resend(g, from, m);
                 break;
         case GCS_MESSAGE_FLUSH_ASK:
         case GCS_MESSAGE_FLUSH_INFO:

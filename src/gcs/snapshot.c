@@ -42,6 +42,7 @@ void gcs_snapshot_none(Gcs *g, GcsClient *c) {
 
 static void take_piece(Gcs *g, GcsClient *c, uint64_t point, Slice payload, bool last) {
         GcsEffect *e = gcs_effect(g, GCS_EFFECT_SNAPSHOT);
+        GcsItem *i;
 
         e->client = c->id;
         e->mid = g->nodes.mid;
@@ -52,8 +53,12 @@ static void take_piece(Gcs *g, GcsClient *c, uint64_t point, Slice payload, bool
         c->piece++;
         gcs_client_account(g, c, e, payload.size_bytes);
         if (last) {
+                c->complete = true;
+                c->complete_point = point;
                 release(g, c);
-                gcs_pending_add(g, GCS_ITEM_READY)->member = c->member;
+                i = gcs_pending_add(g, GCS_ITEM_READY);
+                i->member = c->member;
+                i->ready.point = point;
         }
 }
 
@@ -218,7 +223,8 @@ static void on_snapshot_ack(Gcs *g, uint32_t from, const GcsMessage *m) {
 static void give_locally(Gcs *g, GcsTransfer *t) {
         GcsClient *c = gcs_client_of_member(g, t->newcomer);
 
-        while (c && c->awaiting && t->used && t->n_pieces > 0 && has_room(c) && gcs_effects_room(g)) {
+        while (c && gcs_client_gets(c) && c->awaiting && t->used && t->n_pieces > 0 && has_room(c) &&
+               gcs_effects_room(g)) {
                 take_piece(g, c, t->point, t->pieces[0], t->complete && t->n_pieces == 1);
                 drop_pieces(t, 1);
         }

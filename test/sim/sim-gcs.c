@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Many random lives of the group communication core:
+ *
+ *     sim-gcs [--seeds=N] [--first=SEED]     N seeds from SEED on
+ *     sim-gcs --seed=SEED --trace            one, and everything that happened in it */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "gcs-swarm.h"
+
+int main(int argc, char *argv[]) {
+        gint64 n_seeds = 200, first = 1, seed = -1;
+        gboolean trace = FALSE;
+        GOptionEntry options[] = {
+                { "seeds", 0, 0, G_OPTION_ARG_INT64, &n_seeds, "How many", "N" },
+                { "first", 0, 0, G_OPTION_ARG_INT64, &first, "The first one", "SEED" },
+                { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "This one only", "SEED" },
+                { "trace", 0, 0, G_OPTION_ARG_NONE, &trace, "Tell everything", NULL },
+                { NULL, 0, 0, 0, NULL, NULL, NULL },
+        };
+        g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+        uint64_t n_delivered = 0;
+        unsigned n_failed = 0;
+
+        g_option_context_add_main_entries(context, options, NULL);
+        if (!g_option_context_parse(context, &argc, &argv, NULL))
+                return 2;
+        if (seed >= 0) {
+                first = seed;
+                n_seeds = 1;
+        }
+
+        for (gint64 i = first; i < first + n_seeds; i++) {
+                g_autoptr(GString) text = trace ? g_string_new(NULL) : NULL;
+                uint64_t story, delivered;
+                g_autofree char *failure = gcs_swarm_run((uint64_t) i, text, &story, &delivered);
+
+                n_delivered += delivered;
+                if (text)
+                        (void) fputs(text->str, stdout);
+                if (failure) {
+                        n_failed++;
+                        printf("seed %" PRIi64 ": %s\n    sim-gcs --seed=%" PRIi64 " --trace\n",
+                               i,
+                               failure,
+                               i);
+                }
+        }
+        printf("%" PRIi64 " seeds, %u failed, %" PRIu64 " deliveries\n", n_seeds, n_failed, n_delivered);
+        return n_failed > 0;
+}
