@@ -215,10 +215,12 @@ def _digest(root):
 def build():
     """Build the project as it would be shipped. Returns the build directory."""
     where = build_directory()
-    if not os.path.exists(os.path.join(where, "build.ninja")):
+    again = os.path.exists(os.path.join(where, "build.ninja"))
+    if not again:
         shutil.rmtree(where, ignore_errors=True)
-        with progress.step("meson setup"):
-            run("meson", "setup", *BUILD_OPTIONS, where, SOURCE, timeout=300)
+    with progress.step("meson setup"):
+        # Again too: files that came or went are seen at set-up only.
+        run("meson", "setup", *(["--reconfigure"] if again else []), *BUILD_OPTIONS, where, SOURCE, timeout=300)
     with progress.step("building hamgr"):
         status, out, error = run("ninja", "-C", where, check=False, timeout=1800)
         if status != 0:
