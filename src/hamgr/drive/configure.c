@@ -124,6 +124,7 @@ static char *missing_guard(const Drive *d) {
 /* 1: the file was written anew; 0: it was so already. */
 static int store_guard_list(const Drive *d) {
         _cleanup_free_ char *text = guard_list_text(d), *old = NULL;
+        g_autofree char *folder = g_path_get_dirname(d->guard_list);
         size_t old_size;
         int r;
 
@@ -131,6 +132,9 @@ static int store_guard_list(const Drive *d) {
                 return -ENOMEM;
         if (read_whole_file(d->guard_list, GUARD_LIST_BYTES_MAX, &old, &old_size) >= 0 && streq(old, text))
                 return 0;
+        r = make_folders(folder, 0755);
+        if (r < 0)
+                return r;
         r = write_file_atomic(d->guard_list, text, strlen(text), 0644, 0);
         return r < 0 ? r : 1;
 }
