@@ -253,7 +253,7 @@ void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m) {
                         refuse(c, from, m->incarnation, proposed->mid, CMS_REFUSAL_PROMISED);
                 return;
         }
-        if (c->answer_pending)
+        if (c->answer_pending || (c->phase != CMS_PHASE_PROMISED && !CMS_BROKEN(c, LOWER_ACKNOWLEDGED)))
                 return;
         why = judge_propose(c, &m->propose);
         if (why != _CMS_REFUSAL_MAX) {
@@ -466,6 +466,20 @@ static void look_for_exclusion(Cms *c) {
         }
 }
 
+/* The write may have taken long: look at the marks again. */
+static void acknowledge_late(Cms *c) {
+        CmsRefusal why = judge_propose(c, &c->acceptance);
+
+        c->acknowledge_pending = false;
+        if (why == _CMS_REFUSAL_MAX) {
+                acknowledge(c);
+                return;
+        }
+        c->accepted = false;
+        cms_enter(c, CMS_PHASE_PROMISED, CMS_WHY_REFUSED);
+        refuse(c, c->promised_to, c->promised_incarnation, c->promised, why);
+}
+
 void cms_acceptor_run(Cms *c) {
         if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT)
                 return;
@@ -477,9 +491,7 @@ void cms_acceptor_run(Cms *c) {
                 refuse(c, c->promised_to, c->promised_incarnation, c->promised, CMS_REFUSAL_CANNOT_WRITE);
                 c->promised_to = 0;
         }
-        if (c->acknowledge_pending && cms_is_durable(c, c->acknowledge_store)) {
-                c->acknowledge_pending = false;
-                acknowledge(c);
-        }
+        if (c->acknowledge_pending && cms_is_durable(c, c->acknowledge_store))
+                acknowledge_late(c);
         look_for_exclusion(c);
 }

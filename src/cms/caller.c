@@ -181,8 +181,9 @@ static NodeSet may_join(const Cms *c) {
 static void choose_target(Cms *c) {
         NodeSet candidates = node_set_with(c->row, c->config.self) & c->config.enabled, target, cannot;
 
-        if (!c->view_changed && c->now_usec < c->target_due_usec)
+        if (!c->view_changed && c->now_usec < c->target_due_usec && c->target_cannot_write == cms_cannot_write(c))
                 return;
+        c->target_cannot_write = cms_cannot_write(c);
         c->view_changed = false;
         c->target_due_usec = USEC_INFINITY;
         NODE_SET_FOREACH(id, c->row) {

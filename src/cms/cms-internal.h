@@ -203,6 +203,7 @@ struct Cms {
         NodeSet target;
         uint64_t target_since_usec;
         uint64_t target_due_usec; /* a hold-off ends: choose again */
+        bool target_cannot_write; /* what held when it was chosen */
         CmsWhy need;
         uint64_t need_since_usec;
         uint64_t call_usec; /* USEC_INFINITY: no */

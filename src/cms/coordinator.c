@@ -451,7 +451,9 @@ static void run_inquiring(Cms *c) {
                 merge_answer(c, c->config.self, &m->answer);
         }
         wait = node_set_minus(b->expected, b->answered | b->excluded);
-        if (b->sent && wait != NODE_SET_EMPTY && c->now_usec >= b->resend_usec)
+        if (wait == NODE_SET_EMPTY)
+                b->resend_usec = USEC_INFINITY;
+        else if (b->sent && c->now_usec >= b->resend_usec)
                 send_inquire(c, wait);
         decide(c);
 }
@@ -473,7 +475,8 @@ uint64_t cms_ballot_due(const Cms *c) {
         uint64_t until, due = USEC_INFINITY;
 
         if (c->phase == CMS_PHASE_INQUIRING && c->ballot.sent) {
-                if (waited_for(c, &until) != NODE_SET_EMPTY)
+                /* Nothing is decided before our own promise is on disk. */
+                if (waited_for(c, &until) != NODE_SET_EMPTY && node_set_contains(c->ballot.answered, c->config.self))
                         due = until;
                 return MIN(due, c->ballot.resend_usec);
         }

@@ -9,15 +9,20 @@
 #include <stdio.h>
 
 #include "gcs-swarm.h"
+#include "gcs/gcs-break.h"
 
 int main(int argc, char *argv[]) {
         gint64 n_seeds = 200, first = 1, seed = -1;
         gboolean trace = FALSE;
+        int broken = 0;
         GOptionEntry options[] = {
                 { "seeds", 0, 0, G_OPTION_ARG_INT64, &n_seeds, "How many", "N" },
                 { "first", 0, 0, G_OPTION_ARG_INT64, &first, "The first one", "SEED" },
                 { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "This one only", "SEED" },
                 { "trace", 0, 0, G_OPTION_ARG_NONE, &trace, "Tell everything", NULL },
+#ifdef GCS_BREAKABLE
+                { "break", 0, 0, G_OPTION_ARG_INT, &broken, "A fault to build in", "NUMBER" },
+#endif
                 { NULL, 0, 0, 0, NULL, NULL, NULL },
         };
         g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -27,6 +32,11 @@ int main(int argc, char *argv[]) {
         g_option_context_add_main_entries(context, options, NULL);
         if (!g_option_context_parse(context, &argc, &argv, NULL))
                 return 2;
+#ifdef GCS_BREAKABLE
+        gcs_break = (GcsBreak) broken;
+#else
+        (void) broken;
+#endif
         if (seed >= 0) {
                 first = seed;
                 n_seeds = 1;

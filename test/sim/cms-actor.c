@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sim/cms-actor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cms/cms-trace.h"
+#include "sim/cms-checker.h"
+
+static uint64_t incarnation_of(uint32_t node, uint64_t life) {
+        uint64_t seed = (uint64_t) node << 32 | life;
+
+        return splitmix64(&seed) | 1;
+}
+
+uint64_t cms_sim_incarnation(const World *w, uint32_t node) {
+        return incarnation_of(node, w->nodes[node - 1].life);
+}
+
+static void carry_out_send(World *w, CmsSim *s, uint32_t node, const CmsEffect *e) {
+        uint8_t buf[CMS_MESSAGE_SIZE_MAX];
+        ByteWriter writer;
+
+        byte_writer_init(&writer, buf, sizeof(buf));
+        cms_message_encode(e->send.message, &writer);
+        if (byte_writer_result(&writer) < 0) {
+                world_fail(w, "n%" PRIu32 ": a message does not fit", node);
+                return;
+        }
+        cms_checker_sent(w, s, node, e->send.message);
+        world_send(w, node, e->send.to, WORLD_CMS, buf, writer.size_bytes);
+}
+
+static void carry_out_store(World *w, uint32_t node, const CmsEffect *e) {
+        uint8_t buf[CMS_RECORD_SIZE_MAX];
+        ByteWriter writer;
+
+        byte_writer_init(&writer, buf, sizeof(buf));
+        cms_record_encode(&e->store.record, &writer);
+        assert(byte_writer_result(&writer) == 0);
+        world_store(w, node, WORLD_CMS, e->store.number, buf, writer.size_bytes);
+}
+
+/* ---- fencing, out of band: it reaches every machine ---- */
+
+typedef struct Fence {
+        CmsSim *s;
+        uint32_t fencer;
+        uint64_t fencer_life;
+        CmsConfirmation confirmation;
+} Fence;
+
+static void fence_reboot(World *w, uint64_t node, uint64_t life, void *userdata) {
+        WorldNode *n = &w->nodes[node - 1];
+
+        if (!n->up && n->life == life)
+                world_start(w, (uint32_t) node, true);
+}
+
+static void fence_confirm(World *w, uint64_t a, uint64_t b, void *userdata) {
+        Fence *f = userdata;
+        WorldNode *fencer = &w->nodes[f->fencer - 1];
+
+        if (fencer->up && fencer->life == f->fencer_life && !fencer->paused) {
+                world_trace(w, f->fencer, "fenced %" PRIu32, f->confirmation.node);
+                cms_sim_feed(w,
+                             f->s,
+                             f->fencer,
+                             (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
+                                         .confirmed_down = f->confirmation });
+        }
+}
+
+static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
+        Fence *f = userdata, *later;
+        WorldNode *target = &w->nodes[f->confirmation.node - 1];
+        WorldNode *fencer = &w->nodes[f->fencer - 1];
+        const Membership *m;
+
+        /* Withdrawn when the fencer is gone, or has moved on. */
+        m = fencer->up && fencer->life == f->fencer_life ? cms_membership(f->s->nodes[f->fencer - 1].cms)
+                                                         : NULL;
+        if (!m || !mid_equal(m->mid, f->confirmation.mid) || fencer->paused)
+                return;
+        if (target->up) {
+                world_crash(w, f->confirmation.node, prng_one_in(&w->prng, 2));
+                f->s->n_fenced++;
+                world_at(w,
+                         w->now_usec + prng_between(&w->prng, USEC_PER_SEC, 4 * USEC_PER_SEC),
+                         fence_reboot,
+                         f->confirmation.node,
+                         target->life,
+                         NULL);
+        }
+        later = malloc(sizeof(*later));
+        assert(later);
+        *later = *f;
+        world_at_owned(w,
+                       w->now_usec + prng_between(&w->prng, 50, 300) * USEC_PER_MSEC,
+                       fence_confirm,
+                       0,
+                       0,
+                       later);
+}
+
+static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m) {
+        if (!s->fencing || !m->half || m->quorate || m->rank[0] != node)
+                return;
+        NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
+                Fence *f = calloc(1, sizeof(*f));
+
+                assert(f);
+                *f = (Fence){
+                        .s = s,
+                        .fencer = node,
+                        .fencer_life = w->nodes[node - 1].life,
+                        .confirmation = { .node = id,
+                                          .incarnation = membership_node(m, id)->incarnation,
+                                          .mid = m->mid },
+                };
+                world_at(w,
+                         w->now_usec + s->fence_usec + (m->tie_breaker ? 0 : s->fence_delay_usec),
+                         fence_strike,
+                         0,
+                         0,
+                         f);
+        }
+}
+
+/* ---- the actor ---- */
+
+static void carry_out_left(World *w, CmsSim *s, uint32_t node) {
+        s->nodes[node - 1].leaving = true;
+}
+
+static void carry_out(World *w, CmsSim *s, uint32_t node) {
+        char text[CMS_TRACE_TEXT_MAX];
+
+        for (unsigned i = 0; i < s->effects.n && !w->failed; i++) {
+                const CmsEffect *e = &s->effects.items[i];
+
+                switch (e->type) {
+                case CMS_EFFECT_SEND:
+                        carry_out_send(w, s, node, e);
+                        break;
+                case CMS_EFFECT_STORE:
+                        carry_out_store(w, node, e);
+                        break;
+                case CMS_EFFECT_NOTIFY:
+                        cms_checker_notified(w, s, node, &e->notify);
+                        if (e->notify.type == CMS_NOTIFICATION_STABLE)
+                                order_fences(w, s, node, e->notify.stable);
+                        if (s->listener)
+                                s->listener(w, node, &e->notify, s->listener_userdata);
+                        break;
+                case CMS_EFFECT_LEFT:
+                        carry_out_left(w, s, node);
+                        break;
+                case CMS_EFFECT_TRACE:
+                        if (w->tracing && e->trace.type != CMS_TRACE_PROBLEM)
+                                world_trace(w, node, "%s", cms_trace_format(&e->trace, text));
+                        break;
+                }
+        }
+}
+
+void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
+        CmsSimNode *n = &s->nodes[node - 1];
+
+        if (w->failed)
+                return;
+        event.now_usec = world_clock(w, node);
+        cms_step(n->cms, &event, &s->effects);
+        carry_out(w, s, node);
+        cms_checker_stepped(w, s, node);
+        world_set_wakeup(w, node, WORLD_CMS, cms_wakeup_usec(n->cms));
+}
+
+static void *actor_start(World *w, uint32_t node, void *userdata) {
+        CmsSim *s = userdata;
+        CmsSimNode *n = &s->nodes[node - 1];
+        CmsConfig config = s->config;
+        const WorldPart *part = world_stored(w, node, WORLD_CMS);
+        CmsEvent event = { .type = CMS_EVENT_START };
+        CmsRecord record;
+        ByteReader r;
+        int k;
+
+        config.self = node;
+        config.hash[CMS_CONFIG_NODE] += s->config_hash_of[node - 1];
+        k = cms_new(&config, &n->cms);
+        assert(k == 0);
+#ifdef CMS_BROKEN_CORES
+        cms_break(n->cms, (CmsFault) s->fault);
+#endif
+        if (part) {
+                byte_reader_init(&r, part->data, part->size_bytes);
+                cms_record_decode(&r, &record);
+                assert(byte_reader_finish(&r) == 0);
+                event.start.record = &record;
+        }
+        event.start.incarnation = cms_sim_incarnation(w, node);
+        memcpy(event.start.boot_id.bytes, &w->nodes[node - 1].boot, sizeof(uint64_t));
+        event.start.boot_id.bytes[15] = (uint8_t) node;
+        event.start.seed = prng_u64(&w->prng);
+        n->leaving = false;
+        cms_checker_started(w, s, node, part ? &record : NULL);
+        cms_sim_feed(w, s, node, event);
+        return n;
+}
+
+static void actor_stop(World *w, uint32_t node, void *state, void *userdata) {
+        CmsSimNode *n = state;
+
+        n->cms = cms_free(n->cms);
+}
+
+static void
+actor_received(World *w,
+               uint32_t node,
+               void *state,
+               uint32_t from,
+               unsigned link,
+               const void *data,
+               size_t size_bytes,
+               void *userdata) {
+        CmsSim *s = userdata;
+
+        if (cms_message_decode(data, size_bytes, &s->message) < 0) {
+                world_fail(w, "n%" PRIu32 ": cannot decode what n%" PRIu32 " sent", node, from);
+                return;
+        }
+        cms_sim_feed(w,
+                     s,
+                     node,
+                     (CmsEvent){ .type = CMS_EVENT_RECEIVED, .received = { from, link, &s->message } });
+}
+
+static void actor_wakeup(World *w, uint32_t node, void *state, void *userdata) {
+        cms_sim_feed(w, userdata, node, (CmsEvent){ .type = CMS_EVENT_TIMEOUT });
+}
+
+static void actor_stored(World *w, uint32_t node, void *state, uint64_t number, bool ok, void *userdata) {
+        cms_sim_feed(w,
+                     userdata,
+                     node,
+                     (CmsEvent){
+                                     .type = ok ? CMS_EVENT_STORED : CMS_EVENT_STORE_FAILED,
+                                     .stored = { number },
+                     });
+}
+
+static void
+actor_carrier(World *w, uint32_t node, void *state, unsigned link, bool carrier, void *userdata) {
+        cms_sim_feed(w, userdata, node, (CmsEvent){ .type = CMS_EVENT_LINK, .link = { link, carrier } });
+}
+
+static const WorldActor cms_actor = {
+        .start = actor_start,
+        .stop = actor_stop,
+        .received = actor_received,
+        .wakeup = actor_wakeup,
+        .stored = actor_stored,
+        .carrier = actor_carrier,
+};
+
+/* ---- the whole ---- */
+
+CmsSim *cms_sim_new(World *w, uint64_t heartbeat_usec, uint64_t failure_usec) {
+        CmsSim *s = calloc(1, sizeof(*s));
+
+        assert(s);
+        s->mids = calloc(CMS_SIM_MIDS_MAX, sizeof(*s->mids));
+        assert(s->mids);
+        s->config = (CmsConfig){
+                .n_links = w->n_links,
+                .heartbeat_usec = heartbeat_usec,
+                .failure_usec = failure_usec,
+                .hash = { 11, 22, 33 },
+        };
+        for (uint32_t id = 1; id <= w->n_nodes; id++) {
+                node_set_add(&s->config.configured, id);
+                s->config.votes[id - 1] = 1;
+        }
+        s->config.enabled = s->config.configured;
+        s->fence_usec = 200 * USEC_PER_MSEC;
+        s->fence_delay_usec = 1500 * USEC_PER_MSEC;
+        world_set_actor(w, WORLD_CMS, &cms_actor, s);
+        return s;
+}
+
+CmsSim *cms_sim_free(CmsSim *s) {
+        if (!s)
+                return NULL;
+        for (unsigned i = 0; i < NODE_ID_MAX; i++)
+                cms_free(s->nodes[i].cms);
+        free(s->mids);
+        free(s);
+        return NULL;
+}
+
+void cms_sim_init_stores(World *w, CmsSim *s) {
+        uint8_t buf[CMS_RECORD_SIZE_MAX];
+        ByteWriter writer;
+
+        byte_writer_init(&writer, buf, sizeof(buf));
+        cms_record_encode(&CMS_RECORD_FIRST, &writer);
+        for (uint32_t id = 1; id <= w->n_nodes; id++)
+                world_init_store(w, id, WORLD_CMS, buf, writer.size_bytes);
+}
+
+typedef struct Gasp {
+        CmsSim *s;
+        uint32_t to, from;
+        uint64_t incarnation;
+} Gasp;
+
+static void gasp_arrives(World *w, uint64_t a, uint64_t b, void *userdata) {
+        Gasp *g = userdata;
+        WorldNode *n = &w->nodes[g->to - 1];
+
+        if (n->up && !n->paused)
+                cms_sim_feed(w,
+                             g->s,
+                             g->to,
+                             (CmsEvent){
+                                             .type = CMS_EVENT_LAST_GASP,
+                                             .last_gasp = { g->from, g->incarnation },
+                             });
+}
+
+void cms_sim_crash_with_gasp(World *w, CmsSim *s, uint32_t node, bool keep_last_write) {
+        uint64_t incarnation = cms_sim_incarnation(w, node);
+
+        world_crash(w, node, keep_last_write);
+        for (uint32_t id = 1; id <= w->n_nodes; id++) {
+                Gasp *g;
+
+                if (id == node || world_is_cut(w, node, id))
+                        continue;
+                g = calloc(1, sizeof(*g));
+                assert(g);
+                *g = (Gasp){ s, id, node, incarnation };
+                world_at_owned(w, w->now_usec + prng_between(&w->prng, 100, 20000), gasp_arrives, 0, 0, g);
+        }
+}
+
+bool cms_sim_is_settled(const World *w, const CmsSim *s, NodeSet set) {
+        const Membership *first = NULL;
+
+        NODE_SET_FOREACH(id, set) {
+                const Cms *c = s->nodes[id - 1].cms;
+                const Membership *m = c ? cms_membership(c) : NULL;
+
+                if (!m || !m->quorate || cms_in_transition(c) || m->members != set)
+                        return false;
+                if (first && !mid_equal(first->mid, m->mid))
+                        return false;
+                first = m;
+        }
+        return first != NULL;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sim/cms-checker.h"
+
+#include <inttypes.h>
+
+/* Numbers refer to design.md section 4; R to the rules of protocol.md. */
+
+static CmsSimMid *look_up(World *w, CmsSim *s, Mid mid) {
+        uint64_t seed = mid.epoch << 6 ^ mid.node;
+        uint64_t i = splitmix64(&seed);
+
+        for (;; i++) {
+                CmsSimMid *e = &s->mids[i % CMS_SIM_MIDS_MAX];
+
+                if (e->used && mid_equal(e->mid, mid))
+                        return e;
+                if (e->used)
+                        continue;
+                assert(++s->n_mids < CMS_SIM_MIDS_MAX / 2);
+                *e = (CmsSimMid){ .mid = mid, .used = true };
+                return e;
+        }
+}
+
+/* ---- what is on disk before it is said (R1) ---- */
+
+static bool durable_record(World *w, uint32_t node, CmsRecord *ret) {
+        const WorldPart *part = world_stored(w, node, WORLD_CMS);
+        ByteReader r;
+
+        if (!part)
+                return false;
+        byte_reader_init(&r, part->data, part->size_bytes);
+        cms_record_decode(&r, ret);
+        return byte_reader_finish(&r) == 0;
+}
+
+static void check_written(World *w, CmsSim *s, uint32_t node, Mid ballot, const char *what) {
+        CmsSimNode *n = &s->nodes[node - 1];
+        char text[MID_TEXT_MAX], higher[MID_TEXT_MAX];
+        CmsRecord record;
+
+        if (!durable_record(w, node, &record) || mid_compare(record.promised, ballot) < 0)
+                world_fail(w,
+                           "n%" PRIu32 " %s %s before it was written",
+                           node,
+                           what,
+                           mid_format(ballot, text));
+        if (mid_compare(ballot, n->promised) < 0)
+                world_fail(w,
+                           "n%" PRIu32 " %s %s after it promised %s",
+                           node,
+                           what,
+                           mid_format(ballot, text),
+                           mid_format(n->promised, higher));
+        n->promised = ballot;
+}
+
+static void sent_inquire(World *w, CmsSim *s, uint32_t node, Mid ballot) {
+        char text[MID_TEXT_MAX];
+        CmsRecord record;
+
+        if (ballot.node != node)
+                world_fail(w, "n%" PRIu32 " uses the number %s of another", node, mid_format(ballot, text));
+        if (!durable_record(w, node, &record) ||
+            (mid_compare(record.promised, ballot) < 0 && record.used_epoch < ballot.epoch))
+                world_fail(w, "n%" PRIu32 " uses %s, which is not stored", node, mid_format(ballot, text));
+}
+
+static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) {
+        const Membership *m = &p->membership;
+        CmsSimMid *e = look_up(w, s, m->mid);
+        char text[MID_TEXT_MAX];
+
+        if (e->proposed && e->hash != m->hash) {
+                world_fail(w, "n%" PRIu32 " proposes two things under %s", node, mid_format(m->mid, text));
+                return;
+        }
+        e->proposed = true;
+        e->hash = m->hash;
+        e->members = m->members;
+        e->no_record = p->no_record;
+        NODE_SET_FOREACH(id, m->members)
+                e->incarnation[id - 1] = membership_node(m, id)->incarnation;
+}
+
+/* R3, A08: whoever acknowledges, hears everybody that is in it, as it is. */
+static void check_marks(World *w, CmsSim *s, uint32_t node, const CmsSimMid *e) {
+        const Cms *c = s->nodes[node - 1].cms;
+        char text[MID_TEXT_MAX];
+
+        NODE_SET_FOREACH(id, node_set_without(e->members, node))
+                if (!cms_hears(c, id, e->incarnation[id - 1]))
+                        world_fail(w,
+                                   "n%" PRIu32 " accepts %s although it does not hear n%" PRIu32,
+                                   node,
+                                   mid_format(e->mid, text),
+                                   id);
+}
+
+static void sent_acknowledge(World *w, CmsSim *s, uint32_t node, const CmsAcknowledge *a) {
+        CmsSimMid *e = look_up(w, s, a->ballot);
+        char text[MID_TEXT_MAX];
+
+        if (node_set_contains(e->acknowledged, node))
+                return;
+        check_written(w, s, node, a->ballot, "acknowledges");
+        if (!e->proposed || e->hash != a->hash)
+                world_fail(w,
+                           "n%" PRIu32 " acknowledges %s as nobody proposed it",
+                           node,
+                           mid_format(a->ballot, text));
+        if (e->incarnation[node - 1] != s->nodes[node - 1].cms->incarnation)
+                world_fail(w,
+                           "n%" PRIu32 " acknowledges %s for an earlier life",
+                           node,
+                           mid_format(a->ballot, text));
+        check_marks(w, s, node, e);
+        node_set_add(&e->acknowledged, node);
+}
+
+void cms_checker_sent(World *w, CmsSim *s, uint32_t node, const CmsMessage *m) {
+        switch (m->type) {
+        case CMS_MESSAGE_INQUIRE:
+                sent_inquire(w, s, node, m->inquire.ballot);
+                return;
+        case CMS_MESSAGE_ANSWER:
+                if (m->answer.no_record)
+                        return;
+                if (s->nodes[node - 1].wiped)
+                        world_fail(w, "n%" PRIu32 " promises without a record", node);
+                check_written(w, s, node, m->answer.ballot, "answers");
+                return;
+        case CMS_MESSAGE_PROPOSE:
+                sent_propose(w, s, node, &m->propose);
+                return;
+        case CMS_MESSAGE_ACKNOWLEDGE:
+                sent_acknowledge(w, s, node, &m->acknowledge);
+                return;
+        case CMS_MESSAGE_HEARTBEAT:
+        case CMS_MESSAGE_COMMIT:
+        case CMS_MESSAGE_REFUSE:
+        case CMS_MESSAGE_HAND_OVER:
+        case CMS_MESSAGE_FAREWELL:
+        case CMS_MESSAGE_FAREWELL_HEARD:
+        case CMS_MESSAGE_FOREIGN:
+                return;
+        }
+}
+
+void cms_checker_started(World *w, CmsSim *s, uint32_t node, const CmsRecord *record) {
+        CmsSimNode *n = &s->nodes[node - 1];
+
+        if (record)
+                return;
+        n->wiped = true;
+        n->promised = n->installed = MID_NONE;
+}
+
+/* ---- what is installed ---- */
+
+static unsigned votes(const CmsSim *s, NodeSet set) {
+        unsigned sum = 0;
+
+        NODE_SET_FOREACH(id, set & s->config.enabled)
+                sum += s->config.votes[id - 1];
+        return sum;
+}
+
+/* More than half of the votes, of nodes whose word counts; or exactly half, and all others dead. */
+static void check_quorum(World *w, CmsSim *s, uint32_t node, const Membership *m, const CmsSimMid *e) {
+        unsigned total = votes(s, s->config.enabled),
+                 twice = 2 * votes(s, node_set_minus(m->members, e->no_record));
+        char text[MID_TEXT_MAX];
+
+        (void) mid_format(m->mid, text);
+        if (!m->quorate) {
+                if (twice > total && e->no_record == NODE_SET_EMPTY)
+                        world_fail(w, "n%" PRIu32 " installs %s without the quorum that it has", node, text);
+                return;
+        }
+        NODE_SET_FOREACH(id, m->members)
+                if (s->nodes[id - 1].wiped && !node_set_contains(e->no_record, id))
+                        world_fail(w, "%s counts n%" PRIu32 ", whose storage is gone", text, id);
+        if (twice > total)
+                return;
+        if (twice < total) {
+                world_fail(w,
+                           "n%" PRIu32 " installs %s as quorate with %u of %u half votes",
+                           node,
+                           text,
+                           twice,
+                           total);
+                return;
+        }
+        NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
+                const MembershipNode *n = membership_node(m, id);
+
+                if (!n->proven)
+                        world_fail(w, "half %s is quorate, and n%" PRIu32 " not proven dead", text, id);
+                if (w->nodes[id - 1].up && !s->nodes[id - 1].leaving && n->incarnation != 0 &&
+                    s->nodes[id - 1].cms->phase != CMS_PHASE_LEAVING &&
+                    n->incarnation == s->nodes[id - 1].cms->incarnation)
+                        world_fail(w, "half %s is quorate, and n%" PRIu32 " lives", text, id);
+        }
+}
+
+/* A number's first installation: all of its members have acknowledged it, and it meets every quorate one. */
+static void check_first(World *w, CmsSim *s, const Membership *m, CmsSimMid *e) {
+        NodeSet missing = node_set_without(node_set_minus(m->members, e->acknowledged), m->mid.node);
+        char text[MID_TEXT_MAX], set[NODE_SET_TEXT_MAX];
+
+        if (missing != NODE_SET_EMPTY)
+                world_fail(w,
+                           "%s is installed before %s acknowledged it",
+                           mid_format(m->mid, text),
+                           node_set_format(missing, set));
+        s->n_memberships++;
+        e->first_usec = w->now_usec;
+        e->quorate = m->quorate;
+}
+
+static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
+        CmsSimNode *n = &s->nodes[node - 1];
+        CmsSimMid *e = look_up(w, s, m->mid);
+        char text[MID_TEXT_MAX], newer[MID_TEXT_MAX];
+
+        (void) mid_format(m->mid, text);
+        if (!e->proposed) {
+                /* A coordinator alone proposes to nobody. */
+                CmsPropose p = { .membership = *m };
+
+                sent_propose(w, s, node, &p);
+        }
+        if (e->hash != m->hash || e->members != m->members) /* 1 */
+                world_fail(w, "%s names two memberships", text);
+        if (mid_compare(m->mid, n->installed) <= 0) /* 2 */
+                world_fail(w,
+                           "n%" PRIu32 " installs %s after %s",
+                           node,
+                           text,
+                           mid_format(n->installed, newer));
+        if (!membership_has(m, node, n->cms->incarnation)) /* 3 */
+                world_fail(w, "n%" PRIu32 " installs %s without being in it", node, text);
+        if (mid_compare(m->mid, n->promised) < 0)
+                world_fail(w,
+                           "n%" PRIu32 " installs %s late: it has promised %s",
+                           node,
+                           text,
+                           mid_format(n->promised, newer));
+        if (m->mid.node == node) {
+                check_written(w, s, node, m->mid, "commits");
+                check_marks(w, s, node, e);
+        }
+        if (!e->installed)
+                check_first(w, s, m, e);
+        e->installed = true;
+        check_quorum(w, s, node, m, e);
+        n->installed = m->mid;
+        n->n_installed++;
+        n->last_install_usec = w->now_usec;
+        if (m->quorate)
+                n->wiped = false;
+}
+
+void cms_checker_notified(World *w, CmsSim *s, uint32_t node, const CmsNotification *n) {
+        if (n->type == CMS_NOTIFICATION_STABLE)
+                installed(w, s, node, n->stable);
+}
+
+/* ---- 4, as far as memberships go: of two quorate ones never both are complete and at work ---- */
+
+/* All of its members live in it, and none has promised anything above it. */
+static bool is_at_work(const World *w, const CmsSim *s, const Membership *m) {
+        NODE_SET_FOREACH(id, m->members) {
+                const Cms *c = s->nodes[id - 1].cms;
+                const Membership *other = c ? cms_membership(c) : NULL;
+
+                if (!other || !mid_equal(other->mid, m->mid) || cms_in_transition(c))
+                        return false;
+                if (c->incarnation != membership_node(m, id)->incarnation)
+                        return false;
+        }
+        return true;
+}
+
+static void check_exclusive(World *w, CmsSim *s, uint32_t node) {
+        const Membership *mine = cms_membership(s->nodes[node - 1].cms);
+        char a[MID_TEXT_MAX], b[MID_TEXT_MAX];
+
+        if (!mine || !mine->quorate || !is_at_work(w, s, mine))
+                return;
+        for (uint32_t id = 1; id <= w->n_nodes; id++) {
+                const Cms *c = s->nodes[id - 1].cms;
+                const Membership *m = c ? cms_membership(c) : NULL;
+
+                if (m && m->quorate && !mid_equal(m->mid, mine->mid) && is_at_work(w, s, m))
+                        world_fail(w,
+                                   "%s and %s are quorate and at work at once",
+                                   mid_format(mine->mid, a),
+                                   mid_format(m->mid, b));
+        }
+}
+
+void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
+        const CmsSimNode *n = &s->nodes[node - 1];
+
+        if (w->failed)
+                return;
+        cms_check(n->cms);
+        if (n->last_install_usec == w->now_usec)
+                check_exclusive(w, s, node);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A cluster's surroundings in virtual time: machines that boot, pause and die, disks, and a network that
+ * loses, delays, doubles, reorders and cuts. It knows no core. Actors live on its nodes, one on each channel
+ * (cms, gcs); they are fed datagrams, wake-ups and finished writes, and send and store through it.
+ * Everything follows from one seed. */
+
+#include <stdarg.h>
+
+#include "basic/node-set.h"
+#include "basic/prng.h"
+#include "basic/time-util.h"
+
+#define WORLD_LINKS_MAX 4U
+#define WORLD_PART_MAX 512U    /* bytes of one actor's part of a stored record */
+#define WORLD_BACKLOG_MAX 256U /* datagrams that a paused node's sockets hold */
+#define WORLD_TRACE_LINES 4000U
+
+typedef struct World World;
+
+typedef enum WorldChannel {
+        WORLD_CMS,
+        WORLD_GCS,
+        _WORLD_CHANNEL_MAX,
+} WorldChannel;
+
+/* What lives on the nodes. state is what start() returned; it is gone after stop(). */
+typedef struct WorldActor {
+        void *(*start)(World *w, uint32_t node, void *userdata);
+        void (*stop)(World *w, uint32_t node, void *state, void *userdata);
+        void (*received)(
+                        World *w,
+                        uint32_t node,
+                        void *state,
+                        uint32_t from,
+                        unsigned link,
+                        const void *data,
+                        size_t size_bytes,
+                        void *userdata);
+        void (*wakeup)(World *w, uint32_t node, void *state, void *userdata);
+        void (*stored)(World *w, uint32_t node, void *state, uint64_t number, bool ok, void *userdata);
+        void (*carrier)(World *w, uint32_t node, void *state, unsigned link, bool carrier, void *userdata);
+} WorldActor;
+
+/* One record with a part for each actor. What is being written becomes durable when the write ends; a crash
+ * in the middle keeps the old one, or, if the machine was lucky, the new one: never a mixture (two slots,
+ * checksums). */
+typedef struct WorldPart {
+        uint8_t data[WORLD_PART_MAX];
+        size_t size_bytes;
+        uint64_t number;
+} WorldPart;
+
+typedef struct WorldStore {
+        bool valid; /* there is a readable record */
+        WorldPart durable[_WORLD_CHANNEL_MAX];
+        WorldPart writing[_WORLD_CHANNEL_MAX];
+        WorldPart wanted[_WORLD_CHANNEL_MAX];
+        bool dirty, busy;
+        bool full; /* writes fail */
+        bool hung; /* writes do not end */
+} WorldStore;
+
+/* Fault rates. In parts per million of datagrams, or of writes. */
+typedef struct WorldKnobs {
+        unsigned loss_ppm, duplicate_ppm, tail_ppm;
+        uint64_t delay_min_usec, delay_max_usec, tail_usec;
+        uint64_t write_min_usec, write_max_usec, write_slow_usec;
+        unsigned write_slow_ppm, write_fail_ppm;
+        uint64_t slow_usec[NODE_ID_MAX]; /* by id - 1: added to all that this node receives */
+} WorldKnobs;
+
+typedef struct WorldDatagram WorldDatagram;
+
+typedef struct WorldNode {
+        bool up, paused;
+        uint64_t life;       /* one more with every start of the actors; names their incarnation */
+        uint64_t boot;       /* one more with every boot of the machine */
+        uint64_t clock_usec; /* its clock shows the world's time plus this */
+        WorldStore store;
+        void *state[_WORLD_CHANNEL_MAX];
+        uint64_t wakeup_usec[_WORLD_CHANNEL_MAX];
+        bool no_carrier[WORLD_LINKS_MAX];
+
+        WorldDatagram *backlog[WORLD_BACKLOG_MAX];
+        unsigned n_backlog;
+        bool missed_wakeup[_WORLD_CHANNEL_MAX];
+        uint64_t missed_stored;
+        bool missed_stored_ok, has_missed_stored;
+} WorldNode;
+
+typedef struct WorldCounts {
+        uint64_t n_datagrams, n_lost, n_duplicated, n_cut, n_steps;
+        uint64_t n_crashes, n_restarts, n_pauses, n_cuts, n_writes, n_write_failures;
+} WorldCounts;
+
+typedef struct WorldEvent WorldEvent;
+
+struct World {
+        Prng prng;
+        uint64_t now_usec;
+        uint64_t order;
+        unsigned n_nodes, n_links;
+        WorldKnobs knobs;
+        WorldNode nodes[NODE_ID_MAX];
+        NodeSet cut[WORLD_LINKS_MAX][NODE_ID_MAX]; /* by link and sender - 1: who does not get it */
+        WorldCounts counts;
+
+        const WorldActor *actors[_WORLD_CHANNEL_MAX];
+        void *userdata[_WORLD_CHANNEL_MAX];
+
+        WorldEvent *events; /* owned; a heap by time */
+        size_t n_events, n_allocated;
+
+        bool failed;
+        char failure[512];
+        bool tracing;
+        char **trace; /* owned ring */
+        size_t n_trace;
+};
+
+World *world_new(uint64_t seed, unsigned n_nodes, unsigned n_links);
+World *world_free(World *w);
+DEFINE_TRIVIAL_CLEANUP(World *, world_free);
+
+void world_set_actor(World *w, WorldChannel channel, const WorldActor *actor, void *userdata);
+
+/* Runs until the time, or until something failed. */
+void world_run_until(World *w, uint64_t until_usec);
+
+/* Calls back at a time, as part of the script: fault(w, a, b, userdata). */
+typedef void (*WorldCallback)(World *w, uint64_t a, uint64_t b, void *userdata);
+void world_at(World *w, uint64_t at_usec, WorldCallback callback, uint64_t a, uint64_t b, void *userdata);
+
+/* The same with userdata from malloc(), which is freed after the callback. */
+void world_at_owned(
+                World *w, uint64_t at_usec, WorldCallback callback, uint64_t a, uint64_t b, void *userdata);
+
+/* ---- for actors ---- */
+
+void world_send(World *w,
+                uint32_t from,
+                NodeSet to,
+                WorldChannel channel,
+                const void *data,
+                size_t size_bytes);
+void world_send_link(
+                World *w,
+                uint32_t from,
+                NodeSet to,
+                unsigned link,
+                WorldChannel channel,
+                const void *data,
+                size_t size_bytes);
+void world_store(
+                World *w,
+                uint32_t node,
+                WorldChannel channel,
+                uint64_t number,
+                const void *data,
+                size_t size_bytes);
+const WorldPart *world_stored(World *w, uint32_t node, WorldChannel channel); /* NULL: no valid record */
+uint64_t world_clock(const World *w, uint32_t node);
+void world_set_wakeup(
+                World *w, uint32_t node, WorldChannel channel, uint64_t at_usec); /* by the node's clock */
+
+/* ---- faults ---- */
+
+void world_start(World *w, uint32_t node, bool new_boot);
+void world_crash(World *w, uint32_t node, bool keep_last_write);
+void world_pause(World *w, uint32_t node);
+void world_resume(World *w, uint32_t node);
+void world_wipe(World *w, uint32_t node); /* while it is down */
+void world_init_store(World *w, uint32_t node, WorldChannel channel, const void *data, size_t size_bytes);
+void world_carrier(World *w, uint32_t node, unsigned link, bool carrier);
+void world_disk(World *w, uint32_t node, bool full, bool hung);
+
+/* One way, from each of a to each of b; a link, or all of them. */
+#define WORLD_ALL_LINKS UINT32_MAX
+void world_cut(World *w, NodeSet a, NodeSet b, unsigned link);
+void world_heal(World *w, NodeSet a, NodeSet b, unsigned link);
+void world_heal_all(World *w);
+bool world_is_cut(const World *w, uint32_t from, uint32_t to); /* on every link */
+NodeSet world_up(const World *w);
+
+/* ---- judgement ---- */
+
+void world_fail(World *w, const char *format, ...) _printf_(2, 3);
+void world_trace(World *w, uint32_t node, const char *format, ...) _printf_(3, 4);
+void world_print_trace(const World *w, size_t n_last);
