@@ -58,8 +58,6 @@ void str_buf_vprintf(StrBuf *b, const char *format, va_list ap) {
         int n;
 
         va_copy(copy, ap);
-        /* The analyzer does not know va_copy(). */
-        /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
         n = vsnprintf(NULL, 0, format, copy);
         va_end(copy);
 

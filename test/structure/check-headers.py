@@ -34,7 +34,7 @@ def main():
         text = complaint(root, compiler, packages, header)
         if text:
             failed = True
-            print("\n".join("# " + line for line in text.splitlines()))
+            print(text, file=sys.stderr)
         print(f"{'not ' if text else ''}ok {i} /structure/header/{header}")
     sys.exit(1 if failed else 0)
 

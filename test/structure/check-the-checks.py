@@ -111,7 +111,7 @@ def main():
             print(f"ok {i} /structure/checks/{test.__name__.replace('_', '-')}")
         except Exception:
             failed = True
-            print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
+            traceback.print_exc()
             print(f"not ok {i} /structure/checks/{test.__name__.replace('_', '-')}")
     sys.exit(1 if failed else 0)
 
