@@ -19,7 +19,7 @@ typedef enum FenceAction {
         _FENCE_ACTION_INVALID = -EINVAL,
 } FenceAction;
 
-const char *fence_action_to_string(FenceAction a);
+const char *fence_action_to_string(FenceAction i);
 FenceAction fence_action_from_string(const char *s);
 
 typedef struct FenceDevice FenceDevice;

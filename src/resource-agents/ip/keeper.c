@@ -69,6 +69,8 @@ static _printf_(4, 5) int refuse(
         va_list ap;
 
         va_start(ap, format);
+        /* The analyzer does not see that va_start() sets ap. */
+        /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
         (void) vsnprintf(text, sizeof text, format, ap);
         va_end(ap);
 

@@ -62,6 +62,7 @@ int mount_table_parse(char *text, MountTable **ret) {
         char *rest = text, *line;
         int r;
 
+        assert(text);
         if (!t) {
                 free(text);
                 return -ENOMEM;
