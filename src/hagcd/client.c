@@ -84,8 +84,14 @@ void client_release_held(Client *i) {
                 queue_append(&i->out, queue_take(&i->held));
 }
 
+/* gcs counts what is held apart, so it is not told that this was consumed. */
 void client_drop_held(Client *i) {
-        queue_clear(i, &i->held);
+        while (i->held.first) {
+                ClientFrame *f = queue_take(&i->held);
+
+                i->queued_bytes -= f->size_bytes;
+                free(f);
+        }
 }
 
 void client_welcome(Client *i) {

@@ -63,6 +63,7 @@ static void begin_grace(Clients *c, Client *i) {
 /* The connection is over: tells gcs, and decides what it means. */
 static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
         bool member = i->state == CLIENT_MEMBER || i->state == CLIENT_REGISTERING;
+        bool leaving = i->state == CLIENT_UNREGISTERING;
         bool matters = i->critical && (i->state == CLIENT_MEMBER || i->successor);
 
         if (i->state == CLIENT_LOST)
@@ -73,9 +74,10 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
                                 &(GcsEvent){ .type = GCS_EVENT_UNREGISTER,
                                              .unregister = { .client = i->gcs_id } });
                 member = false;
+                leaving = true;
                 matters = false;
         }
-        if (member) {
+        if (member)
                 log_event(LOG_WARNING,
                           HAMGR_MESSAGE_MEMBER_LOST,
                           LOG_FIELDS("HAMGR_REASON", why, "HAMGR_GROUP", i->identity.group),
@@ -84,13 +86,14 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
                           i->identity.group,
                           (int) i->pid,
                           why);
+        /* Also of one that asked to leave: gcs is not to wait for it to take anything any more. */
+        if (member || leaving)
                 (void) c->handlers->feed(
                                 c->userdata,
                                 &(GcsEvent){
                                                 .type = GCS_EVENT_MEMBER_LOST,
                                                 .member_lost = { .client = i->gcs_id, .reason = reason },
                                 });
-        }
         i->state = CLIENT_LOST;
         client_disconnect(i);
         if (matters)
@@ -348,6 +351,10 @@ static void pump(Clients *c, Client *i) {
         while ((f = i->in_first) && !i->window_full) {
                 if (f->type == PROTO_UNREGISTER) {
                         client_drop_in(i);
+                        if (i->state == CLIENT_WAITING)
+                                client_unregistered(i);
+                        if (i->state != CLIENT_REGISTERING && i->state != CLIENT_MEMBER)
+                                continue;
                         i->state = CLIENT_UNREGISTERING;
                         (void) c->handlers->feed(
                                         c->userdata,
@@ -482,7 +489,8 @@ static void on_registered(Client *i, const GcsMemberId *id) {
         bool again = i->registered;
 
         i->id = *id;
-        i->state = CLIENT_MEMBER;
+        if (i->state == CLIENT_REGISTERING)
+                i->state = CLIENT_MEMBER;
         i->registered = true;
         if (!again)
                 client_registered(i, 0, "");

@@ -52,7 +52,7 @@ struct Hagcd {
         bool armed;
         bool stopping;
         uint8_t gasp_secret[GASP_SECRET_BYTES];
-        char *gasp_path; /* owned */
+        char *gasp_path;                                           /* owned */
         uint8_t buf[CMS_MESSAGE_SIZE_MAX + GCS_MESSAGE_BYTES_MAX]; /* enough for either */
 };
 

@@ -55,32 +55,26 @@ static int load_settings(const Options *o, Settings *s) {
         return r;
 }
 
-/* For ExecCondition=: 1 skips the start quietly, which a failed start would not. */
+/* For ExecCondition=: 1 skips the start quietly, which a failed start would not. So all that can make the
+ * start fail is tried here. A node without a record starts and waits to be taken in (rule R8). */
 static int check_start(const Options *o) {
         _cleanup_(settings_done) Settings s = { 0 };
         StoreRecord record;
+        bool valid;
         int r;
 
-        if (load_settings(o, &s) < 0)
+        if (load_settings(o, &s) < 0 || transport_probe(s.conf, s.self) < 0)
                 return EXIT_FAILURE;
-        r = store_load(o->store_path, &record);
-        switch (r) {
-        case 0:
-                return EXIT_SUCCESS;
-        case -ENOENT:
-        case -ENODATA:
-        case -EBADMSG:
-                /* Such a node starts and waits to be taken in (rule R8). */
-                log_warning("%s: %s; this node cannot vote until a quorate membership has taken it in; in a "
-                            "new "
-                            "cluster run \"hactl init\" on each node",
-                            o->store_path,
-                            r == -EBADMSG ? "damaged" : "no stored record");
-                return EXIT_SUCCESS;
-        default:
-                (void) log_error_errno(r, "cannot read %s: %m", o->store_path);
+        r = store_client_probe(o->store_socket, &record, &valid);
+        if (r < 0) {
+                (void) log_error_errno(
+                                r,
+                                "the store does not answer at %s: %m; look at hagcd-store.socket and "
+                                "hagcd-store.service",
+                                o->store_socket);
                 return EXIT_FAILURE;
         }
+        return EXIT_SUCCESS;
 }
 
 static int init_store(const Options *o) {

@@ -157,6 +157,10 @@ static void log_node(Status *s, uint32_t id, const MembershipNode *n) {
                 log_event(LOG_NOTICE, HAMGR_MESSAGE_NODE_JOINED, fields, "node %s is up", name);
                 break;
         case NODE_UNKNOWN:
+                if (n->reason == NODE_REASON_NEVER_SEEN) {
+                        log_notice("node %s was not seen yet; what it runs is not known", name);
+                        break;
+                }
                 log_event(LOG_WARNING,
                           HAMGR_MESSAGE_NODE_LOST,
                           fields,

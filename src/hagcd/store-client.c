@@ -204,6 +204,12 @@ int store_client_new(
         return 0;
 }
 
+int store_client_probe(const char *path, StoreRecord *ret_record, bool *ret_valid) {
+        _cleanup_close_ int fd = connect_store(path, 0);
+
+        return fd < 0 ? fd : read_record(fd, ret_record, ret_valid);
+}
+
 StoreClient *store_client_free(StoreClient *s) {
         if (!s)
                 return NULL;

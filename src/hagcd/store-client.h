@@ -23,6 +23,9 @@ int store_client_new(
                 StoreRecord *ret_record,
                 bool *ret_valid,
                 StoreClient **ret);
+/* Connects and asks, as the above, and ends: 0 when the store answers, with or without a record. */
+int store_client_probe(const char *path, StoreRecord *ret_record, bool *ret_valid);
+
 StoreClient *store_client_free(StoreClient *s);
 DEFINE_TRIVIAL_CLEANUP(StoreClient *, store_client_free);
 

@@ -463,20 +463,40 @@ static int open_socket(const ClusterAddress *own, int *ret) {
         return 0;
 }
 
-static int link_open(Transport *t, unsigned i, const ClusterNode *self) {
-        TransportLink *l = &t->links[i];
+static int open_link_socket(const ClusterConf *conf, const ClusterNode *self, unsigned link, int *ret) {
         char text[CLUSTER_ADDRESS_TEXT_MAX];
         int r;
 
-        r = open_socket(&self->addresses[i], &l->fd);
+        r = open_socket(&self->addresses[link], ret);
         if (r < 0)
                 return log_error_errno(
                                 r,
                                 "cannot open link %u at %s, port %u: %m%s",
-                                i,
-                                cluster_address_format(&self->addresses[i], text),
-                                t->config.conf->port + i,
+                                link,
+                                cluster_address_format(&self->addresses[link], text),
+                                conf->port + link,
                                 r == -EADDRINUSE ? "; does another hagcd run?" : "");
+        return 0;
+}
+
+int transport_probe(const ClusterConf *conf, const ClusterNode *self) {
+        for (unsigned i = 0; i < conf->n_links; i++) {
+                _cleanup_close_ int fd = -EBADF;
+                int r = open_link_socket(conf, self, i, &fd);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int link_open(Transport *t, unsigned i, const ClusterNode *self) {
+        TransportLink *l = &t->links[i];
+        int r;
+
+        r = open_link_socket(t->config.conf, self, i, &l->fd);
+        if (r < 0)
+                return r;
         return event_io_new(t->event, "link", l->fd, EPOLLIN, on_readable, l, &l->source);
 }
 

@@ -41,6 +41,9 @@ typedef struct TransportConfig {
 /* Opens the sockets: -EADDRINUSE when another hagcd runs. An address that this machine does not have yet is
  * fine. */
 int transport_new(sd_event *event, const TransportConfig *config, Transport **ret);
+/* Opens the sockets and closes them again: would transport_new() succeed? Says why not. */
+int transport_probe(const ClusterConf *conf, const ClusterNode *self);
+
 Transport *transport_free(Transport *t);
 DEFINE_TRIVIAL_CLEANUP(Transport *, transport_free);
 

@@ -81,7 +81,9 @@ void frame_fill_view(ProtoFrame *f, const GcsEffect *e, const GcsMemberId *own) 
         p->node_set = v->nodes->members;
         NODE_SET_FOREACH(id, v->nodes->configured)
                 node_fill_ordered(&p->nodes[p->n_nodes++], id, membership_node(v->nodes, id));
-        p->formation = v->formed;
+        /* Nobody in the group was here before: not true any more of those who join later in the same
+         * membership. */
+        p->formation = v->formed && v->n_joined == v->n_members;
         p->fresh = v->fresh;
 }
 

@@ -20,6 +20,7 @@ typedef struct Tool {
         hagcs_registration registration;
         bool quiet_status;
         bool registered;
+        bool leaving;
         bool done;
         int status;
 
@@ -182,13 +183,15 @@ static int dispatch(Tool *t) {
 }
 
 static void leave(Tool *t) {
-        if (!t->registered || hagcs_unregister(t->h) < 0)
+        /* Asked twice: without quorum nobody answers. */
+        if (t->leaving || hagcs_unregister(t->h) < 0)
                 finish(t, EXIT_SUCCESS);
+        t->leaving = true;
 }
 
 /* Sends the whole lines; stops at the first that finds no room. */
 static void send_lines(Tool *t) {
-        while (t->registered && !t->blocked) {
+        while (t->registered && !t->blocked && !t->leaving) {
                 char *end = memchr(t->line, '\n', t->line_bytes);
                 size_t n;
                 int r;
@@ -238,7 +241,7 @@ static int run(Tool *t, bool stay) {
 
         t->input_open = true;
         while (!t->done) {
-                bool reading = t->input_open && t->registered && !t->blocked;
+                bool reading = t->input_open && t->registered && !t->blocked && !t->leaving;
                 struct pollfd fds[] = {
                         { .fd = hagcs_get_fd(t->h), .events = (short) hagcs_get_events(t->h) },
                         { .fd = signals, .events = POLLIN },

@@ -201,7 +201,7 @@ int hagcs_unregister(hagcs *h) {
         uint8_t scratch[64];
         int r;
 
-        if (h->ended || h->state != HANDLE_MEMBER)
+        if (h->ended || (h->state != HANDLE_MEMBER && h->state != HANDLE_REGISTERING))
                 return -ENOTCONN;
         /* Behind what was sent before. */
         r = out_queue_add(&q, &(ProtoFrame){ .type = PROTO_UNREGISTER }, scratch, sizeof(scratch));
@@ -506,7 +506,10 @@ static int on_registered(hagcs *h) {
         e->error = h->frame.error;
         e->text = h->frame.text;
         h->generation = h->frame.generation;
-        h->state = e->error < 0 ? HANDLE_IDLE : HANDLE_MEMBER;
+        if (e->error < 0)
+                h->state = HANDLE_IDLE;
+        else if (h->state == HANDLE_REGISTERING)
+                h->state = HANDLE_MEMBER;
         return 1;
 }
 

@@ -187,7 +187,9 @@ int hagcs_dispatch(hagcs *h, const hagcs_event **ret_event);
 /* The answer is HAGCS_EVENT_REGISTERED. -EALREADY: this handle is a member. */
 int hagcs_register(hagcs *h, const hagcs_registration *registration);
 
-/* Leave cleanly; the answer is HAGCS_EVENT_UNREGISTERED. */
+/* Leave cleanly, also while registering; the answer is HAGCS_EVENT_UNREGISTERED. It is ordered like
+ * everything else and so comes only with quorum; closing the handle without waiting for it is clean as well.
+ */
 int hagcs_unregister(hagcs *h);
 
 /* Send to all members, oneself too. All of it is taken or nothing. -EAGAIN: the window is full; -EMSGSIZE;

@@ -121,12 +121,17 @@ class Node:
     def init_store(self, *options):
         run(program("hagcd", "hagcd"), *self.options(), "--init-store", *options)
 
-    def start(self):
+    def start_store(self):
         if self.store is None or self.store.poll() is not None:
+            if os.path.exists(f"{self.folder}/store.sock"):
+                os.unlink(f"{self.folder}/store.sock")
             self.store = subprocess.Popen([program("hagcd", "hagcd-store"), f"--store={self.folder}/store",
                                            f"--socket={self.folder}/store.sock"], stdin=subprocess.DEVNULL)
             self.lab.processes.append(self.store)
             self.lab.until(lambda: os.path.exists(f"{self.folder}/store.sock"), "hagcd-store listens")
+
+    def start(self):
+        self.start_store()
         env = dict(os.environ, HAMGR_LOG_LEVEL=os.environ.get("HAMGR_LOG_LEVEL", "info"))
         env.pop("JOURNAL_STREAM", None)
         self.hagcd = subprocess.Popen(
@@ -157,6 +162,16 @@ class Node:
     def link(self, link, state):
         """Cuts or heals a link of this node where the node does not see it: at the bridge."""
         run("ip", "-n", self.lab.hub, "link", "set", f"p{link}n{self.number}", state)
+
+    def status_until(self, pattern, timeout=DEADLINE):
+        """What clients are told of the cluster, once it matches."""
+        process = subprocess.Popen(
+            [program("libhagcs", "hagcs"), f"--socket={self.folder}/run/hagcd.sock", "--name=status", "--stay", "status"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lab.processes.append(process)
+        _, match = Lines(process.stdout, f"{self.folder}/status.log").wait(r"^cluster .*" + pattern + ".*$", timeout)
+        process.kill()
+        return match.group(0)
 
     def member(self, group, name, *options):
         return Member(self, group, name, *options)

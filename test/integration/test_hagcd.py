@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""hagcd as a whole: real processes, real sockets, no systemd."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from hagcd_lab import Lab, program  # noqa: E402
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")
+
+
+@pytest.fixture
+def lab():
+    with Lab(3) as made:
+        yield made
+
+
+def start_all(lab):
+    lab.start()
+    for node in lab.nodes.values():
+        node.wait_members(1, 2, 3)
+
+
+def join_all(lab, *options):
+    members = [lab.nodes[i].member("talk", f"m{i}", *options) for i in (1, 2, 3)]
+    for member in members:
+        member.wait(r"view members( m\d@n\d){3}\b")
+    return members
+
+
+def order(lines):
+    """The messages of a member as (place in the order, text)."""
+    return [m.groups() for m in (re.search(r"^(\S+/\d+) message \S+ (.*)$", line) for line in lines) if m]
+
+
+def test_three_form_one_membership(lab):
+    start_all(lab)
+    mids = {re.search(r"membership (\S+): nodes \{1 2 3\}", "\n".join(n.lines.seen)).group(1)
+            for n in lab.nodes.values()}
+    assert len(mids) == 1
+
+
+def test_members_see_one_order(lab):
+    start_all(lab)
+    members = join_all(lab)
+    for k in range(50):
+        for i, member in enumerate(members):
+            member.send(f"text-{i}-{k}")
+    for i in range(3):
+        members[i].send(f"last-{i}")
+    seen = []
+    for member in members:
+        left = {"last-0", "last-1", "last-2"}
+        while left:
+            _, match = member.wait(r" message \S+ (last-\d)$")
+            left.discard(match.group(1))
+        seen.append(order(member.lines.seen))
+    assert len(seen[0]) == 153
+    assert seen[0] == seen[1] == seen[2]
+    for i in range(3):
+        assert [t for _, t in seen[0] if t.startswith(f"text-{i}-")] == [f"text-{i}-{k}" for k in range(50)]
+
+
+def test_long_message_arrives_whole(lab):
+    start_all(lab)
+    members = join_all(lab)
+    text = "".join(chr(97 + i * 7 % 26) for i in range(1000)) * 500
+    members[1].send(text)
+    for member in members:
+        _, match = member.wait(r" message \S+ ([a-z]{500000})$")
+        assert match.group(1) == text
+
+
+def test_killed_daemon_is_seen_leaving(lab):
+    start_all(lab)
+    members = join_all(lab)
+    begin = lab.nodes[3].kill()
+    for i in (0, 1):
+        when, match = members[i].wait(r"view members m\d@n\d m\d@n\d left m3@n3\(node lost\) nodes .*n3=(\w+)")
+        assert match.group(1) == "unknown"
+        assert when - begin < 1.5
+    members[0].send("after")
+    members[1].wait(r"message m1@n1 after$")
+
+
+def test_last_gasp_is_faster_than_silence(lab):
+    start_all(lab)
+    begin = lab.nodes[3].kill()
+    lab.nodes[3].hagcd.wait()
+    lab.nodes[3].last_gasp("signal")
+    for i in (1, 2):
+        when, _ = lab.nodes[i].wait(r"node n3 is lost \((\S+)\)")
+        assert when - begin < 0.3
+
+
+def test_clean_stop_is_a_farewell(lab):
+    start_all(lab)
+    begin = lab.nodes[3].kill(signal.SIGTERM)
+    for i in (1, 2):
+        lab.nodes[i].wait(r"node n3 is inactive \(farewell\)")
+    assert lab.nodes[3].hagcd.wait(timeout=5) == 0
+    assert time.monotonic() - begin < 2
+
+
+def test_killed_and_restarted_daemon_joins_again(lab):
+    start_all(lab)
+    lab.nodes[2].kill()
+    lab.nodes[2].hagcd.wait()
+    lab.nodes[2].start()
+    lab.nodes[2].wait_members(1, 2, 3)
+    for i in (1, 3):
+        lab.nodes[i].wait_members(1, 2, 3)
+
+
+def test_short_silence_is_no_failure_and_long_silence_is(lab):
+    start_all(lab)
+    lab.nodes[3].kill(signal.SIGSTOP)
+    time.sleep(0.2)
+    lab.nodes[3].kill(signal.SIGCONT)
+    time.sleep(1)
+    for node in lab.nodes.values():
+        assert not [x for x in node.lines.drain()[1:] if "is lost" in x]
+    lab.nodes[3].kill(signal.SIGSTOP)
+    lab.nodes[1].wait_members(1, 2)
+    lab.nodes[3].kill(signal.SIGCONT)
+    lab.nodes[1].wait_members(1, 2, 3)
+    lab.nodes[3].wait_members(1, 2, 3)
+
+
+def test_one_lost_link_of_two_changes_nothing(lab):
+    start_all(lab)
+    members = join_all(lab)
+    for k in range(300):
+        if k == 100:
+            for i in (1, 2, 3):
+                lab.nodes[i].link(0, "down")
+        if k == 200:
+            for i in (1, 2, 3):
+                lab.nodes[i].link(0, "up")
+        members[k % 3].send(f"text-{k}")
+        time.sleep(0.005)
+    seen = []
+    for member in members:
+        left = {f"text-{k}" for k in range(300)}
+        while left:
+            _, match = member.wait(r" message \S+ (text-\d+)$")
+            left.discard(match.group(1))
+        seen.append(order(member.lines.seen))
+        assert not [x for x in member.lines.seen if " left " in x or x == "frozen"]
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_minority_delivers_nothing_and_joins_afresh(lab):
+    start_all(lab)
+    members = join_all(lab)
+    for link in (0, 1):
+        lab.nodes[3].link(link, "down")
+    members[0].wait(r"view members m\d@n\d m\d@n\d left m3@n3")
+    members[2].send("lost")
+    members[0].send("kept")
+    members[1].wait(r"message m1@n1 kept$")
+    members[2].wait(r"^(frozen|shut out)$")
+    for link in (0, 1):
+        lab.nodes[3].link(link, "up")
+    members[2].wait(r"view members( m\d@n\d){3}\b")
+    for member in members:
+        assert not [x for x in member.lines.drain() if x.endswith(" lost") and "message" in x]
+
+
+def test_wrong_key_is_told_on_both_sides(lab):
+    lab.write_key(os.path.join(lab.folder, "other.key"))
+    os.replace(os.path.join(lab.folder, "other.key"), lab.nodes[3].key)
+    lab.start()
+    lab.nodes[1].wait_members(1, 2)
+    lab.nodes[1].lines.drain()
+    status = {i: lab.nodes[i].status_until(r"key mismatch") for i in (1, 2, 3)}
+    assert re.search(r"n3=\w+\(key mismatch", status[1])
+    assert re.search(r"n3=\w+\(key mismatch", status[2])
+    assert re.search(r"n[12]=\w+\(key mismatch", status[3])
+
+
+def test_different_configuration_is_told_on_both_sides(lab):
+    with open(lab.nodes[3].conf, "a") as f:
+        f.write("Votes=2\n")
+    lab.start()
+    lab.nodes[1].wait_members(1, 2)
+    status = {i: lab.nodes[i].status_until(r"differs") for i in (1, 2, 3)}
+    assert re.search(r"n3=\w+\(its cluster.conf differs from ours in a \[Node\]", status[1])
+    assert re.search(r"n3=\w+\(its cluster.conf differs from ours in a \[Node\]", status[2])
+    assert re.search(r"n[12]=\w+\(its cluster.conf differs from ours in a \[Node\]", status[3])
+
+
+def test_snapshot_is_handed_to_a_newcomer(lab):
+    start_all(lab)
+    first = lab.nodes[1].member("talk", "first", "--snapshot")
+    first.wait(r"view members first@n1")
+    first.send("state")
+    first.wait(r"message first@n1 state$")
+    second = lab.nodes[2].member("talk", "second", "--snapshot")
+    second.wait(r"snapshot state$")
+    first.send("more")
+    second.wait(r"message first@n1 more$")
+
+
+def test_dead_critical_member_ends_the_daemon(lab):
+    start_all(lab)
+    member = lab.nodes[3].member("talk", "m3", "--critical")
+    member.wait(r"view members m3@n3")
+    member.kill()
+    assert lab.nodes[3].hagcd.wait(timeout=5) == 1
+
+
+def test_successor_within_the_grace_keeps_the_daemon(lab):
+    start_all(lab)
+    other = lab.nodes[1].member("talk", "other")
+    other.wait(r"view members other@n1")
+    for _ in range(3):
+        member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=2s")
+        other.wait(r"joined m3@n3")
+        member.kill()
+        other.wait(r"left m3@n3\(exited\)")
+    member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=2s")
+    other.wait(r"joined m3@n3")
+    # Three were within the limit; this is one too many.
+    member.kill()
+    assert lab.nodes[3].hagcd.wait(timeout=5) == 1
+
+
+def test_grace_without_successor_ends_the_daemon(lab):
+    start_all(lab)
+    member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=300ms")
+    member.wait(r"view members m3@n3")
+    member.kill()
+    begin = time.monotonic()
+    assert lab.nodes[3].hagcd.wait(timeout=5) == 1
+    assert time.monotonic() - begin > 0.25
+
+
+def test_silent_critical_member_is_killed_and_ends_the_daemon(lab):
+    start_all(lab)
+    member = lab.nodes[3].member("talk", "m3", "--critical", "--liveliness=300ms")
+    member.wait(r"view members m3@n3")
+    member.kill(signal.SIGSTOP)
+    assert lab.nodes[3].hagcd.wait(timeout=5) == 1
+
+
+def test_silent_member_is_seen_leaving(lab):
+    start_all(lab)
+    other = lab.nodes[1].member("talk", "other")
+    other.wait(r"view members other@n1")
+    member = lab.nodes[3].member("talk", "m3", "--liveliness=300ms")
+    other.wait(r"joined m3@n3")
+    member.kill(signal.SIGSTOP)
+    other.wait(r"left m3@n3\(unresponsive\)")
+    assert lab.nodes[3].hagcd.poll() is None
+
+
+def test_unregistered_critical_member_ends_nothing(lab):
+    start_all(lab)
+    other = lab.nodes[1].member("talk", "other")
+    other.wait(r"view members other@n1")
+    member = lab.nodes[3].member("talk", "m3", "--critical")
+    other.wait(r"joined m3@n3")
+    member.kill(signal.SIGTERM)
+    other.wait(r"left m3@n3\(unregistered\)")
+    assert member.process.wait(timeout=5) == 0
+    time.sleep(0.3)
+    assert lab.nodes[3].hagcd.poll() is None
+
+
+def test_wrong_configuration_is_refused_with_its_line(lab):
+    with open(lab.nodes[1].conf, "a") as f:
+        f.write("Adress=10.0.0.9\n")
+    done = subprocess.run([program("hagcd", "hagcd"), *lab.nodes[1].options(), "--check-start"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"cluster\.conf:\d+: .*Adress", done.stdout)
+
+
+def test_store_lost_while_running_is_found_again(lab):
+    start_all(lab)
+    lab.nodes[2].store.kill()
+    lab.nodes[2].wait(r"lost the connection to hagcd-store")
+    lab.nodes[2].start_store()
+    lab.nodes[2].wait(r"hagcd-store is back")
+    lab.nodes[1].kill()
+    lab.nodes[2].wait_members(2, 3)
