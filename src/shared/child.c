@@ -270,8 +270,8 @@ static void kill_and_collect(pid_t pid) {
 int child_new(sd_event *event, const ChildSpec *spec, ChildHandler handler, void *userdata, Child **ret) {
         _cleanup_(child_freep) Child *c = NULL;
         _cleanup_close_ int input = -EBADF, output = -EBADF, errors = -EBADF, pidfd = -EBADF;
-        int pipe_fds[2] = { -EBADF, -EBADF };
-        pid_t pid;
+        int pipe_fds[2];
+        pid_t pid = 0;
         int r;
 
         c = calloc(1, sizeof *c);
