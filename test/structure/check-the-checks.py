@@ -20,6 +20,7 @@ symbols = load("check-core-symbols")
 includes = load("check-includes")
 behaviours = load("check-behaviours")
 counting = load("count-results")
+catalog = load("check-catalog")
 
 
 def core_symbols_refuses_what_cores_must_not_call():
@@ -85,6 +86,18 @@ def behaviours_refuses_skipped_tests():
     assert not behaviours.judge_results(rows, {"/x": "passed"}, False)
 
 
+def catalog_refuses_gaps():
+    one, two = "1" * 32, "2" * 32
+    header = f'#define HAMGR_MESSAGE_A "{one}"\n'
+    text = f"-- {one}\nSubject: a\n\nWhat happened.\nWhat to do.\n"
+    assert not catalog.judge(header, text)
+    assert catalog.judge(header, "")
+    assert catalog.judge(header, text + text.replace(one, two))
+    assert catalog.judge(header, f"-- {one}\nSubject: a\n")
+    assert catalog.judge(header + header.replace("_A", "_B"), text)
+    assert catalog.judge(header.replace(one, "12"), "")
+
+
 def results_are_counted():
     tap = "== TAP of all tests ==\nok 1 /a\nnot ok 2 /b\nok 3 /c # SKIP no\nok 4 /d\n"
     assert counting.count(tap, 1) == (2, 1)
@@ -99,7 +112,7 @@ def results_are_counted():
 
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
-         behaviours_refuses_skipped_tests, results_are_counted]
+         behaviours_refuses_skipped_tests, catalog_refuses_gaps, results_are_counted]
 
 
 def main():
