@@ -114,12 +114,14 @@ int leave_start(Manager *m) {
 
         r = event_timer_new(m->event, "leave", on_timer, m, &m->leave_timer);
         if (r >= 0)
-                r = event_signal_new(m->event, SIGTERM, on_signal, m, NULL);
+                r = event_signal_new(m->event, SIGTERM, on_signal, m, &m->leave_sigterm);
         if (r >= 0)
-                r = event_signal_new(m->event, SIGINT, on_signal, m, NULL);
+                r = event_signal_new(m->event, SIGINT, on_signal, m, &m->leave_sigint);
         return r;
 }
 
 void leave_stop(Manager *m) {
         sd_event_source_disable_unref(m->leave_timer);
+        sd_event_source_disable_unref(m->leave_sigterm);
+        sd_event_source_disable_unref(m->leave_sigint);
 }

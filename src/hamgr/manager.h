@@ -102,7 +102,8 @@ typedef struct Manager {
 
         /* leave.c */
         ManagerLeaving leaving;
-        sd_event_source *leave_timer; /* owned */
+        sd_event_source *leave_timer;                  /* owned */
+        sd_event_source *leave_sigterm, *leave_sigint; /* owned */
 } Manager;
 
 int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret);
