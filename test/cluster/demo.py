@@ -99,6 +99,7 @@ class Demo:
         print("   hamgr had it switched off (so that nothing of it can still run) and on again", flush=True)
         with progress.step("%s boots and joins" % self.victim):
             self.cluster.await_up(timeout=60)
+            self.cluster.await_steady("shop")
         show("# hactl status\n" + self.cluster.hactl("status"))
 
     def move(self):

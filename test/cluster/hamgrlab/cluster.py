@@ -129,6 +129,19 @@ class Cluster:
         what = "group %s %s%s" % (name, state, " on " + on if on else "")
         return self.await_view(what, there, node, timeout)["groups"][name]
 
+    def await_steady(self, name, seconds=1.0, timeout=60):
+        """Wait until a group has run on one node for so long, so that no failback is to come. Returns the node."""
+        seen = {"node": None, "since": boottime()}
+
+        def steady():
+            group = self.group(name)
+            if group["state"] != "running" or group["node"] != seen["node"]:
+                seen.update(node=group["node"], since=boottime())
+            return boottime() - seen["since"] > seconds
+
+        self.lab.until("group %s to stay where it is" % name, steady, timeout)
+        return seen["node"]
+
     # What an administrator does
 
     def apply(self, groups=None, policies=None, node=None, check=True, clear=False):
