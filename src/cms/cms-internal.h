@@ -39,6 +39,7 @@ typedef struct CmsPeer {
         uint64_t row_incarnation; /* that our row named last */
         CmsRetired retired[CMS_RETIRED_MAX];
         unsigned next_retired;
+        CmsRetired candidate; /* not met before, and perhaps a late datagram */
         uint64_t two_until_usec; /* two incarnations were alive of late */
 
         /* what it said last */
@@ -169,6 +170,7 @@ struct Cms {
         /* detector */
         CmsPeer peers[NODE_ID_MAX];
         bool carrier[CMS_LINKS_MAX];
+        unsigned n_without_carrier[CMS_LINKS_MAX]; /* heartbeats that came nevertheless */
         NodeSet row;                   /* heard */
         NodeSet mutual;                /* heard, and they hear us */
         NodeSet confirms[NODE_ID_MAX]; /* whom each heard node confirms, by the incarnations known here */

@@ -413,16 +413,16 @@ static void run_proposing(Cms *c) {
         const Membership *m = &b->proposal.membership;
         NodeSet missing;
 
+        /* Everybody in it must be heard up to the end, also those that have acknowledged. */
+        if (!cms_hears_members(c, m)) {
+                cms_ballot_abandon(c, CMS_WHY_LOSS, 0);
+                return;
+        }
         if (all_acknowledged(c)) {
                 commit(c);
                 return;
         }
         missing = node_set_minus(m->members, b->acknowledged);
-        NODE_SET_FOREACH(id, missing)
-                if (!cms_hears(c, id, membership_node(m, id)->incarnation)) {
-                        cms_ballot_abandon(c, CMS_WHY_LOSS, 0);
-                        return;
-                }
         if (c->now_usec >= b->deadline_usec) {
                 NODE_SET_FOREACH(id, missing)
                         cms_hold_no_answer(c, id);

@@ -111,6 +111,22 @@ static bool retired_is_back(Cms *c, uint32_t id, const CmsMessage *m, CmsRetired
         return true;
 }
 
+/* An incarnation that we have not met: a start, or a late datagram of a life before we came. A start shows itself by its
+ * first numbers, by the silence of the other one, or by going on. */
+static bool is_believable(const Cms *c, CmsPeer *p, bool other_is_heard, const CmsMessage *m) {
+        if (!other_is_heard || m->heartbeat.number <= 2)
+                return true;
+        if (c->now_usec - p->row_usec > 2 * c->config.heartbeat_usec)
+                return true;
+        if (p->candidate.incarnation != m->incarnation)
+                p->candidate = (CmsRetired){ .incarnation = m->incarnation };
+        if (m->heartbeat.number > p->candidate.number) {
+                p->candidate.number = m->heartbeat.number;
+                p->candidate.n_revived++;
+        }
+        return p->candidate.n_revived >= 3;
+}
+
 /* Whether the message comes from the incarnation that we go by, after looking at what a new one means. */
 static bool admit_incarnation(Cms *c, uint32_t from, const CmsMessage *m) {
         CmsPeer *p = &c->peers[from - 1];
@@ -121,6 +137,8 @@ static bool admit_incarnation(Cms *c, uint32_t from, const CmsMessage *m) {
                 if (p->retired[i].incarnation == m->incarnation &&
                     !retired_is_back(c, from, m, &p->retired[i]))
                         return false;
+        if (!is_believable(c, p, node_set_contains(c->row, from), m))
+                return false;
         take_incarnation(c, from, m->incarnation);
         return true;
 }
@@ -181,6 +199,9 @@ static void stamp(Cms *c, CmsPeer *p, unsigned link, uint64_t number) {
                 return;
         p->ever[link] = true;
         p->sense_usec[link] = sense_now(c);
+        /* One or two may have been under way; more of them are better evidence than a flag that was not taken back. */
+        if (!c->carrier[link] && ++c->n_without_carrier[link] >= 3)
+                c->carrier[link] = true;
 }
 
 void cms_on_foreign(Cms *c, uint32_t from, unsigned link) {
@@ -251,6 +272,7 @@ void cms_on_last_gasp(Cms *c, uint32_t node, uint64_t incarnation) {
 
 void cms_on_link(Cms *c, unsigned link, bool carrier) {
         c->carrier[link] = carrier;
+        c->n_without_carrier[link] = 0;
         c->heartbeat_wanted = c->heartbeat_wanted || carrier;
 }
 

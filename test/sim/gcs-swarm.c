@@ -66,6 +66,19 @@ static void clients_turn(Swarm *s, bool churn) {
         }
 }
 
+/* What CMS tells before anything is settled: those who cannot hear a node miss it. */
+static void suspect(Swarm *s) {
+        Cluster *c = s->c;
+
+        for (uint32_t id = 1; id <= c->config.n_nodes; id++)
+                for (uint32_t other = 1; other <= c->config.n_nodes; other++)
+                        if (other != id && (!c->nodes[other].alive || s->parts[other] != s->parts[id]))
+                                cluster_feed(c,
+                                             id,
+                                             (GcsEvent){ .type = GCS_EVENT_NODE,
+                                                         .node = { .node = other, .up = false } });
+}
+
 /* New memberships for all parts, of whoever is alive in them. */
 static void agree(Swarm *s) {
         Cluster *c = s->c;
@@ -96,11 +109,32 @@ static void split(Swarm *s, uint64_t n_parts, bool cut) {
                         c->cut[a][b] = cut && s->parts[a] != s->parts[b];
 }
 
+/* One side goes on without the other and fails as a whole; then they meet again. */
+static void power_failure(Swarm *s) {
+        Cluster *c = s->c;
+        uint64_t side;
+
+        split(s, 2, true);
+        side = s->parts[prng_between(s->p, 1, c->config.n_nodes)];
+        agree(s);
+        cluster_run(c, prng_below(s->p, 60000));
+        clients_turn(s, false);
+        cluster_run(c, prng_below(s->p, 20000));
+        for (uint32_t id = 1; id <= c->config.n_nodes; id++)
+                if (s->parts[id] == side)
+                        cluster_crash(c, id);
+        cluster_run(c, prng_below(s->p, 10000));
+        for (uint32_t id = 1; id <= c->config.n_nodes && !c->failure; id++)
+                if (!c->nodes[id].alive)
+                        cluster_start(c, id);
+        split(s, 1, false);
+}
+
 static void trouble_turn(Swarm *s) {
         Cluster *c = s->c;
         uint32_t node = (uint32_t) prng_between(s->p, 1, c->config.n_nodes);
 
-        switch (prng_below(s->p, 6)) {
+        switch (prng_below(s->p, 7)) {
         case 0:
                 cluster_crash(c, node);
                 if (prng_one_in(s->p, 3) && c->config.n_nodes > 2)
@@ -118,9 +152,16 @@ static void trouble_turn(Swarm *s) {
                 if (c->nodes[node].alive)
                         c->nodes[node].paused_until = c->now_usec + prng_below(s->p, 300000);
                 break;
-        default:
+        case 5:
                 split(s, 1, false);
                 break;
+        default:
+                power_failure(s);
+                break;
+        }
+        if (prng_one_in(s->p, 2)) {
+                suspect(s);
+                cluster_run(c, prng_below(s->p, 30000));
         }
         /* Sometimes several in a row, so that flushes are overtaken. */
         for (uint64_t n = prng_between(s->p, 1, 3); n > 0; n--) {

@@ -318,7 +318,8 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
                 world_run_until(w, w->now_usec + 50 * USEC_PER_MSEC);
         }
         ret->longest_calm_usec = w->now_usec - start;
-        world_run_until(w, w->now_usec + 3 * x->s->config.failure_usec);
+        /* Datagrams of the time before are on their way for so long. */
+        world_run_until(w, w->now_usec + MAX(3 * x->s->config.failure_usec, 2 * USEC_PER_SEC));
         before = memberships_installed(x);
         world_run_until(w, w->now_usec + STEADY_USEC);
         if (!w->failed && memberships_installed(x) != before)

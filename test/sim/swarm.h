@@ -10,6 +10,7 @@ typedef struct SwarmOptions {
         unsigned nodes_min, nodes_max;
         unsigned fault; /* CmsFault of the broken build */
         bool trace;
+        bool quiet; /* failures are wanted: no reports */
 } SwarmOptions;
 
 typedef struct SwarmResult {

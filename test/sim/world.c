@@ -277,6 +277,14 @@ bool world_is_cut(const World *w, uint32_t from, uint32_t to) {
         return true;
 }
 
+static void tell_carrier(World *w, uint32_t id, unsigned link) {
+        WorldNode *n = node_of(w, id);
+
+        for (WorldChannel ch = 0; ch < _WORLD_CHANNEL_MAX; ch++)
+                if (w->actors[ch] && w->actors[ch]->carrier)
+                        w->actors[ch]->carrier(w, id, n->state[ch], link, !n->no_carrier[link], w->userdata[ch]);
+}
+
 void world_carrier(World *w, uint32_t id, unsigned link, bool carrier) {
         WorldNode *n = node_of(w, id);
 
@@ -284,9 +292,8 @@ void world_carrier(World *w, uint32_t id, unsigned link, bool carrier) {
                 return;
         world_trace(w, id, "link %u %s", link, carrier ? "has carrier" : "loses its carrier");
         n->no_carrier[link] = !carrier;
-        for (WorldChannel ch = 0; ch < _WORLD_CHANNEL_MAX; ch++)
-                if (n->up && !n->paused && w->actors[ch] && w->actors[ch]->carrier)
-                        w->actors[ch]->carrier(w, id, n->state[ch], link, carrier, w->userdata[ch]);
+        if (n->up && !n->paused)
+                tell_carrier(w, id, link);
 }
 
 /* ---- disks: one write at a time; what came meanwhile goes with the next ---- */
@@ -520,6 +527,8 @@ void world_resume(World *w, uint32_t id) {
                 return;
         world_trace(w, id, "goes on");
         n->paused = false;
+        for (unsigned l = 0; l < w->n_links; l++)
+                tell_carrier(w, id, l);
         for (WorldChannel ch = 0; ch < _WORLD_CHANNEL_MAX; ch++)
                 if (TAKE_GENERIC(n->missed_wakeup[ch], bool, false) && w->actors[ch]) {
                         n->wakeup_usec[ch] = USEC_INFINITY;
