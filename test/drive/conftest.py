@@ -28,7 +28,7 @@ StopSec=2s
 """
 
 SHOP_UNIT = """[Service]
-ExecStart=/bin/sh -c 'while :; do sleep 1000; done'
+ExecStart=/bin/sleep 1000000
 ExecStop=/bin/sh -c 'findmnt -n /srv/shop >/srv/shop/seen-at-stop; ip -o -4 addr show eth0 >>/srv/shop/seen-at-stop'
 Restart=always
 RestartSec=0
@@ -96,7 +96,7 @@ def driver(node):
 def _stop_all(node):
     for name in sorted(os.listdir(node.root + "/etc/drive-test")):
         name = name.removesuffix(".group")
-        if node.driver.order("state", name) == "stopped":
+        if node.driver.settled(name) == "stopped":
             continue
         if node.driver.order("state", name) != "stopping":
             node.driver.order("stop", name, 999)

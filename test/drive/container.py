@@ -101,6 +101,16 @@ class Driver:
         rest = [line for line in self.answers if line != last]
         return rest[0] if rest else last
 
+    def settled(self, group):
+        """The state of a group, once it was looked at."""
+        deadline = time.monotonic() + 10
+        while True:
+            state = self.order("state", group)
+            if state != "unread":
+                return state
+            assert time.monotonic() < deadline, "%s is not looked at" % group
+            time.sleep(0.005)
+
     def answer(self, prefix, timeout=10):
         deadline = time.monotonic() + timeout
         while not any(line.startswith(prefix) for line in self.answers):
@@ -211,6 +221,7 @@ class Container:
                 leader = re.search(r"^X_NSPAWN_LEADER_PID=(\d+)", text, re.MULTILINE)
                 self.pid = int(leader.group(1)) if leader else self.pid
                 ready = ready or "READY=1" in text.splitlines()
+        self.run("journalctl", "--flush")  # the image's journal stays in /run until it is asked
         self.driver.connect()
         return self
 

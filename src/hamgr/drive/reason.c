@@ -154,7 +154,8 @@ void drive_failure_from_result(
         if (agent && code == CLD_EXITED && status == AGENT_EXIT_IN_USE)
                 reason = DRIVE_REASON_CONFLICT;
 
-        if (isempty(status_text))
+        /* What it said last explains an end of its own making, and no other. */
+        if (isempty(status_text) || code != CLD_EXITED)
                 drive_failure_set(f, reason, status, "%s", how);
         else
                 drive_failure_set(f, reason, status, "%s: %s", how, status_text);
