@@ -105,7 +105,7 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
                 .pending = true,
                 .files = g_bytes_ref(a->files),
                 .version = { s->mid, s->version.number + 1 },
-                .waiting = state_managers(s),
+                .waiting = state_members(s),
                 .request = a->request,
                 .node = sender->node,
                 .instance = sender->instance,

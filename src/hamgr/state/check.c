@@ -88,7 +88,7 @@ bool state_is_sound(const State *s) {
         if (s->phase == STATE_PHASE_FORMING && (s->groups->len > 0 || s->prepared.pending || s->serial != 0))
                 return false;
         if (s->prepared.pending &&
-            (!s->prepared.files || !node_set_is_subset(s->prepared.waiting, state_managers(s))))
+            (!s->prepared.files || !node_set_is_subset(s->prepared.waiting, state_members(s))))
                 return false;
         return s->config_serial <= s->serial;
 }

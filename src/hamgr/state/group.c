@@ -132,10 +132,8 @@ void state_group_order_stop(State *s, StateGroup *g, uint32_t node, const char *
 }
 
 void state_group_probe(State *s, StateGroup *g) {
-        const StateGroupNode *gn = group_node(g, s->self);
-
-        if (state_self_acts(s) && gn->order != STATE_ORDER_START)
-                effect_order(s, STATE_EFFECT_PROBE, g, gn->number);
+        if (state_self_acts(s) && group_node(g, s->self)->order != STATE_ORDER_START)
+                effect_order(s, STATE_EFFECT_PROBE, g, group_node(g, s->self)->number);
 }
 
 void state_group_repeat_orders(State *s) {
@@ -173,7 +171,8 @@ static void group_failed(State *s, StateGroup *g, uint32_t node, const char *rea
 static StateReportState report_under_order(StateReportState said, StateOrder order) {
         if (order == STATE_ORDER_START) {
                 /* Given up, or stopping without an order to: it has to be released first. */
-                if ((said == STATE_REPORT_STOPPED && !BROKEN(STOPPED_WHILE_ORDERED)) ||
+                if ((said == STATE_REPORT_STOPPED && !BROKEN(STOPPED_WHILE_ORDERED) &&
+                     !BROKEN(STALE_REPORT)) ||
                     said == STATE_REPORT_STOP_FAILED || said == STATE_REPORT_PARTIAL)
                         return STATE_REPORT_FAILED;
                 return said;

@@ -119,6 +119,15 @@ void state_record_store(State *s, bool in_force) {
         f->version = s->version;
 }
 
+void state_prepare_effect(State *s) {
+        StateEffect *f = state_effect(s, STATE_EFFECT_PREPARE);
+
+        f->serial = s->serial;
+        f->record = state_durable(s);
+        f->version = s->prepared.version;
+        f->files = g_bytes_ref(s->prepared.files);
+}
+
 void state_record_bump(State *s, bool in_force, bool prepare) {
         s->serial++;
         s->record_mid = s->mid;
@@ -127,14 +136,8 @@ void state_record_bump(State *s, bool in_force, bool prepare) {
                 s->config_serial = s->serial;
         if (!prepare)
                 state_record_store(s, in_force);
-        else if (state_self_acts(s)) {
-                StateEffect *f = state_effect(s, STATE_EFFECT_PREPARE);
-
-                f->serial = s->serial;
-                f->record = state_durable(s);
-                f->version = s->prepared.version;
-                f->files = g_bytes_ref(s->prepared.files);
-        }
+        else if (state_self_acts(s))
+                state_prepare_effect(s);
 }
 
 void state_answer(
@@ -188,8 +191,10 @@ void state_answer_stored(
 void state_requests_settle(State *s) {
         uint64_t stored = UINT64_MAX;
 
+        /* All of the membership (R17), not only the hamgrs that happen to be there: any later quorate set
+         * shares a node with it, and finds the record. A missing hamgr is waited for. */
         FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
-                if (n->id != 0 && n->hello)
+                if (n->id != 0 && n->state == STATE_NODE_UP)
                         stored = MIN(stored, n->stored_serial);
         for (guint i = 0; i < s->requests->len;) {
                 StateRequest *q = g_ptr_array_index(s->requests, i);
@@ -243,7 +248,7 @@ void state_take_hello(State *s, const StateViewMember *sender, const StateHello 
                                             n->id,
                                             "node %s brought a newer record (%" PRIu64 ".%" PRIu32
                                             "/%" PRIu64 ") than the one this cluster works with; it is kept "
-                                                        "aside there and not "
+                                            "aside there and not "
                                             "used",
                                             state_node_name(s, n->id, name),
                                             r.mid.epoch,
@@ -259,6 +264,8 @@ void state_take_hello(State *s, const StateViewMember *sender, const StateHello 
         }
         if (s->phase == STATE_PHASE_READY && n->id == s->self) {
                 state_record_store(s, true);
+                if (node_set_contains(s->prepared.waiting, s->self))
+                        state_prepare_effect(s);
                 state_group_repeat_orders(s);
         }
 }

@@ -154,7 +154,7 @@ static void read_group(ByteReader *r, State *s) {
         g->ordered_hash = byte_reader_u64(r);
         g->stop_fenced = byte_reader_bool(r);
         g->stop_fenced_usec = byte_reader_u64(r);
-        n = byte_reader_count(r, NODE_ID_MAX, 40);
+        n = byte_reader_count(r, NODE_ID_MAX, 37);
         for (uint32_t i = 0; i < n; i++)
                 read_group_node(r, g);
 }

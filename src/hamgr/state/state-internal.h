@@ -13,10 +13,8 @@ typedef enum StateBroken {
         STATE_BROKEN_STALE_REPORT,          /* "stopped" counts with any number */
         STATE_BROKEN_STOP_FAILURE,          /* a failed stop counts as stopped */
         STATE_BROKEN_OTHER_BOOT,            /* a fence result counts for any boot and time */
-        STATE_BROKEN_OLD_INSTANCE,          /* a report counts from any instance */
         STATE_BROKEN_NO_RECHECK,            /* a plan's steps are carried out as planned */
         STATE_BROKEN_STOPPED_WHILE_ORDERED, /* "stopped" counts as proof while the start order stands */
-        STATE_BROKEN_MANAGER_MISSING,       /* a node whose hamgr is missing counts as stopped */
         STATE_BROKEN_HASTY_FORMATION,       /* work begins before all have said hello */
         _STATE_BROKEN_MAX,
 } StateBroken;
@@ -185,6 +183,7 @@ void state_install_config(State *s, HaConfig *config);
 /* Something durable changed: a new record, to be stored everywhere. */
 void state_record_bump(State *s, bool in_force, bool prepare);
 void state_record_store(State *s, bool in_force);
+void state_prepare_effect(State *s);
 void state_answer(
                 State *s,
                 const StateViewMember *asker,

@@ -124,9 +124,7 @@ static void take_message(State *s, const StateViewMember *sender, const StateMes
         const StateNode *n = state_node(s, sender->node);
 
         /* The sender is who it says only as the current instance of its node. */
-        if (!n || n->state != STATE_NODE_UP || n->instance == 0)
-                return;
-        if (n->instance != sender->instance && !BROKEN(OLD_INSTANCE))
+        if (!n || n->state != STATE_NODE_UP || n->instance == 0 || n->instance != sender->instance)
                 return;
         if (!n->hello && m->type != STATE_MESSAGE_HELLO)
                 return;

@@ -10,7 +10,7 @@ static void node_may_run_its_groups(State *s, StateNode *n) {
         for (guint i = 0; i < s->groups->len; i++) {
                 StateGroup *g = state_group_mutable(s, i);
 
-                if (node_set_contains(ha_group_nodes(g->config), n->id) && !BROKEN(MANAGER_MISSING))
+                if (node_set_contains(ha_group_nodes(g->config), n->id))
                         node_set_add(&g->may_run, n->id);
         }
 }
@@ -27,6 +27,7 @@ static void node_left(State *s, StateNode *n, const StateViewNode *v) {
                         g->preferred = 0;
         }
         n->leaving = false;
+        node_set_remove(&s->prepared.waiting, n->id);
         if (!n->fence.live) {
                 /* From now on a fence has to name this membership. One ordered while the node was a member,
                  * because a stop failed there, keeps the name that it was ordered under. */
@@ -122,6 +123,8 @@ static void node_joined(State *s, StateNode *n, const StateViewNode *v) {
         n->hello = false;
         n->leaving = false;
         state_node_enter(s, n, STATE_NODE_UP);
+        if (s->prepared.pending)
+                node_set_add(&s->prepared.waiting, n->id);
         node_may_run_its_groups(s, n);
         state_event(s,
                     STATE_EVENT_NODE_UP,
@@ -135,7 +138,6 @@ static void manager_left(State *s, StateNode *n) {
         FOREACH_ARRAY(other, s->nodes, NODE_ID_MAX)
                 if (other->id != 0 && other->fence.active && other->fence.fencer == n->id)
                         state_fence_give_up(s, other, "the hamgr that did it is gone");
-        node_set_remove(&s->prepared.waiting, n->id);
         n->hello = false;
         n->capabilities = 0;
         n->stored_serial = 0;
