@@ -52,7 +52,7 @@ static bool check_fences(const ClusterConf *conf) {
                 char error[FENCE_ERROR_MAX];
 
                 if (fence_check(&conf->fences[i], error) < 0) {
-                        fprintf(stderr, "fence device %s: %s\n", conf->fences[i].name, error);
+                        fprintf(stderr, "%s\n", error);
                         ok = false;
                 }
         }
@@ -67,6 +67,9 @@ static bool check_fences(const ClusterConf *conf) {
 
 typedef struct Look {
         sd_event *event; /* weak */
+        const HaConfig *config;
+        uint32_t node;
+        DriveValidation *validation; /* owned */
         bool ok;
 } Look;
 
@@ -83,25 +86,30 @@ on_validated(DriveValidation *v, const char *const *errors, const char *const *w
 }
 
 static void on_drive(Drive *d, const DriveEvent *event, void *userdata) {
-        /* It is only asked to look. */
+        Look *look = userdata;
+        int r;
+
+        if (event->type != DRIVE_EVENT_CONNECTED || look->validation)
+                return;
+        r = drive_validate(d, look->config, look->node, on_validated, look, &look->validation);
+        if (r < 0)
+                (void) sd_event_exit(look->event, r);
 }
 
 /* Do the units, interfaces and devices that this node may have to run exist here? */
 static bool look_here(const HaConfig *config, uint32_t node) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(drive_freep) Drive *d = NULL;
-        _cleanup_(drive_validation_freep) DriveValidation *v = NULL;
-        Look look = {};
+        Look look = { .config = config, .node = node };
         int r;
 
         r = sd_event_new(&event);
         look.event = event;
         if (r >= 0)
-                r = drive_new(event, NULL, on_drive, NULL, &d);
-        if (r >= 0)
-                r = drive_validate(d, config, node, on_validated, &look, &v);
+                r = drive_new(event, NULL, on_drive, &look, &d);
         if (r >= 0)
                 r = sd_event_loop(event);
+        drive_validation_free(look.validation);
         if (r < 0)
                 fprintf(stderr, "cannot ask systemd about the units of this node: %s\n", strerror(-r));
         return r >= 0 && look.ok;
