@@ -404,7 +404,8 @@ static bool deliver_item(Gcs *g, const GcsItem *i) {
 }
 
 bool gcs_deliver_due(const Gcs *g) {
-        return gcs_is_active(g) && (g->delivered < g->commit || g->request_slot < GCS_GROUPS_MAX);
+        return (gcs_is_active(g) || (BROKEN(FLUSH_EARLY) && g->phase == GCS_PHASE_HOLDING)) &&
+               (g->delivered < g->commit || g->request_slot < GCS_GROUPS_MAX);
 }
 
 void gcs_deliver(Gcs *g) {

@@ -15,6 +15,7 @@
  *     log.c       items, references, effects */
 
 #include "basic/time-util.h"
+#include "gcs/gcs-break.h"
 #include "gcs/gcs.h"
 
 #define GCS_LOG_MAX 4096U   /* items held; a power of two */
@@ -29,25 +30,6 @@
 #define GCS_RING_MAX 2048U     /* pending items: GCS_PENDING_MAX + GCS_CONTROL_MAX */
 #define GCS_SNAPSHOT_WINDOW 4U /* pieces on their way to one newcomer */
 #define GCS_SNAPSHOT_BACKLOG_BYTES (1024U * 1024U) /* pieces that a newcomer's client may leave untaken */
-
-/* Tests build the core a second time with GCS_BREAKABLE, to see that each fault is caught. */
-typedef enum GcsBreak {
-        GCS_BREAK_NOTHING,
-        GCS_BREAK_SHUT_OUT_DONATES, /* the senior member donates, whatever it holds */
-        GCS_BREAK_FLUSH_EARLY,      /* the flush delivers before everybody holds it */
-        GCS_BREAK_MINORITY,         /* a set without quorum goes on */
-        GCS_BREAK_RING_EARLY,       /* the ring is rebuilt before the membership */
-        GCS_BREAK_ACK_BEFORE_STORE,
-        GCS_BREAK_NO_STREAM_CHECK, /* submissions are not filtered by their numbers */
-        GCS_BREAK_COMMIT_EARLY,    /* committed when proposed */
-} GcsBreak;
-
-#ifdef GCS_BREAKABLE
-extern GcsBreak gcs_break;
-#define BROKEN(b) (gcs_break == GCS_BREAK_##b)
-#else
-#define BROKEN(b) false
-#endif
 
 /* What this node does in the present membership.
  *

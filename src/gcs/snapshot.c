@@ -73,14 +73,10 @@ static void on_piece(Gcs *g, uint32_t from, const GcsMessage *m) {
         uint32_t next = m->snapshot.piece + 1;
         GcsMessage *reply;
 
-        if (!gcs_is_active(g))
+        /* Of a point that is not delivered here yet: soon. */
+        if (!gcs_is_active(g) || m->snapshot.point > g->delivered)
                 return;
-        if (c && c->state == GCS_CLIENT_JOINING)
-                return; /* ahead of its own JOIN's delivery here */
-        if (c && c->awaiting && member && member->point <= m->snapshot.point) {
-                /* Of a later point than we have delivered: soon. */
-                if (member->point < m->snapshot.point || member->donor.node != from)
-                        return;
+        if (c && c->awaiting && member && member->point == m->snapshot.point && member->donor.node == from) {
                 if (m->snapshot.piece == c->piece) {
                         if (!has_room(c))
                                 return;
