@@ -129,9 +129,8 @@ static CmsRefusal judge_inquire(const Cms *c, uint32_t from, const CmsMessage *m
 
         if (!cms_hears(c, from, m->incarnation))
                 return CMS_REFUSAL_NOT_HEARD;
-        if ((!node_set_contains(q->row.heard, c->config.self) ||
-             q->row.incarnation[c->config.self - 1] != c->incarnation) &&
-            !CMS_BROKEN(c, DEAF_NODE_ANSWERED))
+        if (!node_set_contains(q->row.heard, c->config.self) ||
+            q->row.incarnation[c->config.self - 1] != c->incarnation)
                 return CMS_REFUSAL_NOT_HEARD;
         if (cms_ballot_compare(c, q->ballot, c->promised) <= 0)
                 return CMS_REFUSAL_PROMISED;
@@ -139,7 +138,7 @@ static CmsRefusal judge_inquire(const Cms *c, uint32_t from, const CmsMessage *m
                 return CMS_REFUSAL_CANNOT_WRITE;
         if (!node_set_contains(c->config.enabled, c->config.self) || q->ballot.node != from)
                 return CMS_REFUSAL_INVALID;
-        if (c->has_installed && !c->excluded)
+        if (c->has_installed && !c->excluded && !CMS_BROKEN(c, ANSWERS_ANYBODY))
                 return c->installed.quorate ? judge_against_quorate(c, from, m->incarnation, q)
                                             : judge_against_minority(c, from, m->incarnation, q);
         return _CMS_REFUSAL_MAX;
@@ -280,6 +279,8 @@ void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m) {
 
 /* All of its members are members now, as they are: proofs given since then go on holding. */
 static bool continues_split(const Cms *c, const Membership *m) {
+        if (CMS_BROKEN(c, PROOF_OUTLIVES_SPLIT))
+                return c->has_installed;
         if (!c->has_installed || c->excluded)
                 return false;
         NODE_SET_FOREACH(id, m->members)

@@ -88,6 +88,8 @@ bool cms_is_intact(const Cms *c) {
 
 /* Somebody we hear works in a quorate membership that we are not in, and ours is no newer quorate one. */
 bool cms_hears_foreign_quorum(const Cms *c) {
+        if (CMS_BROKEN(c, CALLS_BESIDE_QUORUM))
+                return false;
         NODE_SET_FOREACH(id, c->row) {
                 const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
 
@@ -140,10 +142,17 @@ cms_choose(const Cms *c,
 
         in.candidates = candidates;
         best_set_fill_mutual(&in, confirms);
+        if (CMS_BROKEN(c, TARGET_IGNORES_ROWS))
+                NODE_SET_FOREACH(id, candidates)
+                        in.mutual[id - 1] = node_set_without(candidates, id);
         if (c->has_installed && !c->excluded)
                 in.current = c->installed.members;
         keep = cms_is_intact(c) && c->installed.quorate && node_set_is_subset(in.current, candidates) &&
                best_set_is_complete(&in, in.current);
+        if (CMS_BROKEN(c, LEAVES_INTACT)) {
+                keep = false;
+                in.current = NODE_SET_EMPTY;
+        }
         if (keep) {
                 in.must = in.current;
                 in.candidates &= in.current | may_join;
@@ -181,7 +190,8 @@ static NodeSet may_join(const Cms *c) {
 static void choose_target(Cms *c) {
         NodeSet candidates = node_set_with(c->row, c->config.self) & c->config.enabled, target, cannot;
 
-        if (!c->view_changed && c->now_usec < c->target_due_usec && c->target_cannot_write == cms_cannot_write(c))
+        if (!c->view_changed && c->now_usec < c->target_due_usec &&
+            c->target_cannot_write == cms_cannot_write(c))
                 return;
         c->target_cannot_write = cms_cannot_write(c);
         c->view_changed = false;

@@ -39,7 +39,7 @@ typedef struct CmsPeer {
         uint64_t row_incarnation; /* that our row named last */
         CmsRetired retired[CMS_RETIRED_MAX];
         unsigned next_retired;
-        CmsRetired candidate; /* not met before, and perhaps a late datagram */
+        CmsRetired candidate;    /* not met before, and perhaps a late datagram */
         uint64_t two_until_usec; /* two incarnations were alive of late */
 
         /* what it said last */
@@ -126,7 +126,10 @@ typedef enum CmsFault {
         CMS_FAULT_NUMBER_USED_TWICE,
         CMS_FAULT_NO_RECORD_COUNTS,
         CMS_FAULT_INCARNATION_IGNORED,
-        CMS_FAULT_DEAF_NODE_ANSWERED,
+        CMS_FAULT_ANSWERS_ANYBODY,
+        CMS_FAULT_CALLS_BESIDE_QUORUM,
+        CMS_FAULT_LEAVES_INTACT,
+        CMS_FAULT_TARGET_IGNORES_ROWS,
         _CMS_FAULT_MAX,
         _CMS_FAULT_INVALID = -EINVAL,
 } CmsFault;
@@ -171,8 +174,8 @@ struct Cms {
         CmsPeer peers[NODE_ID_MAX];
         bool carrier[CMS_LINKS_MAX];
         unsigned n_without_carrier[CMS_LINKS_MAX]; /* heartbeats that came nevertheless */
-        NodeSet row;                   /* heard */
-        NodeSet mutual;                /* heard, and they hear us */
+        NodeSet row;                               /* heard */
+        NodeSet mutual;                            /* heard, and they hear us */
         NodeSet confirms[NODE_ID_MAX]; /* whom each heard node confirms, by the incarnations known here */
         bool view_changed;
 

@@ -476,7 +476,8 @@ uint64_t cms_ballot_due(const Cms *c) {
 
         if (c->phase == CMS_PHASE_INQUIRING && c->ballot.sent) {
                 /* Nothing is decided before our own promise is on disk. */
-                if (waited_for(c, &until) != NODE_SET_EMPTY && node_set_contains(c->ballot.answered, c->config.self))
+                if (waited_for(c, &until) != NODE_SET_EMPTY &&
+                    node_set_contains(c->ballot.answered, c->config.self))
                         due = until;
                 return MIN(due, c->ballot.resend_usec);
         }

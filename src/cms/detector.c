@@ -111,8 +111,8 @@ static bool retired_is_back(Cms *c, uint32_t id, const CmsMessage *m, CmsRetired
         return true;
 }
 
-/* An incarnation that we have not met: a start, or a late datagram of a life before we came. A start shows itself by its
- * first numbers, by the silence of the other one, or by going on. */
+/* An incarnation that we have not met: a start, or a late datagram of a life before we came. A start shows
+ * itself by its first numbers, by the silence of the other one, or by going on. */
 static bool is_believable(const Cms *c, CmsPeer *p, bool other_is_heard, const CmsMessage *m) {
         if (!other_is_heard || m->heartbeat.number <= 2)
                 return true;
@@ -199,7 +199,8 @@ static void stamp(Cms *c, CmsPeer *p, unsigned link, uint64_t number) {
                 return;
         p->ever[link] = true;
         p->sense_usec[link] = sense_now(c);
-        /* One or two may have been under way; more of them are better evidence than a flag that was not taken back. */
+        /* One or two may have been under way; more of them are better evidence than a flag that was not
+         * taken back. */
         if (!c->carrier[link] && ++c->n_without_carrier[link] >= 3)
                 c->carrier[link] = true;
 }

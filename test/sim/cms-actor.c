@@ -92,6 +92,7 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
                          target->life,
                          NULL);
         }
+        target->died_usec = w->now_usec; /* it is off now, whenever it went off */
         later = malloc(sizeof(*later));
         assert(later);
         *later = *f;
@@ -170,6 +171,8 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
         if (w->failed)
                 return;
         event.now_usec = world_clock(w, node);
+        if (event.type == CMS_EVENT_LEAVE)
+                n->left_usec = w->now_usec;
         cms_step(n->cms, &event, &s->effects);
         carry_out(w, s, node);
         cms_checker_stepped(w, s, node);

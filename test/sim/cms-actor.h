@@ -29,6 +29,7 @@ typedef struct CmsSimNode {
         uint64_t n_installed;
         uint64_t last_install_usec;
         bool leaving;
+        uint64_t left_usec; /* when it last was asked to leave */
 } CmsSimNode;
 
 typedef struct CmsSim CmsSim;

@@ -167,6 +167,23 @@ static unsigned votes(const CmsSim *s, NodeSet set) {
         return sum;
 }
 
+/* R6: every node outside died, or left for good, while all who are in it were there as they are now. */
+static void check_half(World *w, CmsSim *s, const Membership *m, const char *text) {
+        uint64_t since = 0;
+
+        NODE_SET_FOREACH(id, m->members)
+                since = MAX(since, w->nodes[id - 1].started_usec);
+        NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
+                if (!membership_node(m, id)->proven)
+                        world_fail(w, "half %s is quorate, and n%" PRIu32 " not proven dead", text, id);
+                if (MAX(w->nodes[id - 1].died_usec, s->nodes[id - 1].left_usec) < since)
+                        world_fail(w,
+                                   "half %s is quorate, and n%" PRIu32 " did not die in this split",
+                                   text,
+                                   id);
+        }
+}
+
 /* More than half of the votes, of nodes whose word counts; or exactly half, and all others dead. */
 static void check_quorum(World *w, CmsSim *s, uint32_t node, const Membership *m, const CmsSimMid *e) {
         unsigned total = votes(s, s->config.enabled),
@@ -193,16 +210,7 @@ static void check_quorum(World *w, CmsSim *s, uint32_t node, const Membership *m
                            total);
                 return;
         }
-        NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
-                const MembershipNode *n = membership_node(m, id);
-
-                if (!n->proven)
-                        world_fail(w, "half %s is quorate, and n%" PRIu32 " not proven dead", text, id);
-                if (w->nodes[id - 1].up && !s->nodes[id - 1].leaving && n->incarnation != 0 &&
-                    s->nodes[id - 1].cms->phase != CMS_PHASE_LEAVING &&
-                    n->incarnation == s->nodes[id - 1].cms->incarnation)
-                        world_fail(w, "half %s is quorate, and n%" PRIu32 " lives", text, id);
-        }
+        check_half(w, s, m, text);
 }
 
 /* A number's first installation: all of its members have acknowledged it, and it meets every quorate one. */
@@ -271,7 +279,7 @@ void cms_checker_notified(World *w, CmsSim *s, uint32_t node, const CmsNotificat
 /* ---- 4, as far as memberships go: of two quorate ones never both are complete and at work ---- */
 
 /* All of its members live in it, and none has promised anything above it. */
-static bool is_at_work(const World *w, const CmsSim *s, const Membership *m) {
+bool cms_checker_is_at_work(const World *w, const CmsSim *s, const Membership *m) {
         NODE_SET_FOREACH(id, m->members) {
                 const Cms *c = s->nodes[id - 1].cms;
                 const Membership *other = c ? cms_membership(c) : NULL;
@@ -288,13 +296,13 @@ static void check_exclusive(World *w, CmsSim *s, uint32_t node) {
         const Membership *mine = cms_membership(s->nodes[node - 1].cms);
         char a[MID_TEXT_MAX], b[MID_TEXT_MAX];
 
-        if (!mine || !mine->quorate || !is_at_work(w, s, mine))
+        if (!mine || !mine->quorate || !cms_checker_is_at_work(w, s, mine))
                 return;
         for (uint32_t id = 1; id <= w->n_nodes; id++) {
                 const Cms *c = s->nodes[id - 1].cms;
                 const Membership *m = c ? cms_membership(c) : NULL;
 
-                if (m && m->quorate && !mid_equal(m->mid, mine->mid) && is_at_work(w, s, m))
+                if (m && m->quorate && !mid_equal(m->mid, mine->mid) && cms_checker_is_at_work(w, s, m))
                         world_fail(w,
                                    "%s and %s are quorate and at work at once",
                                    mid_format(mine->mid, a),

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "sim/cms-checker.h"
+
 /* The faults come from a generator of their own, so that what the network does to a datagram does not change
  * what happens next to the cluster. Each seed has its own choice of kinds and its own rate. */
 
@@ -41,6 +43,14 @@ typedef struct Swarm {
         uint64_t end_usec;
         bool quiet;
 } Swarm;
+
+static unsigned votes_of(const Swarm *x, NodeSet set) {
+        unsigned sum = 0;
+
+        NODE_SET_FOREACH(id, set)
+                sum += x->s->config.votes[id - 1];
+        return sum;
+}
 
 static bool is_enabled(const Swarm *x, FaultKind k) {
         return (x->enabled & (1U << k)) != 0;
@@ -278,17 +288,49 @@ static void calm_down(Swarm *x) {
         }
 }
 
+/* ---- peace with links that stay broken ---- */
+
+/* Cuts that stay, one way or both, few or many; returns what the best set of the mesh that is left is. */
+static NodeSet cut_for_good(Swarm *x) {
+        BestSetInput in = { .candidates = x->s->config.enabled, .votes = x->s->config.votes };
+        NodeSet hears[NODE_ID_MAX] = { 0 };
+        unsigned n = (unsigned) prng_between(&x->prng, 1, x->w->n_nodes);
+
+        for (unsigned i = 0; i < n; i++) {
+                uint32_t a = any_node(x), b = any_node(x);
+
+                world_cut(x->w, node_set_of(a), node_set_of(b), WORLD_ALL_LINKS);
+                if (prng_one_in(&x->prng, 2))
+                        world_cut(x->w, node_set_of(b), node_set_of(a), WORLD_ALL_LINKS);
+        }
+        NODE_SET_FOREACH(a, in.candidates)
+                NODE_SET_FOREACH(b, in.candidates)
+                        if (a != b && !world_is_cut(x->w, b, a))
+                                node_set_add(&hears[a - 1], b);
+        best_set_fill_mutual(&in, hears);
+        return best_set(&in);
+}
+
+static bool some_quorum_works(const Swarm *x) {
+        NODE_SET_FOREACH(id, x->s->config.enabled) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+                const Membership *m = c ? cms_membership(c) : NULL;
+
+                if (m && m->quorate && cms_checker_is_at_work(x->w, x->s, m))
+                        return true;
+        }
+        return false;
+}
+
 /* Nodes with a record hold quorum: without that nobody may be taken in, and nothing can get well by itself.
  */
 static bool can_recover(const Swarm *x) {
-        unsigned total = 0, sound = 0;
+        NodeSet sound = NODE_SET_EMPTY;
 
-        NODE_SET_FOREACH(id, x->s->config.enabled) {
-                total += x->s->config.votes[id - 1];
-                if (!x->s->nodes[id - 1].cms->no_record)
-                        sound += x->s->config.votes[id - 1];
-        }
-        return 2 * sound > total;
+        NODE_SET_FOREACH(id, x->s->config.enabled)
+                if (x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record)
+                        node_set_add(&sound, id);
+        return 2 * votes_of(x, sound) > votes_of(x, x->s->config.enabled);
 }
 
 static uint64_t memberships_installed(const Swarm *x) {
@@ -324,6 +366,28 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         world_run_until(w, w->now_usec + STEADY_USEC);
         if (!w->failed && memberships_installed(x) != before)
                 world_fail(w, "a stable cluster changes its membership");
+}
+
+/* Links stop changing, and not all of them work: if some complete set holds quorum, one such set must be at
+ * work after the bound, and nobody may change anything any more. */
+static void judge_broken_peace(Swarm *x) {
+        World *w = x->w;
+        uint64_t before;
+        NodeSet best = cut_for_good(x);
+        bool possible;
+
+        /* Halves that fence each other again and again are another matter. */
+        x->s->fencing = false;
+
+        world_run_until(w, w->now_usec + CALM_FAILURES * x->s->config.failure_usec);
+        possible = 2 * cms_votes(x->s->nodes[0].cms, best) > x->s->nodes[0].cms->votes_total &&
+                   can_recover(x);
+        if (!w->failed && possible && !some_quorum_works(x))
+                world_fail(w, "no quorate membership although the links that are left allow it");
+        before = memberships_installed(x);
+        world_run_until(w, w->now_usec + STEADY_USEC);
+        if (!w->failed && memberships_installed(x) != before)
+                world_fail(w, "the membership goes on changing although the links do not");
 }
 
 static void set_up(Swarm *x) {
@@ -363,7 +427,9 @@ void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         world_run_until(w, x.end_usec);
         if (!w->failed)
                 calm_down(&x);
-        if (!w->failed)
+        if (!w->failed && prng_one_in(&x.prng, 3))
+                judge_broken_peace(&x);
+        else if (!w->failed)
                 judge_peace(&x, ret);
 
         ret->failed = w->failed;

@@ -186,6 +186,10 @@ send_one(World *w,
                 w->counts.n_cut++;
                 return;
         }
+        if (w->filter && w->filter(w, from, to, channel, data, size, w->filter_userdata)) {
+                w->counts.n_cut++;
+                return;
+        }
         if (happens(w, k->loss_ppm)) {
                 w->counts.n_lost++;
                 return;
@@ -282,7 +286,8 @@ static void tell_carrier(World *w, uint32_t id, unsigned link) {
 
         for (WorldChannel ch = 0; ch < _WORLD_CHANNEL_MAX; ch++)
                 if (w->actors[ch] && w->actors[ch]->carrier)
-                        w->actors[ch]->carrier(w, id, n->state[ch], link, !n->no_carrier[link], w->userdata[ch]);
+                        w->actors[ch]->carrier(
+                                        w, id, n->state[ch], link, !n->no_carrier[link], w->userdata[ch]);
 }
 
 void world_carrier(World *w, uint32_t id, unsigned link, bool carrier) {
@@ -464,6 +469,7 @@ void world_start(World *w, uint32_t id, bool new_boot) {
         n->up = true;
         n->paused = false;
         n->life++;
+        n->started_usec = w->now_usec;
         if (new_boot || n->boot == 0) {
                 n->boot++;
                 n->clock_usec = prng_below(&w->prng, USEC_PER_DAY);
@@ -497,6 +503,7 @@ void world_crash(World *w, uint32_t id, bool keep_last_write) {
                 n->store.valid = true;
         }
         n->up = n->paused = false;
+        n->died_usec = w->now_usec;
         for (unsigned i = 0; i < n->n_backlog; i++)
                 free(n->backlog[i]);
         n->n_backlog = 0;

@@ -75,9 +75,10 @@ typedef struct WorldDatagram WorldDatagram;
 
 typedef struct WorldNode {
         bool up, paused;
-        uint64_t life;       /* one more with every start of the actors; names their incarnation */
-        uint64_t boot;       /* one more with every boot of the machine */
-        uint64_t clock_usec; /* its clock shows the world's time plus this */
+        uint64_t life; /* one more with every start of the actors; names their incarnation */
+        uint64_t boot; /* one more with every boot of the machine */
+        uint64_t started_usec, died_usec; /* the newest life, by the world's time */
+        uint64_t clock_usec;              /* its clock shows the world's time plus this */
         WorldStore store;
         void *state[_WORLD_CHANNEL_MAX];
         uint64_t wakeup_usec[_WORLD_CHANNEL_MAX];
@@ -106,6 +107,16 @@ struct World {
         WorldNode nodes[NODE_ID_MAX];
         NodeSet cut[WORLD_LINKS_MAX][NODE_ID_MAX]; /* by link and sender - 1: who does not get it */
         WorldCounts counts;
+
+        /* Scripted loss: true drops the datagram. */
+        bool (*filter)(World *w,
+                       uint32_t from,
+                       uint32_t to,
+                       WorldChannel channel,
+                       const void *data,
+                       size_t size,
+                       void *userdata);
+        void *filter_userdata;
 
         const WorldActor *actors[_WORLD_CHANNEL_MAX];
         void *userdata[_WORLD_CHANNEL_MAX];
