@@ -65,9 +65,11 @@ const HaNode *ha_nodes_find_name(const HaNodes *nodes, const char *name) {
 const char *ha_nodes_name(const HaNodes *nodes, uint32_t id, char buf[static NAME_LENGTH_MAX + 1]) {
         const HaNode *n = ha_nodes_find(nodes, id);
 
+        /* Always into buf: callers name it once and use it often. */
         if (n)
-                return n->name;
-        g_snprintf(buf, NAME_LENGTH_MAX + 1, "node %" PRIu32, id);
+                g_strlcpy(buf, n->name, NAME_LENGTH_MAX + 1);
+        else
+                g_snprintf(buf, NAME_LENGTH_MAX + 1, "node %" PRIu32, id);
         return buf;
 }
 
