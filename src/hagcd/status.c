@@ -219,6 +219,8 @@ void status_log_problem(Status *s, uint32_t node, CmsProblem problem) {
         const char *text = problem_text(TRANSPORT_PROBLEM_NONE, problem);
         bool config = problem == CMS_PROBLEM_CONFIG_CLUSTER || problem == CMS_PROBLEM_CONFIG_NODE ||
                       problem == CMS_PROBLEM_CONFIG_FENCE;
+        /* Every start passes through these; if they last, the membership says so. */
+        bool transient = problem == CMS_PROBLEM_NOT_HEARD || problem == CMS_PROBLEM_ONE_WAY;
 
         if (isempty(text))
                 return;

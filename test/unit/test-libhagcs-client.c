@@ -143,11 +143,11 @@ static void test_messages(Fixture *f, const void *data) {
         g_assert_cmpuint(expect(f, HAGCS_EVENT_MESSAGE)->cookie, ==, 22);
 }
 
-/* Echoes all payload as messages, giving credit back; returns the frames seen. */
+/* Echoes a frame of payload as a message, giving its credit back; returns the frames seen. */
 static unsigned echo(Fixture *f) {
         unsigned n = 0;
 
-        while (hear(f)) {
+        if (hear(f)) {
                 g_assert_cmpint(f->in.type, ==, PROTO_SEND);
                 n++;
                 say(f, &(ProtoFrame){ .type = PROTO_CREDIT, .number = f->in.size_bytes + PROTO_PIECE_COST });
@@ -173,8 +173,8 @@ static void test_long_message(Fixture *f, const void *data) {
         show_view(f);
         g_assert_cmpint(hagcs_send(f->h, text, HAGCS_MESSAGE_MAX + 1, 0), ==, -EMSGSIZE);
         g_assert_cmpint(hagcs_send(f->h, text, HAGCS_MESSAGE_MAX, 5), ==, 0);
-        g_assert_cmpint(hagcs_send(f->h, "x", 1, 6), ==, -EAGAIN);
-        for (unsigned round = 0; round < 100; round++) {
+        g_assert_cmpint(hagcs_send(f->h, text, HAGCS_MESSAGE_MAX, 6), ==, -EAGAIN);
+        for (unsigned round = 0; round < 1000; round++) {
                 int r;
 
                 n += echo(f);
