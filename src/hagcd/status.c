@@ -224,7 +224,9 @@ void status_log_problem(Status *s, uint32_t node, CmsProblem problem) {
 
         if (isempty(text))
                 return;
-        log_event(config ? LOG_ERR : LOG_WARNING,
+        log_event(config      ? LOG_ERR
+                  : transient ? LOG_INFO
+                              : LOG_WARNING,
                   config ? HAMGR_MESSAGE_CONFIG_DIFFERS : NULL,
                   LOG_FIELDS("HAMGR_NODE", name, "HAMGR_REASON", cms_problem_to_string(problem)),
                   "node %s: %s%s",
