@@ -52,11 +52,13 @@ static void _printf_(3, 4) add_line(GPtrArray *lines, const char *place, const c
 
 /* ---- What the node itself knows ---- */
 
-/* Does the drive run the group here now? Then what is found here is ours. */
+/* Is the group hamgr's business here now? Then what is found here is ours. The ownership file also speaks
+ * for another process, as with `hactl check`. */
 static bool is_ours(const DriveValidation *v, const HaGroup *g) {
         const Group *known = drive_find_group(v->drive, g->name);
+        g_autofree char *owned = g_strdup_printf("%s/%s", v->drive->owned_folder, g->name);
 
-        return known && known->sequence.state != DRIVE_GROUP_STOPPED;
+        return (known && known->sequence.state != DRIVE_GROUP_STOPPED) || access(owned, F_OK) >= 0;
 }
 
 static void check_fstab(DriveValidation *v, const HaResource *r) {
