@@ -104,6 +104,7 @@ def results_are_counted():
     assert counting.count("ok 1 /shown-in-the-error-log\n" + tap, 1) == (2, 1)
     assert counting.count("1 failed, 3 passed, 2 errors in 4.56s", 1) == (3, 3)
     assert counting.count("5 passed, 1 skipped in 61.20s (0:01:01)", 0) == (5, 0)
+    assert counting.count("1 failed in 1s\n" + tap + "1 failed, 4 passed in 1.00s\n2 passed in 3.00s\n", 1) == (8, 2)
     assert counting.count("anything", 0) == (1, 0)
     assert counting.count("anything", 7) == (0, 1)
     # Everything passed and yet it ended with a failure, such as a leak.

@@ -11,7 +11,9 @@ import sys
 
 
 def count(text, status):
-    text, _, tap = text.partition("== TAP of all tests ==")
+    _, divider, tap = text.partition("== TAP of all tests ==")
+    # Where there is a log of all tests, what was shown of the failed ones before it is in there too.
+    text = tap if divider else text
     passed = failed = 0
     found = False
 
@@ -29,10 +31,10 @@ def count(text, status):
             passed += 1
 
     # "3 passed, 1 failed, 2 errors in 1.2s"
-    summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", text, re.MULTILINE)
-    if summary:
+    summaries = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", text, re.MULTILINE)
+    for summary in summaries:
         found = True
-        for n, word in re.findall(r"(\d+) (\w+)", summary[-1]):
+        for n, word in re.findall(r"(\d+) (\w+)", summary):
             if word == "passed":
                 passed += int(n)
             elif word in ("failed", "error", "errors"):
