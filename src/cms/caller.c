@@ -187,6 +187,40 @@ static NodeSet may_join(const Cms *c) {
         return set;
 }
 
+/* Without quorum, nobody leaves an intact membership for one that does not contain it: do not even ask. */
+static NodeSet bound_elsewhere(const Cms *c, NodeSet target) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, node_set_without(target, c->config.self)) {
+                const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
+
+                if (h->settled && !h->quorate && !node_set_contains(h->members, c->config.self) &&
+                    !node_set_is_subset(h->members, target))
+                        node_set_add(&set, id);
+        }
+        return set;
+}
+
+static NodeSet choose_reachable(const Cms *c, NodeSet candidates) {
+        for (;;) {
+                NodeSet target, bound;
+
+                target =
+                                cms_choose(c,
+                                           candidates,
+                                           c->confirms,
+                                           cms_peers_no_record(c),
+                                           cms_weak(c),
+                                           may_join(c));
+                if (cms_has_majority(c, target) || !node_set_contains(target, c->config.self))
+                        return target;
+                bound = bound_elsewhere(c, target);
+                if (bound == NODE_SET_EMPTY)
+                        return target;
+                candidates = node_set_minus(candidates, bound);
+        }
+}
+
 static void choose_target(Cms *c) {
         NodeSet candidates = node_set_with(c->row, c->config.self) & c->config.enabled, target, cannot;
 
@@ -207,13 +241,7 @@ static void choose_target(Cms *c) {
         cannot = cms_peers_cannot_write(c);
         if (cms_is_intact(c) && c->installed.quorate)
                 cannot = node_set_minus(cannot, c->installed.members);
-        target =
-                        cms_choose(c,
-                                   node_set_minus(candidates, cannot),
-                                   c->confirms,
-                                   cms_peers_no_record(c),
-                                   cms_weak(c),
-                                   may_join(c));
+        target = choose_reachable(c, node_set_minus(candidates, cannot));
         if (target != c->target) {
                 c->target = target;
                 c->target_since_usec = c->now_usec;

@@ -288,11 +288,26 @@ static void calm_down(Swarm *x) {
         }
 }
 
+/* Nodes with a record: only their votes count, and without a quorum of them nothing can get well by itself.
+ */
+static NodeSet sound_nodes(const Swarm *x) {
+        NodeSet sound = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, x->s->config.enabled)
+                if (x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record)
+                        node_set_add(&sound, id);
+        return sound;
+}
+
+static bool is_majority(const Swarm *x, NodeSet set) {
+        return 2 * votes_of(x, set) > votes_of(x, x->s->config.enabled);
+}
+
 /* ---- peace with links that stay broken ---- */
 
 /* Cuts that stay, one way or both, few or many; returns what the best set of the mesh that is left is. */
 static NodeSet cut_for_good(Swarm *x) {
-        BestSetInput in = { .candidates = x->s->config.enabled, .votes = x->s->config.votes };
+        BestSetInput in = { .candidates = sound_nodes(x), .votes = x->s->config.votes };
         NodeSet hears[NODE_ID_MAX] = { 0 };
         unsigned n = (unsigned) prng_between(&x->prng, 1, x->w->n_nodes);
 
@@ -322,17 +337,6 @@ static bool some_quorum_works(const Swarm *x) {
         return false;
 }
 
-/* Nodes with a record hold quorum: without that nobody may be taken in, and nothing can get well by itself.
- */
-static bool can_recover(const Swarm *x) {
-        NodeSet sound = NODE_SET_EMPTY;
-
-        NODE_SET_FOREACH(id, x->s->config.enabled)
-                if (x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record)
-                        node_set_add(&sound, id);
-        return 2 * votes_of(x, sound) > votes_of(x, x->s->config.enabled);
-}
-
 static uint64_t memberships_installed(const Swarm *x) {
         uint64_t n = 0;
 
@@ -349,7 +353,7 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
 
         while (!w->failed && !cms_sim_is_settled(w, x->s, x->s->config.enabled)) {
                 if (w->now_usec - start > bound) {
-                        if (!can_recover(x))
+                        if (!is_majority(x, sound_nodes(x)))
                                 return;
                         world_fail(w,
                                    "no quorate membership of %s within %" PRIu64 " s of peace",
@@ -380,8 +384,7 @@ static void judge_broken_peace(Swarm *x) {
         x->s->fencing = false;
 
         world_run_until(w, w->now_usec + CALM_FAILURES * x->s->config.failure_usec);
-        possible = 2 * cms_votes(x->s->nodes[0].cms, best) > x->s->nodes[0].cms->votes_total &&
-                   can_recover(x);
+        possible = is_majority(x, best);
         if (!w->failed && possible && !some_quorum_works(x))
                 world_fail(w, "no quorate membership although the links that are left allow it");
         before = memberships_installed(x);
