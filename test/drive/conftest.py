@@ -80,6 +80,8 @@ def node():
         os.makedirs(container.root + "/srv/shop", exist_ok=True)
         container.boot()
         yield container
+        said = container.journal("-u", "hamgr.service")
+        assert "Sanitizer" not in said and "runtime error" not in said, said
     finally:
         container.remove()
 

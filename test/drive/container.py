@@ -27,6 +27,7 @@ Type=notify
 ExecStart=
 ExecStart=/usr/lib/hamgr-test/drive-driver /etc/drive-test %s
 WatchdogSec=0
+TimeoutStopSec=60s
 """ % SOCKET
 
 
