@@ -79,11 +79,11 @@ typedef enum HaStopFailure {
         _HA_STOP_FAILURE_INVALID = -EINVAL,
 } HaStopFailure;
 
-const char *ha_placement_to_string(HaPlacement p) _const_;
+const char *ha_placement_to_string(HaPlacement i) _const_;
 HaPlacement ha_placement_from_string(const char *s);
-const char *ha_failback_to_string(HaFailback f) _const_;
+const char *ha_failback_to_string(HaFailback i) _const_;
 HaFailback ha_failback_from_string(const char *s);
-const char *ha_stop_failure_to_string(HaStopFailure f) _const_;
+const char *ha_stop_failure_to_string(HaStopFailure i) _const_;
 HaStopFailure ha_stop_failure_from_string(const char *s);
 
 typedef struct HaPolicy {
@@ -106,7 +106,7 @@ typedef enum HaResourceType {
         _HA_RESOURCE_TYPE_INVALID = -EINVAL,
 } HaResourceType;
 
-const char *ha_resource_type_to_string(HaResourceType t) _const_; /* "mount", "address", "unit" */
+const char *ha_resource_type_to_string(HaResourceType i) _const_; /* "mount", "address", "unit" */
 HaResourceType ha_resource_type_from_string(const char *s);
 
 /* All texts are owned and never NULL; a text that the file does not give is "". */

@@ -48,8 +48,8 @@ static const char *const state_event_kind_table[_STATE_EVENT_MAX] = {
         [STATE_EVENT_OPERATOR] = "operator",
 };
 
-const char *state_event_kind_to_string(StateEventKind k) {
-        return (unsigned) k < _STATE_EVENT_MAX ? state_event_kind_table[k] : NULL;
+const char *state_event_kind_to_string(StateEventKind i) {
+        return (unsigned) i < _STATE_EVENT_MAX ? state_event_kind_table[i] : NULL;
 }
 
 void state_effects_clear(StateEffects *e) {

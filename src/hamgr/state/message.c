@@ -30,8 +30,8 @@ static const char *const state_resource_state_table[_STATE_RESOURCE_MAX] = {
         [STATE_RESOURCE_FAILED] = "failed",
 };
 
-const char *state_resource_state_to_string(StateResourceState s) {
-        return (unsigned) s < _STATE_RESOURCE_MAX ? state_resource_state_table[s] : NULL;
+const char *state_resource_state_to_string(StateResourceState i) {
+        return (unsigned) i < _STATE_RESOURCE_MAX ? state_resource_state_table[i] : NULL;
 }
 
 bool state_boot_equal(const StateBoot *a, const StateBoot *b) {

@@ -84,7 +84,7 @@ typedef enum StateReportState {
         _STATE_REPORT_INVALID = -EINVAL,
 } StateReportState;
 
-const char *state_report_state_to_string(StateReportState s) _const_;
+const char *state_report_state_to_string(StateReportState i) _const_;
 StateReportState state_report_state_from_string(const char *s);
 
 /* What a resource does; the order is that of the group's resources. */
@@ -98,7 +98,7 @@ typedef enum StateResourceState {
         _STATE_RESOURCE_INVALID = -EINVAL,
 } StateResourceState;
 
-const char *state_resource_state_to_string(StateResourceState s) _const_;
+const char *state_resource_state_to_string(StateResourceState i) _const_;
 
 typedef struct StateReport {
         char group[NAME_LENGTH_MAX + 1];

@@ -46,7 +46,7 @@ typedef enum StateNodeState {
         _STATE_NODE_INVALID = -EINVAL,
 } StateNodeState;
 
-const char *state_node_state_to_string(StateNodeState s) _const_;
+const char *state_node_state_to_string(StateNodeState i) _const_;
 StateNodeState state_node_state_from_string(const char *s);
 
 /* One configured node, as the membership service tells at this point of the order. */
@@ -103,7 +103,7 @@ typedef enum StateResult {
         _STATE_RESULT_INVALID = -EINVAL,
 } StateResult;
 
-const char *state_result_to_string(StateResult r) _const_;
+const char *state_result_to_string(StateResult i) _const_;
 StateResult state_result_from_string(const char *s);
 
 /* What happened, for the journal and D-Bus. Every replica announces it, each once. */
@@ -138,7 +138,7 @@ typedef enum StateEventKind {
         _STATE_EVENT_INVALID = -EINVAL,
 } StateEventKind;
 
-const char *state_event_kind_to_string(StateEventKind k) _const_;
+const char *state_event_kind_to_string(StateEventKind i) _const_;
 
 typedef enum StateEffectType {
         STATE_EFFECT_STORE,   /* serial, record, in_force: write and sync; then send STORED{serial} */
@@ -287,7 +287,7 @@ typedef enum StateRun {
         _STATE_RUN_INVALID = -EINVAL,
 } StateRun;
 
-const char *state_run_to_string(StateRun r) _const_;
+const char *state_run_to_string(StateRun i) _const_;
 StateRun state_run_from_string(const char *s);
 
 typedef struct StateGroupStatus {
