@@ -27,7 +27,7 @@ static void set_trouble(Manager *m, const char *format, ...) {
         va_end(ap);
         if (streq(text, m->trouble))
                 return;
-        (void) strcpy(m->trouble, text);
+        (void) g_strlcpy(m->trouble, text, sizeof(m->trouble));
         if (text[0])
                 log_notice("this node cannot act: %s", text);
         else

@@ -32,12 +32,14 @@ const char *api_error_name(ApiError e) {
 static int call_new(Api *a, sd_bus_message *m, const char *action, sd_bus_error *error, ApiCall **ret) {
         ApiCall *call;
 
-        if (a->n_calls >= API_CALLS_MAX)
-                return sd_bus_error_setf(
+        if (a->n_calls >= API_CALLS_MAX) {
+                (void) sd_bus_error_setf(
                                 error,
                                 api_error_name(API_ERROR_NOT_READY),
                                 "%u calls are waiting already; try again later",
                                 API_CALLS_MAX);
+                return -EBUSY;
+        }
         call = g_new0(ApiCall, 1);
         call->api = a;
         call->m = sd_bus_message_ref(m);
