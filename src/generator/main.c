@@ -21,18 +21,20 @@
 #define LINE_BYTES_MAX (64U * 1024U)
 
 /* The journal may not be there yet. */
-static void _printf_(1, 2) complain(const char *format, ...) {
-        _cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
-        char line[1024];
+static void complain(const char *format, ...) _printf_(1, 2);
+static void complain(const char *format, ...) {
+        _cleanup_close_ int fd = -EBADF;
+        char text[1024], line[1100];
         va_list ap;
-        int n;
 
-        n = snprintf(line, sizeof(line), "<4>hamgr-generator: ");
         va_start(ap, format);
-        (void) vsnprintf(line + n, sizeof(line) - (size_t) n, format, ap);
+        (void) vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
+
+        (void) snprintf(line, sizeof(line), "<4>hamgr-generator: %s", text);
+        fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 || write(fd, line, strlen(line)) < 0)
-                (void) fprintf(stderr, "%s\n", line + strlen("<4>"));
+                (void) fprintf(stderr, "hamgr-generator: %s\n", text);
 }
 
 static int write_drop_in(const char *folder, const Guard *g) {

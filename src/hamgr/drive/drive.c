@@ -119,7 +119,7 @@ static bool read_ownership(Group *g, uint64_t *ret_assignment) {
         size_t size;
 
         *ret_assignment = 0;
-        if (read_whole_file(path, OWNERSHIP_BYTES_MAX, &text, &size) < 0)
+        if (read_whole_file(path, OWNERSHIP_BYTES_MAX, &text, &size) < 0 || !text)
                 return access(path, F_OK) >= 0;
         text[strcspn(text, "\n")] = '\0';
         (void) parse_u64(text, 0, UINT64_MAX, ret_assignment);
@@ -152,7 +152,7 @@ static void tell(Group *g, const SequenceEffect *effect) {
                 tell_found(g);
                 return;
         }
-        if (effect->tell == DRIVE_EVENT_RESOURCE_FAILED && !r->failure.text)
+        if (effect->tell == DRIVE_EVENT_RESOURCE_FAILED && r && !r->failure.text)
                 drive_failure_set(
                                 &r->failure,
                                 DRIVE_REASON_EXIT_CODE,
@@ -160,7 +160,7 @@ static void tell(Group *g, const SequenceEffect *effect) {
                                 "%s does not run (%s)",
                                 r->unit,
                                 strna(r->sub));
-        if (effect->tell == DRIVE_EVENT_STRAY)
+        if (effect->tell == DRIVE_EVENT_STRAY && r)
                 drive_failure_set(
                                 &r->failure,
                                 DRIVE_REASON_OPERATOR,

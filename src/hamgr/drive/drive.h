@@ -59,7 +59,7 @@ typedef enum DriveResourceState {
         _DRIVE_RESOURCE_STATE_INVALID = -EINVAL,
 } DriveResourceState;
 
-const char *drive_resource_state_to_string(DriveResourceState s) _const_; /* "running" */
+const char *drive_resource_state_to_string(DriveResourceState i) _const_; /* "running" */
 DriveResourceState drive_resource_state_from_string(const char *s);
 
 /* Why a resource failed. */
@@ -85,7 +85,7 @@ typedef enum DriveReason {
         _DRIVE_REASON_INVALID = -EINVAL,
 } DriveReason;
 
-const char *drive_reason_to_string(DriveReason r) _const_; /* "exit-code", "signal", "watchdog", ... */
+const char *drive_reason_to_string(DriveReason i) _const_; /* "exit-code", "signal", "watchdog", ... */
 DriveReason drive_reason_from_string(const char *s);
 
 typedef enum DriveFound {
