@@ -116,14 +116,12 @@ static int probe(Manager *m, Local *l) {
         case DRIVE_GROUP_UNREAD:
                 return -EBUSY;
         case DRIVE_GROUP_RUNNING:
+        case DRIVE_GROUP_FAILED: /* also what was found when hamgr began, all of it running or a part */
                 return drive_adopt(m->drive, l->group, l->number);
         case DRIVE_GROUP_STOPPED:
         case DRIVE_GROUP_STARTING:
         case DRIVE_GROUP_STOPPING:
                 return drive_stop(m->drive, l->group, l->number);
-        case DRIVE_GROUP_FAILED:
-                report(m, l, l->number, STATE_REPORT_PARTIAL, "a part of the group runs here");
-                return 0;
         case DRIVE_GROUP_STOP_FAILED:
                 report(m, l, l->number, STATE_REPORT_STOP_FAILED, l->reason);
                 return 0;
