@@ -173,8 +173,8 @@ static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
                 client_registered(i, -EPERM, "only root may be critical");
                 return;
         }
-        strcpy(i->identity.group, f->group);
-        strcpy(i->identity.name, f->name);
+        memcpy(i->identity.group, f->group, sizeof(i->identity.group));
+        memcpy(i->identity.name, f->name, sizeof(i->identity.name));
         i->critical = f->flags & PROTO_CRITICAL;
         i->snapshot = f->flags & PROTO_WANT_SNAPSHOT;
         i->liveliness_usec = f->liveliness_usec == 0 ? 0 : MAX(f->liveliness_usec, 50 * USEC_PER_MSEC);

@@ -5,7 +5,6 @@
 #include "basic/time-util.h"
 #include "hagcd/status.h"
 #include "hagcd/view-frame.h"
-#include "libhagcs/hagcs.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
 
@@ -93,7 +92,7 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
                 node_fill_ordered(p, n->id, membership_node(m, n->id));
         } else {
                 *p = (ProtoNode){ .id = n->id,
-                                  .state = HAGCS_NODE_UNKNOWN,
+                                  .state = PROTO_NODE_UNKNOWN,
                                   .incarnation = peer->incarnation };
                 memcpy(p->boot_id, peer->boot_id.bytes, sizeof(p->boot_id));
         }
@@ -133,7 +132,7 @@ const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *tr
         if (m) {
                 c->mid = (ProtoMid){ m->mid.epoch, m->mid.node };
                 c->members = m->members;
-                c->quorum = m->quorate ? HAGCS_QUORUM_YES : m->half ? HAGCS_QUORUM_HALF : HAGCS_QUORUM_NONE;
+                c->quorum = m->quorate ? PROTO_QUORUM_YES : m->half ? PROTO_QUORUM_HALF : PROTO_QUORUM_NONE;
                 c->coordinator = m->n_members > 0 ? m->rank[0] : 0;
         }
         FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes)

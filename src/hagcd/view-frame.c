@@ -3,19 +3,18 @@
 #include <stdio.h>
 
 #include "hagcd/view-frame.h"
-#include "libhagcs/hagcs.h"
 
-_Static_assert((int) HAGCS_NODE_UNKNOWN == (int) NODE_UNKNOWN, "states travel as they are");
-_Static_assert((int) HAGCS_NODE_UP == (int) NODE_UP, "states travel as they are");
-_Static_assert((int) HAGCS_NODE_DOWN == (int) NODE_DOWN, "states travel as they are");
-_Static_assert((int) HAGCS_NODE_INACTIVE == (int) NODE_INACTIVE, "states travel as they are");
-_Static_assert((int) HAGCS_NODE_DETACHED == (int) NODE_DETACHED, "states travel as they are");
-_Static_assert((int) HAGCS_LEFT_UNREGISTERED == (int) GCS_REASON_UNREGISTERED, "reasons travel as they are");
-_Static_assert((int) HAGCS_LEFT_EXITED == (int) GCS_REASON_EXITED, "reasons travel as they are");
-_Static_assert((int) HAGCS_LEFT_UNRESPONSIVE == (int) GCS_REASON_UNRESPONSIVE, "reasons travel as they are");
-_Static_assert((int) HAGCS_LEFT_EXPELLED == (int) GCS_REASON_EXPELLED, "reasons travel as they are");
-_Static_assert((int) HAGCS_LEFT_NODE_LOST == (int) GCS_REASON_NODE_LOST, "reasons travel as they are");
-_Static_assert((int) HAGCS_LEFT_SHUT_OUT == (int) GCS_REASON_SHUT_OUT, "reasons travel as they are");
+_Static_assert((int) PROTO_NODE_UNKNOWN == (int) NODE_UNKNOWN, "states travel as they are");
+_Static_assert((int) PROTO_NODE_UP == (int) NODE_UP, "states travel as they are");
+_Static_assert((int) PROTO_NODE_DOWN == (int) NODE_DOWN, "states travel as they are");
+_Static_assert((int) PROTO_NODE_INACTIVE == (int) NODE_INACTIVE, "states travel as they are");
+_Static_assert((int) PROTO_NODE_DETACHED == (int) NODE_DETACHED, "states travel as they are");
+_Static_assert((int) PROTO_LEFT_UNREGISTERED == (int) GCS_REASON_UNREGISTERED, "reasons travel as they are");
+_Static_assert((int) PROTO_LEFT_EXITED == (int) GCS_REASON_EXITED, "reasons travel as they are");
+_Static_assert((int) PROTO_LEFT_UNRESPONSIVE == (int) GCS_REASON_UNRESPONSIVE, "reasons travel as they are");
+_Static_assert((int) PROTO_LEFT_EXPELLED == (int) GCS_REASON_EXPELLED, "reasons travel as they are");
+_Static_assert((int) PROTO_LEFT_NODE_LOST == (int) GCS_REASON_NODE_LOST, "reasons travel as they are");
+_Static_assert((int) PROTO_LEFT_SHUT_OUT == (int) GCS_REASON_SHUT_OUT, "reasons travel as they are");
 _Static_assert(PROTO_MEMBERS_MAX >= GCS_GROUP_MEMBERS_MAX, "a view fits a frame");
 _Static_assert(PROTO_NODES_MAX >= NODE_ID_MAX, "a view fits a frame");
 _Static_assert(PROTO_PIECE_MAX <= GCS_PAYLOAD_MAX, "a piece is an item of gcs");

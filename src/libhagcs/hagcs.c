@@ -16,6 +16,20 @@
 
 _Static_assert(HAGCS_CRITICAL == PROTO_CRITICAL, "flags travel as they are");
 _Static_assert(HAGCS_WANT_SNAPSHOT == PROTO_WANT_SNAPSHOT, "flags travel as they are");
+_Static_assert((int) HAGCS_NODE_UNKNOWN == (int) PROTO_NODE_UNKNOWN, "states travel as they are");
+_Static_assert((int) HAGCS_NODE_UP == (int) PROTO_NODE_UP, "states travel as they are");
+_Static_assert((int) HAGCS_NODE_DOWN == (int) PROTO_NODE_DOWN, "states travel as they are");
+_Static_assert((int) HAGCS_NODE_INACTIVE == (int) PROTO_NODE_INACTIVE, "states travel as they are");
+_Static_assert((int) HAGCS_NODE_DETACHED == (int) PROTO_NODE_DETACHED, "states travel as they are");
+_Static_assert((int) HAGCS_QUORUM_NONE == (int) PROTO_QUORUM_NONE, "quorums travel as they are");
+_Static_assert((int) HAGCS_QUORUM_HALF == (int) PROTO_QUORUM_HALF, "quorums travel as they are");
+_Static_assert((int) HAGCS_QUORUM_YES == (int) PROTO_QUORUM_YES, "quorums travel as they are");
+_Static_assert((int) HAGCS_LEFT_UNREGISTERED == (int) PROTO_LEFT_UNREGISTERED, "reasons travel as they are");
+_Static_assert((int) HAGCS_LEFT_EXITED == (int) PROTO_LEFT_EXITED, "reasons travel as they are");
+_Static_assert((int) HAGCS_LEFT_UNRESPONSIVE == (int) PROTO_LEFT_UNRESPONSIVE, "reasons travel as they are");
+_Static_assert((int) HAGCS_LEFT_EXPELLED == (int) PROTO_LEFT_EXPELLED, "reasons travel as they are");
+_Static_assert((int) HAGCS_LEFT_NODE_LOST == (int) PROTO_LEFT_NODE_LOST, "reasons travel as they are");
+_Static_assert((int) HAGCS_LEFT_SHUT_OUT == (int) PROTO_LEFT_SHUT_OUT, "reasons travel as they are");
 
 /* Messages waiting here before hagcs_send() says -EAGAIN; one message always fits. */
 #define SEND_QUEUE_BYTES (1024U * 1024U)
@@ -184,8 +198,8 @@ int hagcs_register(hagcs *h, const hagcs_registration *registration) {
             strlen(registration->name) > PROTO_NAME_MAX ||
             (registration->flags & ~(unsigned) (HAGCS_CRITICAL | HAGCS_WANT_SNAPSHOT)))
                 return -EINVAL;
-        strcpy(f.group, registration->group);
-        strcpy(f.name, registration->name);
+        (void) snprintf(f.group, sizeof(f.group), "%s", registration->group);
+        (void) snprintf(f.name, sizeof(f.name), "%s", registration->name);
         f.flags = registration->flags;
         f.liveliness_usec = registration->liveliness_usec;
         f.grace_usec = registration->grace_usec;
@@ -624,37 +638,42 @@ static int receive(hagcs *h) {
         return 1;
 }
 
+/* 1: h->event is one; 0: nothing now; -EAGAIN: go on; -ENOMEM. */
+static int dispatch_one(hagcs *h) {
+        int r;
+
+        flush(h);
+        if (h->want_writable && h->out.message_bytes <= SEND_QUEUE_LOW_BYTES && h->state == HANDLE_MEMBER) {
+                h->want_writable = false;
+                event_begin(h, HAGCS_EVENT_WRITABLE);
+                return 1;
+        }
+        r = receive(h);
+        if (r == 0)
+                return 0;
+        if (r > 0) {
+                r = on_frame(h);
+                h->frame_held = r == -ENOMEM;
+                if (r == -ENOMEM)
+                        return r;
+        }
+        if (r < 0)
+                return disconnected(h, r);
+        return r > 0 ? 1 : -EAGAIN;
+}
+
 int hagcs_dispatch(hagcs *h, const hagcs_event **ret_event) {
         int r;
 
         if (h->ended)
                 return -ENOTCONN;
         inbox_release(&h->in);
-        for (;;) {
-                flush(h);
-                if (h->want_writable && h->out.message_bytes <= SEND_QUEUE_LOW_BYTES &&
-                    h->state == HANDLE_MEMBER) {
-                        h->want_writable = false;
-                        event_begin(h, HAGCS_EVENT_WRITABLE);
-                        r = 1;
-                        break;
-                }
-                r = receive(h);
-                if (r == 0)
-                        return 0;
-                if (r > 0) {
-                        r = on_frame(h);
-                        h->frame_held = r == -ENOMEM;
-                        if (r == -ENOMEM)
-                                return r;
-                }
-                if (r < 0)
-                        r = disconnected(h, r);
-                if (r > 0)
-                        break;
-        }
-        *ret_event = &h->event;
-        return 1;
+        do
+                r = dispatch_one(h);
+        while (r == -EAGAIN);
+        if (r > 0)
+                *ret_event = &h->event;
+        return r;
 }
 
 const hagcs_cluster *hagcs_get_cluster(hagcs *h) {

@@ -35,6 +35,30 @@
 #define PROTO_CRITICAL (1U << 0)
 #define PROTO_WANT_SNAPSHOT (1U << 1)
 
+/* The same values as in hagcs.h, and in the cores: they travel as they are. */
+typedef enum ProtoNodeState {
+        PROTO_NODE_UNKNOWN,
+        PROTO_NODE_UP,
+        PROTO_NODE_DOWN,
+        PROTO_NODE_INACTIVE,
+        PROTO_NODE_DETACHED,
+} ProtoNodeState;
+
+typedef enum ProtoQuorum {
+        PROTO_QUORUM_NONE,
+        PROTO_QUORUM_HALF,
+        PROTO_QUORUM_YES,
+} ProtoQuorum;
+
+typedef enum ProtoReason {
+        PROTO_LEFT_UNREGISTERED,
+        PROTO_LEFT_EXITED,
+        PROTO_LEFT_UNRESPONSIVE,
+        PROTO_LEFT_EXPELLED,
+        PROTO_LEFT_NODE_LOST,
+        PROTO_LEFT_SHUT_OUT,
+} ProtoReason;
+
 typedef enum ProtoType {
         /* client to hagcd */
         PROTO_HELLO = 1,
@@ -78,14 +102,14 @@ typedef struct ProtoMember {
         uint64_t seniority;
         bool critical;
         bool own;
-        uint8_t reason; /* hagcs_reason, of those that left */
+        uint8_t reason; /* ProtoReason, of those that left */
         char name[PROTO_NAME_MAX + 1];
 } ProtoMember;
 
 /* In CLUSTER all of it; in VIEW what is ordered: the first part. */
 typedef struct ProtoNode {
         uint32_t id;
-        uint8_t state;
+        uint8_t state; /* ProtoNodeState */
         bool enabled;
         bool armed;
         uint64_t incarnation;
@@ -107,7 +131,7 @@ typedef struct ProtoCluster {
         uint64_t incarnation;
         ProtoMid mid;
         uint64_t members;
-        uint8_t quorum;
+        uint8_t quorum; /* ProtoQuorum */
         uint32_t coordinator;
         uint32_t tie_breaker;
         bool frozen;

@@ -121,6 +121,8 @@ def test_killed_and_restarted_daemon_joins_again(lab):
 
 def test_short_silence_is_no_failure_and_long_silence_is(lab):
     start_all(lab)
+    for node in lab.nodes.values():
+        node.status_until(r"quorate n1=up n2=up n3=up$")
     lab.nodes[3].kill(signal.SIGSTOP)
     time.sleep(0.2)
     lab.nodes[3].kill(signal.SIGCONT)
