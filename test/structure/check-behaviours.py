@@ -18,7 +18,8 @@ DUE = """
     A01 A02 A03 A06 A11 A12 A15 A17 A21 B05 C01 C02 C03 C04 C06 C18 D01 D04 D05 D06 D07 D08 D11 D16 D19 D21
     E01 E05 E06 E07 E10 F03 F06
 """.split()
-KINDS = ("unit", "sim", "engine", "dbus", "cluster")
+KINDS = ("unit", "sim", "engine", "dbus", "agents", "integration", "drive", "cluster")
+ON_NODES = ("drive", "cluster")  # run by ./check itself, not in its quick mode
 
 
 def behaviours():
@@ -89,8 +90,7 @@ def results(folder):
     for log in folder.glob("plain/meson-logs/testlog*.txt"):
         for m in re.finditer(r"^(not )?ok \d+ (?:- )?(\S+)([^\n]*)", log.read_text(errors="replace"), re.MULTILINE):
             found[m[2]] = "failed" if m[1] else "skipped" if "# SKIP" in m[3].upper() else "passed"
-    report = folder / "cluster.xml"
-    if report.is_file():
+    for report in sorted(folder.glob("*.xml")):
         for case in ElementTree.parse(report).iter("testcase"):
             name = f"{case.get('classname').split('.')[-1]}.py::{case.get('name').split('[')[0]}"
             bad = case.find("failure") is not None or case.find("error") is not None
@@ -103,12 +103,12 @@ def results(folder):
 def judge_results(rows, found, ran_cluster):
     complaints = []
     for n, behaviour, kind, test, _ in rows:
-        if not test or (kind == "cluster" and not ran_cluster):
+        if not test or (kind in ON_NODES and not ran_cluster):
             continue
-        name = test.split("[")[0].split("/")[-1] if kind == "cluster" else test
+        name = test.split("[")[0].split("/")[-1] if kind in ON_NODES else test
         if found.get(name) == "skipped":
             complaints.append(f"line {n}: {test}, which shows {behaviour}, was skipped")
-        elif name not in found and kind in ("unit", "cluster"):
+        elif name not in found and kind in ("unit", *ON_NODES):
             complaints.append(f"line {n}: {test}, which shows {behaviour}, was not run")
     return complaints
 
