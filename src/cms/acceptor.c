@@ -155,6 +155,8 @@ void cms_on_inquire(Cms *c, uint32_t from, const CmsMessage *m) {
                         answer(c);
                 return;
         }
+        if (cms_hears(c, from, m->incarnation))
+                cms_take_row(c, from, &q->row);
         why = judge_inquire(c, from, m);
         if (why != _CMS_REFUSAL_MAX) {
                 refuse(c, from, m->incarnation, q->ballot, why);

@@ -309,6 +309,17 @@ static uint64_t loss_delay_until(const Cms *c) {
         return until;
 }
 
+/* Our membership is quorate, the set is not, and some members that it leaves behind are heard as they were.
+ */
+bool cms_would_lose_quorum(const Cms *c, NodeSet set) {
+        if (!c->has_installed || c->excluded || !c->installed.quorate || cms_has_majority(c, set))
+                return false;
+        NODE_SET_FOREACH(id, node_set_minus(c->installed.members & c->row, set))
+                if (membership_has(&c->installed, id, c->peers[id - 1].incarnation))
+                        return true;
+        return false;
+}
+
 /* From when on the first of the target may call. */
 static uint64_t call_from(const Cms *c) {
         uint64_t beat = c->config.heartbeat_usec;
@@ -316,6 +327,8 @@ static uint64_t call_from(const Cms *c) {
 
         switch (c->need) {
         case CMS_WHY_LOSS:
+                if (cms_would_lose_quorum(c, c->target))
+                        return c->need_since_usec + c->config.failure_usec;
                 return loss_delay_until(c);
         case CMS_WHY_JOIN:
                 /* Whoever is heard is in it; or else wait a moment for those who come at the same time. */
@@ -383,7 +396,8 @@ void cms_evaluate(Cms *c) {
                 return;
 
         place = need == CMS_WHY_HAND_OVER ? 0 : cms_place(c, c->target);
-        at = MAX(call_from(c), patience_until(c));
+        /* Whoever hands over has given up its own ballot. */
+        at = need == CMS_WHY_HAND_OVER ? 0 : MAX(call_from(c), patience_until(c));
         if (place > 0) {
                 at = MAX(at, MAX(c->target_since_usec, c->need_since_usec));
                 at += c->config.failure_usec + place * c->config.heartbeat_usec;

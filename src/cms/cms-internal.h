@@ -44,6 +44,7 @@ typedef struct CmsPeer {
 
         /* what it said last */
         CmsHeartbeat heartbeat;
+        CmsRow row;        /* the newest, by heartbeat, inquiry or answer */
         uint64_t row_usec; /* when; 0: never */
         uint64_t n_lost;
 
@@ -174,8 +175,9 @@ struct Cms {
         CmsPeer peers[NODE_ID_MAX];
         bool carrier[CMS_LINKS_MAX];
         unsigned n_without_carrier[CMS_LINKS_MAX]; /* heartbeats that came nevertheless */
-        NodeSet row;                               /* heard */
-        NodeSet mutual;                            /* heard, and they hear us */
+        uint64_t row_version;
+        NodeSet row;                   /* heard */
+        NodeSet mutual;                /* heard, and they hear us */
         NodeSet confirms[NODE_ID_MAX]; /* whom each heard node confirms, by the incarnations known here */
         bool view_changed;
 
@@ -259,6 +261,7 @@ uint64_t cms_detect_due(const Cms *c);
 bool cms_hears(const Cms *c, uint32_t id, uint64_t incarnation);
 bool cms_hears_members(const Cms *c, const Membership *m);
 NodeSet cms_confirmed_by(const Cms *c, uint32_t id);
+void cms_take_row(Cms *c, uint32_t from, const CmsRow *row);
 void cms_fill_row(const Cms *c, CmsRow *ret);
 void cms_hold_no_answer(Cms *c, uint32_t id);
 void cms_hold_lost(Cms *c, uint32_t id);
@@ -275,6 +278,7 @@ cms_choose(const Cms *c,
            NodeSet weak,
            NodeSet may_join);
 bool cms_is_intact(const Cms *c);
+bool cms_would_lose_quorum(const Cms *c, NodeSet set);
 bool cms_hears_foreign_quorum(const Cms *c);
 unsigned cms_place(const Cms *c, NodeSet set);
 NodeSet cms_peers_no_record(const Cms *c);

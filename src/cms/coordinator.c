@@ -318,15 +318,17 @@ static void propose(Cms *c, NodeSet members) {
                 send_propose(c, node_set_minus(members, b->acknowledged));
 }
 
+/* To the lowest rank of the set that can be reached from here. */
 static void hand_over(Cms *c, NodeSet set) {
         CmsMessage *m = cms_message(c, CMS_MESSAGE_HAND_OVER);
+        NodeSet reachable = set & c->mutual;
         uint32_t to = 0;
 
         for (unsigned i = 0; i < c->ballot.n_rank && to == 0; i++)
-                if (node_set_contains(set, c->ballot.rank[i]))
+                if (node_set_contains(reachable, c->ballot.rank[i]))
                         to = c->ballot.rank[i];
         if (to == 0)
-                to = node_set_lowest(set);
+                to = node_set_lowest(reachable);
         CMS_TRACE(c, .type = CMS_TRACE_HANDED_OVER, .mid = c->ballot.mid, .node = to, .set = set);
         m->hand_over.ballot = c->ballot.mid;
         m->hand_over.set = set;
@@ -347,6 +349,20 @@ static NodeSet waited_for(const Cms *c, uint64_t *ret_until_usec) {
         return wait;
 }
 
+/* A quorum is possible without us that is larger than any with us, and somebody of it can be told. What is
+ * no better is not worth another ballot, and without quorum it is not ours to disturb. */
+static bool is_better_elsewhere(const Cms *c, NodeSet overall, NodeSet set) {
+        if (node_set_contains(overall, c->config.self) || (overall & c->mutual) == NODE_SET_EMPTY)
+                return false;
+        return cms_has_majority(c, overall) && cms_votes(c, overall) > cms_votes(c, set);
+}
+
+/* Quorum is not given up in haste: as long as a member that we would leave behind is heard, it may just not
+ * have seen yet what we saw (R2). */
+static bool must_be_patient(const Cms *c, NodeSet set) {
+        return cms_would_lose_quorum(c, set) && c->now_usec < c->need_since_usec + c->config.failure_usec;
+}
+
 static void decide(Cms *c) {
         CmsBallot *b = &c->ballot;
         NodeSet wait, set, overall, present;
@@ -365,10 +381,19 @@ static void decide(Cms *c) {
                 if (!cms_hears(c, id, b->incarnation[id - 1]))
                         node_set_remove(&present, id);
         set = cms_choose(c, present, b->confirms, b->no_record, NODE_SET_EMPTY, present);
-        overall = cms_choose(c, b->rows, b->confirms, b->no_record, wait, present);
+        overall =
+                        cms_choose(c,
+                                   node_set_minus(b->rows, cms_peers_cannot_write(c)),
+                                   b->confirms,
+                                   b->no_record | cms_peers_no_record(c),
+                                   wait,
+                                   present);
+        if (must_be_patient(c, set)) {
+                cms_ballot_abandon(c, CMS_WHY_TIMEOUT, c->config.heartbeat_usec / 2);
+                return;
+        }
 
-        if (!node_set_contains(overall, c->config.self) && !node_set_is_empty(overall) &&
-            (cms_has_majority(c, overall) || !cms_has_majority(c, set))) {
+        if (is_better_elsewhere(c, overall, set)) {
                 hand_over(c, overall);
                 return;
         }
@@ -496,6 +521,7 @@ void cms_on_answer(Cms *c, uint32_t from, const CmsMessage *m) {
         if (c->ballot.incarnation[from - 1] != m->incarnation)
                 return;
         node_set_remove(&c->ballot.excluded, from);
+        cms_take_row(c, from, &m->answer.row);
         merge_answer(c, from, &m->answer);
 }
 

@@ -41,24 +41,52 @@ bool cms_hears_members(const Cms *c, const Membership *m) {
 }
 
 void cms_fill_row(const Cms *c, CmsRow *ret) {
+        ret->version = c->row_version;
         ret->heard = c->row;
         NODE_SET_FOREACH(id, c->row)
                 ret->incarnation[id - 1] = c->peers[id - 1].incarnation;
 }
 
-/* Whom a node confirms by its newest heartbeat, counting only the incarnations that are known here. */
-NodeSet cms_confirmed_by(const Cms *c, uint32_t id) {
-        const CmsRow *row = &c->peers[id - 1].heartbeat.row;
+void cms_take_row(Cms *c, uint32_t from, const CmsRow *row) {
+        CmsPeer *p = &c->peers[from - 1];
+
+        if (row->version <= p->row.version && p->row.version != 0)
+                return;
+        p->row = *row;
+        c->view_changed = true;
+}
+
+static bool is_known_as(const Cms *c, uint32_t id, uint64_t incarnation) {
+        return incarnation == (id == c->config.self ? c->incarnation : c->peers[id - 1].incarnation);
+}
+
+/* All of our membership confirmed each other when they acknowledged it. What a member said before it
+ * installed it is older than that and takes nothing back. */
+static NodeSet confirmed_by_installing(const Cms *c, uint32_t id) {
+        const CmsPeer *p = &c->peers[id - 1];
         NodeSet set = NODE_SET_EMPTY;
+
+        if (!c->has_installed || c->excluded || !membership_has(&c->installed, id, p->incarnation))
+                return set;
+        if (mid_compare(p->heartbeat.mid, c->installed.mid) >= 0)
+                return set;
+        NODE_SET_FOREACH(other, node_set_without(c->installed.members, id))
+                if (is_known_as(c, other, membership_node(&c->installed, other)->incarnation))
+                        node_set_add(&set, other);
+        return set;
+}
+
+/* Whom a node confirms by its newest row, counting only the incarnations that are known here. */
+NodeSet cms_confirmed_by(const Cms *c, uint32_t id) {
+        const CmsRow *row = &c->peers[id - 1].row;
+        NodeSet set;
 
         if (id == c->config.self)
                 return c->row;
-        NODE_SET_FOREACH(other, row->heard) {
-                uint64_t known = other == c->config.self ? c->incarnation : c->peers[other - 1].incarnation;
-
-                if (row->incarnation[other - 1] == known)
+        set = confirmed_by_installing(c, id);
+        NODE_SET_FOREACH(other, row->heard)
+                if (is_known_as(c, other, row->incarnation[other - 1]))
                         node_set_add(&set, other);
-        }
         return set;
 }
 
@@ -83,6 +111,7 @@ static void take_incarnation(Cms *c, uint32_t id, uint64_t incarnation) {
         p->incarnation = incarnation;
         p->incarnation_usec = c->now_usec;
         p->heartbeat = (CmsHeartbeat){ 0 };
+        p->row = (CmsRow){ 0 };
         p->row_usec = 0;
         p->n_lost = 0;
         p->deaf_until_usec = 0;
@@ -215,8 +244,7 @@ void cms_on_foreign(Cms *c, uint32_t from, unsigned link) {
 
 /* Anything but its number. */
 static bool tells_news(const CmsHeartbeat *former, const CmsHeartbeat *h) {
-        if (former->row.heard != h->row.heard || former->members != h->members ||
-            former->proven != h->proven)
+        if (former->members != h->members || former->proven != h->proven)
                 return true;
         if (!mid_equal(former->mid, h->mid) || !mid_equal(former->promised, h->promised))
                 return true;
@@ -224,9 +252,6 @@ static bool tells_news(const CmsHeartbeat *former, const CmsHeartbeat *h) {
                 return true;
         if (former->no_record != h->no_record || former->cannot_write != h->cannot_write)
                 return true;
-        NODE_SET_FOREACH(id, h->row.heard)
-                if (former->row.incarnation[id - 1] != h->row.incarnation[id - 1])
-                        return true;
         return false;
 }
 
@@ -246,6 +271,7 @@ void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m)
                 p->n_lost += h->number - p->heartbeat.number - 1;
         c->view_changed = c->view_changed || was_new || tells_news(&p->heartbeat, h);
         p->heartbeat = *h;
+        cms_take_row(c, from, &h->row);
         p->row_usec = c->now_usec;
 
         differs = compare_config(c, h);
@@ -403,6 +429,7 @@ static void node_comes(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
 
         node_set_add(&c->row, id);
+        c->row_version++;
         p->row_incarnation = p->incarnation;
         p->suspicion = NODE_REASON_NONE;
         CMS_TRACE(c, .type = CMS_TRACE_HEARD, .node = id, .value = p->incarnation);
@@ -413,6 +440,7 @@ static void node_goes(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
 
         node_set_remove(&c->row, id);
+        c->row_version++;
         if (p->suspicion == NODE_REASON_NONE)
                 p->suspicion = NODE_REASON_SILENCE;
         CMS_TRACE(c, .type = CMS_TRACE_SUSPECTED, .node = id, .value = p->suspicion);

@@ -41,12 +41,14 @@ static Mid read_ballot(ByteReader *r) {
 }
 
 static void write_row(ByteWriter *w, const CmsRow *row) {
+        byte_writer_u64(w, row->version);
         byte_writer_u64(w, row->heard);
         NODE_SET_FOREACH(id, row->heard)
                 byte_writer_u64(w, row->incarnation[id - 1]);
 }
 
 static void read_row(ByteReader *r, CmsRow *ret) {
+        ret->version = byte_reader_u64(r);
         ret->heard = byte_reader_u64(r);
         NODE_SET_FOREACH(id, ret->heard) {
                 ret->incarnation[id - 1] = byte_reader_u64(r);

@@ -59,6 +59,7 @@ const char *cms_refusal_to_string(CmsRefusal r);
 
 /* The view row: which incarnations a node hears (within FailureSec), and so confirms. */
 typedef struct CmsRow {
+        uint64_t version; /* grows by one with each change, so that the newest is known however it came */
         NodeSet heard;
         uint64_t incarnation[NODE_ID_MAX]; /* by id - 1, zero where not heard */
 } CmsRow;

@@ -15,7 +15,7 @@ static void view_peer(const Cms *c, uint32_t id, uint64_t now_usec, CmsPeerView 
                 .confirmed = node_set_contains(c->mutual, id),
                 .armed = p->heartbeat.armed,
                 .problem = p->problem,
-                .row = p->heartbeat.row.heard,
+                .row = p->row.heard,
                 .row_age_usec = p->row_usec == 0 ? USEC_INFINITY : usec_sub(now_usec, p->row_usec),
                 .heartbeats_lost = p->n_lost,
         };
