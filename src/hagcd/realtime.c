@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "basic/macro.h"
 #include "hagcd/realtime.h"
@@ -19,6 +21,15 @@ static void refused(const char *what, int error) {
                   strerror(error));
 }
 
+/* Whoever holds CAP_IPC_LOCK is not bound by the limit, as in containers that may not raise it. */
+static bool may_lock_all(void) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        return syscall(SYS_capget, &header, data) >= 0 &&
+               (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK));
+}
+
 /* With MCL_FUTURE under a small limit, later allocations fail; so all or nothing. */
 static void lock_memory(void) {
         struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
@@ -27,7 +38,7 @@ static void lock_memory(void) {
                 refused("cannot raise the limit of locked memory", errno);
                 return;
         }
-        if (limit.rlim_cur != RLIM_INFINITY) {
+        if (limit.rlim_cur != RLIM_INFINITY && !may_lock_all()) {
                 refused("locked memory is limited, not locking any", EPERM);
                 return;
         }
