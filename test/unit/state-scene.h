@@ -375,6 +375,10 @@ static _unused_ bool scene_obey(Scene *s) {
                                 scene_report(s, id, f->group, f->number, STATE_REPORT_STOPPED, "");
                                 break;
                         case STATE_EFFECT_PROBE:
+                                /* A test that has said what runs there has said it. */
+                                if (state_group(scene_state(s), f->group)->nodes[id - 1].report !=
+                                    STATE_REPORT_NONE)
+                                        continue;
                                 scene_report(s, id, f->group, f->number, STATE_REPORT_STOPPED, "");
                                 break;
                         case STATE_EFFECT_STORE:
