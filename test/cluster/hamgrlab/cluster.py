@@ -163,9 +163,6 @@ class Cluster:
         self.lab.heal()
         for name, shown in self.lab.status()["nodes"].items():
             self.lab.power(name, "normal")
-            for network in ("private", "public", "oob"):
-                if shown["state"] == "on":
-                    self.lab.carrier(name, network, True)
             if shown["paused"]:
                 self.lab.resume(name)
             if shown["state"] == "crashed":

@@ -50,8 +50,7 @@ LIBRARIES = {
 # Nothing of these helps in a node, and each costs boot time.
 MASKED = """console-getty.service container-getty@.service getty@.service getty.target apt-daily.timer
 apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer e2scrub_reap.service
-systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-journal-flush.service
-remote-fs.target systemd-pstore.service""".split()
+systemd-update-utmp.service systemd-update-utmp-runlevel.service remote-fs.target systemd-pstore.service""".split()
 
 # Optimised, and with symbols: what is measured is what would be shipped.
 BUILD_OPTIONS = ["--buildtype=debugoptimized", "-Dtests=false"]

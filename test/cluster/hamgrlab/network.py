@@ -66,6 +66,7 @@ def set_sysctls(fd, settings):
 class Switch:
     def __init__(self):
         self.fd = new_network()
+        self.dark = set()  # (node, network) whose carrier was taken away
         lines = ["link set lo up"]
         for network in NETWORKS:
             lines += [
@@ -146,13 +147,17 @@ class Switch:
         self._nft("\n".join(lines) + "\n")
 
     def heal(self):
-        """End every cut."""
+        """End every cut, and give every interface its carrier back."""
+        for node, network in sorted(self.dark):
+            self.carrier(node, network, True)
         self._nft("".join("flush set bridge lab %s\n" % name for name in ("from", "to", "pair")))
 
     def carrier(self, node, network, up):
+        """Take the switch's end of a cable down, or up again."""
+        (self.dark.discard if up else self.dark.add)((node, network))
         run(
             "nsenter", "--net=/proc/self/fd/%d" % self.fd, "ip", "link", "set", "%s-%s" % (node, network),
-            "up" if up else "down", pass_fds=(self.fd,),
+            "up" if up else "down", pass_fds=(self.fd,), check=not up,
         )
 
     def listen(self, address, port):

@@ -110,7 +110,8 @@ class Node:
 
     def on(self):
         """Switch it on. Returns at once; a node that is on stays as it is, a crashed one boots."""
-        self.cleared.wait(10)
+        if self.state in ("off", "crashed"):
+            self.cleared.wait(10)
         with self.lock:
             if self.state in ("on", "booting"):
                 return
