@@ -90,6 +90,9 @@ class Keeper:
             if group["state"] in ("failed", "blocked"):
                 self.cluster.hactl("group", "cleanup", name)
         if view["configuration_version"] != self.version:
+            for name in view["groups"]:
+                if name not in self.groups:
+                    self.cluster.hactl("group", "stop", name)
             self.put_in_force()
         self.settle()
         self.cluster.lab.checker("forgive")

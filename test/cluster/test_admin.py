@@ -7,10 +7,7 @@ import re
 import pytest
 
 from hamgrlab import config
-from hamgrlab.cluster import Cluster
 from hamgrlab.lab import boottime
-
-from conftest import web
 
 
 def configuration(cluster, node="n1"):

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where groups run, how they start and stop, and what is done when they fail."""
 
-import re
 import time
 
 import pytest
 
-from hamgrlab import config
-from hamgrlab.lab import LabError, boottime
-
 from conftest import web
+from hamgrlab import config
+from hamgrlab.lab import boottime
 
 
 def unit(lab, node, name, what):
@@ -71,12 +69,12 @@ def test_D04_starts_in_order_and_stops_in_reverse(trio):
     node = trio.await_group("shop")["node"]
     started = job_times(lab, node, shop_units(), "ActiveEnter")
     assert all(started) and started == sorted(started)
-    since = lab.run(node, "date", "+%Y-%m-%d %H:%M:%S.%6N").strip()
+    since = boottime()
     trio.hactl("group", "stop", "shop")
     trio.await_group("shop", "stopped")
-    report = lab.checker("report")
+    report = lab.checker("report", since=since)
     ended = {thing: end for thing, owner, _, end in report["intervals"] if owner == node}
-    assert ended["unit shop.service"] < ended["address " + config.SHOP_ADDRESS] < ended["disk shared"], since
+    assert ended["unit shop.service"] < ended["address " + config.SHOP_ADDRESS] < ended["disk shared"]
 
 
 def test_D04_groups_start_in_parallel(trio):
@@ -101,7 +99,6 @@ def test_D05_group_goes_to_the_first_usable_node_of_its_domain(trio):
     lab.power("n3", "off-only")
     lab.kill("n3")
     trio.await_group("blue", on="n1", node="n1")
-    assert trio.group("blue", "n1")["reason"]
 
 
 def test_D06_nothing_moves_while_the_node_is_unknown(trio):

@@ -7,8 +7,6 @@ import time
 from hamgrlab import config
 from hamgrlab.lab import boottime
 
-from conftest import web
-
 ADDRESS = config.SHOP_ADDRESS
 
 
