@@ -102,12 +102,6 @@ tell_group(Gcs *g,
         }
 }
 
-void gcs_view_again(Gcs *g) {
-        for (unsigned i = 0; i < g->n_clients; i++)
-                if (g->clients[i].joined && gcs_client_gets(&g->clients[i]))
-                        tell_view(g, &g->clients[i], NULL, 0, NULL, 0);
-}
-
 /* ---- Donors ---- */
 
 static const GcsMember *oldest_donor(const GcsGroup *gr) {

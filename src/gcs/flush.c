@@ -159,14 +159,21 @@ static void hold(Gcs *g) {
                 g->commit = g->held;
 }
 
-/* All of the history is here: write its number, then acknowledge. */
-static void store(Gcs *g) {
+/* Again when it stays away: a write that failed is not told of here. */
+static void tell_store(Gcs *g) {
         GcsEffect *e = gcs_effect(g, GCS_EFFECT_STORE);
 
+        e->store.number = g->store_number;
+        e->store.history = g->membership.mid;
+        g->store_usec = g->now_usec;
+}
+
+/* All of the history is here: write its number, then acknowledge. */
+static void store(Gcs *g) {
         gcs_enter(g, GCS_PHASE_STORING);
         g->store_done = BROKEN(ACK_BEFORE_STORE);
-        e->store.number = ++g->store_number;
-        e->store.history = g->membership.mid;
+        g->store_number++;
+        tell_store(g);
 }
 
 /* Whatever we held is not the history. Clients join it afresh. */
@@ -554,6 +561,8 @@ static void ask_again(Gcs *g) {
 
         if (g->phase == GCS_PHASE_FETCHING)
                 fetch(g);
+        if (g->phase == GCS_PHASE_STORING && g->now_usec >= usec_add(g->store_usec, g->config.silence_usec))
+                tell_store(g);
 }
 
 void gcs_flush_timeout(Gcs *g) {

@@ -162,6 +162,7 @@ struct Gcs {
         bool memory;   /* what it led to is in the log below */
         Mid formation; /* where this history began */
         uint64_t store_number;
+        uint64_t store_usec;
         bool store_done; /* that number is written */
 
         bool planned; /* the plan of this membership */
@@ -290,7 +291,6 @@ uint64_t gcs_n_pending(const Gcs *g);
 /* deliver.c */
 bool gcs_deliver_due(const Gcs *g);
 void gcs_deliver(Gcs *g);
-void gcs_view_again(Gcs *g);
 GcsMember *gcs_find_member(const Gcs *g, unsigned slot, GcsMemberId id);
 GcsMember *gcs_find_member_anywhere(const Gcs *g, GcsMemberId id, unsigned *ret_slot);
 void gcs_groups_clear(Gcs *g);

@@ -35,18 +35,6 @@ static void freeze(Gcs *g) {
         gcs_clients_freeze(g, g->membership.quorate);
 }
 
-/* CMS goes on with the membership that it had. */
-static void thaw(Gcs *g) {
-        if (!g->frozen)
-                return;
-        g->frozen = false;
-        g->told_frozen = false;
-        if (g->phase == GCS_PHASE_ACTIVE)
-                gcs_view_again(g);
-        else
-                gcs_clients_freeze(g, g->membership.quorate);
-}
-
 static void install(Gcs *g, const Membership *m) {
         unsigned rank = 0;
 
@@ -79,13 +67,10 @@ static void install(Gcs *g, const Membership *m) {
         }
 }
 
+/* Once frozen, only a newer one goes on (R1): what CMS has promised is higher. */
 static void on_stable(Gcs *g, const Membership *m) {
-        int c = mid_compare(m->mid, g->membership.mid);
-
-        if (c > 0)
+        if (mid_compare(m->mid, g->membership.mid) > 0)
                 install(g, m);
-        else if (c == 0)
-                thaw(g);
 }
 
 static void on_node(Gcs *g, uint32_t node, bool up) {

@@ -185,7 +185,7 @@ typedef struct GcsView {
 
         const Membership *nodes; /* as ordered, so the same everywhere: mid, quorate, states */
         Mid formation;           /* the membership in which the history began */
-        bool formed;             /* this very view is the first after a formation: nobody has any state */
+        bool formed;             /* it began with the present membership: nobody brought any state into it */
         bool fresh; /* the client begins here: it registered, was shut out, or has to wait for another
                        snapshot */
 } GcsView;

@@ -2,27 +2,40 @@
 
 /* Many random lives of the group communication core:
  *
- *     sim-gcs [--seeds=N] [--first=SEED]     N seeds from SEED on
- *     sim-gcs --seed=SEED --trace            one, and everything that happened in it */
+ *     sim-gcs [--cms] [--seeds=N] [--first=SEED]     N seeds from SEED on
+ *     sim-gcs [--cms] --seed=SEED --trace            one, and everything that happened in it */
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "gcs-swarm.h"
 #include "gcs/gcs-break.h"
+#include "sim/gcs/both.h"
+#include "sim/gcs/swarm.h"
 
 int main(int argc, char *argv[]) {
-        gint64 n_seeds = 200, first = 1, seed = -1;
-        gboolean trace = FALSE;
+        gint64 n_seeds = 200, first = 1, seed = -1, limit_sec = 0, n = 0, end;
+        gboolean trace = FALSE, both = FALSE;
         int broken = 0;
         GOptionEntry options[] = {
                 { "seeds", 0, 0, G_OPTION_ARG_INT64, &n_seeds, "How many", "N" },
                 { "first", 0, 0, G_OPTION_ARG_INT64, &first, "The first one", "SEED" },
+                { "limit-sec",
+                  0,
+                  0,
+                  G_OPTION_ARG_INT64,
+                  &limit_sec,
+                  "Begin no other one after so long",
+                  "SECONDS" },
                 { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "This one only", "SEED" },
+                { "cms",
+                  0,
+                  0,
+                  G_OPTION_ARG_NONE,
+                  &both,
+                  "With memberships of the real core, not of a script",
+                  NULL },
                 { "trace", 0, 0, G_OPTION_ARG_NONE, &trace, "Tell everything", NULL },
-#ifdef GCS_BREAKABLE
                 { "break", 0, 0, G_OPTION_ARG_INT, &broken, "A fault to build in", "NUMBER" },
-#endif
                 { NULL, 0, 0, 0, NULL, NULL, NULL },
         };
         g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -32,20 +45,19 @@ int main(int argc, char *argv[]) {
         g_option_context_add_main_entries(context, options, NULL);
         if (!g_option_context_parse(context, &argc, &argv, NULL))
                 return 2;
-#ifdef GCS_BREAKABLE
         gcs_break = (GcsBreak) broken;
-#else
-        (void) broken;
-#endif
         if (seed >= 0) {
                 first = seed;
                 n_seeds = 1;
         }
 
-        for (gint64 i = first; i < first + n_seeds; i++) {
+        end = limit_sec > 0 ? g_get_monotonic_time() + limit_sec * G_USEC_PER_SEC : G_MAXINT64;
+        for (gint64 i = first; i < first + n_seeds && g_get_monotonic_time() < end; i++) {
+                n++;
                 g_autoptr(GString) text = trace ? g_string_new(NULL) : NULL;
                 uint64_t story, delivered;
-                g_autofree char *failure = gcs_swarm_run((uint64_t) i, text, &story, &delivered);
+                g_autofree char *failure = both ? gcs_both_run((uint64_t) i, trace, &story, &delivered)
+                                                : gcs_swarm_run((uint64_t) i, text, &story, &delivered);
 
                 n_delivered += delivered;
                 if (text)
@@ -58,6 +70,6 @@ int main(int argc, char *argv[]) {
                                i);
                 }
         }
-        printf("%" PRIi64 " seeds, %u failed, %" PRIu64 " deliveries\n", n_seeds, n_failed, n_delivered);
+        printf("%" PRIi64 " seeds, %u failed, %" PRIu64 " deliveries\n", n, n_failed, n_delivered);
         return n_failed > 0;
 }

@@ -6,7 +6,7 @@
  * cluster_propose() keeps the promises of CMS (all members have promised before any installs; nothing lower
  * after a promise), and no others.
  *
- * Whatever a client is told goes through the checkers in gcs-history.c. The first violation is kept in
+ * Whatever a client is told goes through the checkers in history.c. The first violation is kept in
  * `failure`. */
 
 #include <glib.h>
@@ -97,6 +97,17 @@ typedef struct ClusterConfig {
         bool any_rank;  /* ranks are drawn by lot */
 } ClusterConfig;
 
+/* Surroundings other than its own: those of world.h. */
+typedef struct ClusterOps {
+        void (*send)(Cluster *c, uint32_t from, NodeSet to, const void *data, size_t size_bytes);
+        void (*store)(Cluster *c, uint32_t node, uint64_t number, Mid history);
+        void (*give)(Cluster *c, uint32_t node, uint64_t client);
+        uint64_t (*clock)(Cluster *c, uint32_t node);
+        void (*stepped)(Cluster *c, uint32_t node);
+        void (*trace)(Cluster *c, uint32_t node, const char *text);
+        void (*fail)(Cluster *c, const char *text);
+} ClusterOps;
+
 struct Cluster {
         ClusterConfig config;
         Prng prng;
@@ -114,7 +125,10 @@ struct Cluster {
         bool (*filter)(Cluster *c, uint32_t from, uint32_t to, const GcsMessage *m);
         void *filter_data;
 
-        GHashTable *history; /* of gcs-history.c */
+        const ClusterOps *ops; /* NULL: its own */
+        void *ops_data;
+
+        GHashTable *history; /* of history.c */
         GHashTable *payloads;
         char *failure;
         GString *trace; /* NULL: not wanted */
@@ -127,6 +141,7 @@ Cluster *cluster_free(Cluster *c);
 DEFINE_TRIVIAL_CLEANUP(Cluster *, cluster_free);
 
 void cluster_trace(Cluster *c, const char *format, ...) _printf_(2, 3);
+void cluster_trace_node(Cluster *c, uint32_t node, const char *format, ...) _printf_(3, 4);
 void cluster_fail(Cluster *c, const char *format, ...) _printf_(2, 3);
 
 /* Runs until that time, or the first failure. */
@@ -147,8 +162,10 @@ GcsVerdict actor_send(Actor *a, size_t size_bytes);
 void actor_leave(Actor *a);
 void actor_die(Actor *a, GcsReason reason);
 void actor_read(Actor *a);
+void actor_give(Actor *a);
+Actor *actor_find(Cluster *c, uint64_t client);
 
-/* gcs-history.c */
+/* history.c */
 void history_message(Actor *a, const Told *t);
 void history_view(Actor *a, const Told *t);
 void history_begin(Actor *a, uint64_t sequence);

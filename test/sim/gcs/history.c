@@ -7,7 +7,7 @@
  * gap in that history. A payload has one place. A sender's numbers rise. The state that a client computes
  * from what it was told, or from its snapshot on, is the same at the same place. */
 
-#include "gcs-cluster.h"
+#include "sim/gcs/cluster.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gcs-swarm.h"
+#include "sim/gcs/swarm.h"
 
 #include <inttypes.h>
 

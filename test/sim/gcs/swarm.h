@@ -4,7 +4,7 @@
 /* One random life of a cluster under one seed: first anything goes, then faults stop and it must become
  * live. */
 
-#include "gcs-cluster.h"
+#include "sim/gcs/cluster.h"
 
 /* NULL if all went well, otherwise what was violated. The trace is appended to, if wanted. */
 char *gcs_swarm_run(uint64_t seed, GString *trace, uint64_t *ret_story, uint64_t *ret_delivered);

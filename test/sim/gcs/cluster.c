@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gcs-cluster.h"
+#include "sim/gcs/cluster.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -42,16 +42,35 @@ typedef struct Gift {
 
 /* ---- Words ---- */
 
+static void trace(Cluster *c, uint32_t node, const char *format, va_list ap) {
+        g_autofree char *text = NULL;
+
+        if (!c->trace && !c->ops)
+                return;
+        text = g_strdup_vprintf(format, ap);
+        if (c->ops)
+                c->ops->trace(c, node, text);
+        else if (node != 0)
+                g_string_append_printf(
+                                c->trace, "%10.3f ms  n%u  %s\n", (double) c->now_usec / 1000, node, text);
+        else
+                g_string_append_printf(c->trace, "%10.3f ms  %s\n", (double) c->now_usec / 1000, text);
+}
+
 void cluster_trace(Cluster *c, const char *format, ...) {
         va_list ap;
 
-        if (!c->trace)
-                return;
-        g_string_append_printf(c->trace, "%10.3f ms  ", (double) c->now_usec / 1000);
         va_start(ap, format);
-        g_string_append_vprintf(c->trace, format, ap);
+        trace(c, 0, format, ap);
         va_end(ap);
-        g_string_append_c(c->trace, '\n');
+}
+
+void cluster_trace_node(Cluster *c, uint32_t node, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        trace(c, node, format, ap);
+        va_end(ap);
 }
 
 void cluster_fail(Cluster *c, const char *format, ...) {
@@ -63,6 +82,8 @@ void cluster_fail(Cluster *c, const char *format, ...) {
         c->failure = g_strdup_vprintf(format, ap);
         va_end(ap);
         cluster_trace(c, "FAILED: %s", c->failure);
+        if (c->ops)
+                c->ops->fail(c, c->failure);
 }
 
 /* ---- What will happen ---- */
@@ -132,8 +153,12 @@ static void send_message(Cluster *c, uint32_t from, NodeSet to, const GcsMessage
         _cleanup_(buffer_unrefp) Buffer *b = NULL;
 
         g_assert_cmpint(n, >, 0);
-        b = buffer_new_copy(bytes, (size_t) n);
         c->nodes[from].n_sent[m->type]++;
+        if (c->ops) {
+                c->ops->send(c, from, to, bytes, (size_t) n);
+                return;
+        }
+        b = buffer_new_copy(bytes, (size_t) n);
 
         NODE_SET_FOREACH(id, to) {
                 unsigned copies = 1;
@@ -158,7 +183,7 @@ static void send_message(Cluster *c, uint32_t from, NodeSet to, const GcsMessage
 
 /* ---- Clients ---- */
 
-static Actor *actor_find(Cluster *c, uint64_t client) {
+Actor *actor_find(Cluster *c, uint64_t client) {
         g_assert_cmpuint(client, >=, 1);
         g_assert_cmpuint(client, <=, c->actors->len);
         return c->actors->pdata[client - 1];
@@ -232,10 +257,6 @@ static Told told_message(const GcsEffect *e) {
 static void actor_take(Actor *a, const Told *t) {
         if (t->type == GCS_EFFECT_VIEW) {
                 a->frozen = false;
-                /* Told again after a freeze that came to nothing. */
-                if (a->segments->len > 0 && !t->fresh && t->sequence == a->applied &&
-                    t->n_joined + t->n_left == 0 && (a->has_state || !a->snapshot))
-                        return;
                 history_view(a, t);
         } else
                 history_message(a, t);
@@ -275,7 +296,7 @@ static void actor_told(Actor *a, const Told *t, const GcsEffect *e) {
         actor_take(a, t);
 }
 
-static void actor_give(Actor *a) {
+void actor_give(Actor *a) {
         while (a->giving->len > 0 && !a->dead) {
                 Gift *g = a->giving->pdata[0];
                 _cleanup_(buffer_unrefp) Buffer *b = buffer_new(2);
@@ -420,7 +441,10 @@ static void actor_effect(Cluster *c, const GcsEffect *e) {
                              .point = e->snapshot_request.point,
                              .state = a->state };
                 g_ptr_array_add(a->giving, g);
-                plan(c, HAPPENS_GIVE, a->node, prng_below(&c->prng, 4000))->client = a->client;
+                if (c->ops)
+                        c->ops->give(c, a->node, a->client);
+                else
+                        plan(c, HAPPENS_GIVE, a->node, prng_below(&c->prng, 4000))->client = a->client;
                 break;
         case GCS_EFFECT_SNAPSHOT:
                 actor_snapshot(a, e);
@@ -551,6 +575,10 @@ static void carry_out(Cluster *c, ClusterNode *n, const GcsEffect *e) {
         case GCS_EFFECT_STORE:
                 if (n->store_stuck)
                         break;
+                if (c->ops) {
+                        c->ops->store(c, n->id, e->store.number, e->store.history);
+                        break;
+                }
                 h = plan(c, HAPPENS_STORED, n->id, prng_below(&c->prng, c->config.store_max_usec + 1));
                 h->number = e->store.number;
                 h->mid = e->store.history;
@@ -562,7 +590,7 @@ static void carry_out(Cluster *c, ClusterNode *n, const GcsEffect *e) {
                 node_set_add(&n->stalled, e->stalled.node);
                 break;
         case GCS_EFFECT_TRACE:
-                cluster_trace(c, "n%u  %s", n->id, gcs_trace_format(&e->trace, text));
+                cluster_trace_node(c, n->id, "%s", gcs_trace_format(&e->trace, text));
                 break;
         case GCS_EFFECT_REGISTERED:
         case GCS_EFFECT_REFUSED:
@@ -591,7 +619,7 @@ void cluster_feed(Cluster *c, uint32_t node, GcsEvent event) {
 
         if (!n->alive || c->failure)
                 return;
-        event.now_usec = c->now_usec;
+        event.now_usec = c->ops ? c->ops->clock(c, node) : c->now_usec;
         gcs_step(n->core, &event, &effects);
         gcs_check(n->core);
         c->n_steps++;
@@ -600,6 +628,8 @@ void cluster_feed(Cluster *c, uint32_t node, GcsEvent event) {
         if (!consumed)
                 consume_all(c, node);
         n->verdict = effects.verdict;
+        if (c->ops)
+                c->ops->stepped(c, node);
 }
 
 /* Readers that read take everything at once. */
@@ -619,13 +649,14 @@ void cluster_start(Cluster *c, uint32_t node) {
         g_assert_false(n->alive);
         n->alive = true;
         n->reset = n->store_stuck = false;
-        n->incarnation = ++c->next_incarnation;
+        if (!c->ops)
+                n->incarnation = ++c->next_incarnation;
         n->installed = (Membership){};
         config.node = node;
         config.incarnation = n->incarnation;
         config.stored_history = n->disk;
         g_assert_cmpint(gcs_new(&config, &n->core), ==, 0);
-        cluster_trace(c, "n%u  starts, incarnation %" PRIu64, node, n->incarnation);
+        cluster_trace_node(c, node, "starts, incarnation %" PRIu64, n->incarnation);
 }
 
 void cluster_crash(Cluster *c, uint32_t node) {
@@ -633,7 +664,7 @@ void cluster_crash(Cluster *c, uint32_t node) {
 
         if (!n->alive)
                 return;
-        cluster_trace(c, "n%u  crashes", node);
+        cluster_trace_node(c, node, "crashes");
         n->alive = false;
         n->core = gcs_free(n->core);
         for (unsigned i = 0; i < c->actors->len; i++) {
