@@ -138,7 +138,7 @@ static CmsRefusal judge_inquire(const Cms *c, uint32_t from, const CmsMessage *m
                 return CMS_REFUSAL_CANNOT_WRITE;
         if (!node_set_contains(c->config.enabled, c->config.self) || q->ballot.node != from)
                 return CMS_REFUSAL_INVALID;
-        if (c->has_installed && !c->excluded && !CMS_BROKEN(c, ANSWERS_ANYBODY))
+        if (c->has_installed && !c->excluded)
                 return c->installed.quorate ? judge_against_quorate(c, from, m->incarnation, q)
                                             : judge_against_minority(c, from, m->incarnation, q);
         return _CMS_REFUSAL_MAX;

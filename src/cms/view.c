@@ -106,7 +106,6 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_NUMBER_USED_TWICE] = "number-used-twice",
         [CMS_FAULT_NO_RECORD_COUNTS] = "no-record-counts",
         [CMS_FAULT_INCARNATION_IGNORED] = "incarnation-ignored",
-        [CMS_FAULT_ANSWERS_ANYBODY] = "answers-anybody",
         [CMS_FAULT_CALLS_BESIDE_QUORUM] = "calls-beside-quorum",
         [CMS_FAULT_LEAVES_INTACT] = "leaves-intact-membership",
         [CMS_FAULT_TARGET_IGNORES_ROWS] = "target-ignores-rows",

@@ -157,7 +157,9 @@ run_all(const SwarmOptions *options,
                                       (limit_sec > 0 && seconds() - begin > limit_sec);
 
                         if (jobs[i].pid == 0 && next <= last && !enough) {
-                                uint64_t end = MIN(next + BATCH - 1, last);
+                                /* Large clusters take seconds each. */
+                                uint64_t batch = options->nodes_max > 16 ? 1 : BATCH;
+                                uint64_t end = MIN(next + batch - 1, last);
 
                                 job_start(&jobs[i], options, next, end);
                                 next = end + 1;
