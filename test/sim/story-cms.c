@@ -765,7 +765,7 @@ static CmsMessage *inquiry(Story *t, uint32_t from) {
         m->inquire.ballot = (Mid){ 1000, from };
         m->inquire.mid = membership_of(t, from) ? membership_of(t, from)->mid : MID_NONE;
         m->inquire.quorate = membership_of(t, from) && membership_of(t, from)->quorate;
-        m->inquire.row.version = 1000;
+        m->inquire.row.version = cms_of(t, from)->row_version;
         m->inquire.row.heard = node_set_without(t->s->config.enabled, from);
         NODE_SET_FOREACH(id, m->inquire.row.heard)
                 m->inquire.row.incarnation[id - 1] = cms_sim_incarnation(t->w, id);
