@@ -40,6 +40,15 @@ sd_bus *hactl_bus(Hactl *h) {
         return h->bus;
 }
 
+/* Reasons may be several lines, the last one with its end. */
+static void tell_lines(const char *text) {
+        size_t n = strlen(text);
+
+        while (n > 0 && text[n - 1] == '\n')
+                n--;
+        hactl_error("%.*s", (int) n, text);
+}
+
 static int tell(const sd_bus_error *e, int r) {
         if (sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
             sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
@@ -54,7 +63,7 @@ static int tell(const sd_bus_error *e, int r) {
                             "status\"",
                             (int) (HACTL_CALL_TIMEOUT_USEC / 1000000));
         else
-                hactl_error("%s", e->message ?: strerror(-r));
+                tell_lines(e->message ?: strerror(-r));
         return HACTL_FAILED;
 }
 

@@ -13,6 +13,12 @@ static int fail(int r, char **ret_why, const char *path, const char *what) {
         return r;
 }
 
+static int fail_errno(int r, char **ret_why, const char *path) {
+        g_autofree char *what = g_strconcat("cannot be read: ", strerror(-r), NULL);
+
+        return fail(r, ret_why, path, what);
+}
+
 static int load_file(const char *path, const char *name, ConfigFile *ret, char **ret_why) {
         _cleanup_free_ char *text = NULL;
         size_t size;
@@ -21,8 +27,10 @@ static int load_file(const char *path, const char *name, ConfigFile *ret, char *
         r = read_whole_file(path, CONFIG_FILE_BYTES_MAX, &text, &size);
         if (r == -EFBIG)
                 return fail(r, ret_why, path, "is larger than 256 KiB; is it a configuration file?");
+        if (r == -EISDIR)
+                return fail(r, ret_why, path, "is a folder; a file is meant");
         if (r < 0)
-                return fail(r, ret_why, path, strerror(-r));
+                return fail_errno(r, ret_why, path);
         if (memchr(text, 0, size))
                 return fail(-EBADMSG, ret_why, path, "contains a NUL byte; is it a text file?");
         if (!g_utf8_validate(text, (gssize) size, NULL))
@@ -54,7 +62,7 @@ load_folder(GArray *files, const char *folder, const char *prefix, const char *s
 
         r = list_folder(folder, suffix, &names, &n);
         if (r < 0)
-                return fail(r, ret_why, folder, strerror(-r));
+                return fail_errno(r, ret_why, folder);
         for (size_t i = 0; i < n; i++) {
                 g_autofree char *path = g_build_filename(folder, names[i], NULL);
                 g_autofree char *name = g_strconcat(prefix, names[i], NULL);
@@ -75,7 +83,7 @@ static int load_drop_ins(GArray *files, const char *folder, const char *suffix, 
 
         r = list_folder(folder, suffix, &names, &n);
         if (r < 0)
-                return fail(r, ret_why, folder, strerror(-r));
+                return fail_errno(r, ret_why, folder);
         for (size_t i = 0; i < n; i++) {
                 g_autofree char *path = g_build_filename(folder, names[i], NULL);
                 g_autofree char *prefix = g_strconcat(names[i], "/", NULL);

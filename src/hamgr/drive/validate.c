@@ -100,7 +100,7 @@ static void check_mount(DriveValidation *v, const HaGroup *g, const HaResource *
         if (device && stat(device, &st) < 0)
                 add_line(v->errors,
                          r->where_text,
-                         "What=%s: %s: %s",
+                         "What=%s: %s: %s; every node of the group must see this device",
                          r->mount.what,
                          device,
                          g_strerror(errno));
@@ -122,7 +122,8 @@ static void check_address(DriveValidation *v, const HaGroup *g, const HaResource
         if (wanted && if_nametoindex(r->address.interface) == 0)
                 add_line(v->errors,
                          r->where_text,
-                         "Interface=%s: this node has no such interface",
+                         "Interface=%s: this node has no such interface; name one that every node of the "
+                         "group has",
                          r->address.interface);
         if (!is_ours(v, g) && proof_address(r->address.family, r->address.address, &interface) > 0)
                 add_line(v->errors,
@@ -141,7 +142,11 @@ static void check_unit_facts(UnitCheck *c) {
 
         if (streq(load, "not-found")) {
                 if (c->wanted)
-                        add_line(v->errors, c->place, "Unit=%s: this node has no such unit", c->unit);
+                        add_line(v->errors,
+                                 c->place,
+                                 "Unit=%s: this node has no such unit; install it here, or leave this node "
+                                 "out of the group",
+                                 c->unit);
                 return;
         }
         if (!streq(load, "loaded")) {

@@ -110,10 +110,11 @@ may_run_reason(const State *s, const StateGroup *g, uint32_t id, char ret[static
                 else if (n && n->fence.n_attempts > 0)
                         state_text_set(ret,
                                        "waiting for node %s to be fenced; %" PRIu32
-                                       " attempts failed: %s. Repair the device, "
+                                       " attempt%s failed: %s. Repair the device, "
                                        "or make sure that it is off, then: hactl fence confirm %s",
                                        name,
                                        n->fence.n_attempts,
+                                       n->fence.n_attempts == 1 ? "" : "s",
                                        n->fence.text,
                                        name);
                 else if (n && n->incarnation == 0)
