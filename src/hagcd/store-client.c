@@ -75,7 +75,7 @@ static int read_record(int fd, StoreRecord *ret, bool *ret_valid) {
                           LOG_NO_FIELDS,
                           "the stored record cannot be used: %s; this node votes again after a quorate "
                           "membership of the others has taken it in",
-                          strerror(-f.error));
+                          f.error == -EBADMSG ? "it is damaged" : strerror(-f.error));
         *ret_valid = f.error == 0;
         return 0;
 }

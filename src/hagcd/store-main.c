@@ -12,15 +12,57 @@
 
 #include <systemd/sd-daemon.h>
 
+#include "basic/str-buf.h"
 #include "hagcd/store-proto.h"
+#include "shared/file-util.h"
 #include "shared/log.h"
+#include "shared/message-ids.h"
+
+#define STORE_ASIDE_BYTES_MAX (1U << 20)
 
 typedef struct Store {
         const char *path;
         int fd;
         int error; /* why it cannot be used */
+        bool told; /* that it is damaged */
         StoreSlots slots;
 } Store;
+
+/* The next write goes over it, so what is there is kept for whoever wants to know what happened. */
+static void tell_damage(Store *s) {
+        const StoreSlots *slots = &s->slots;
+        _cleanup_(str_buf_done) StrBuf aside = { 0 };
+        _cleanup_free_ char *data = NULL;
+        size_t n;
+        int r;
+
+        if (!slots->damaged[0] && !slots->damaged[1] && !slots->cut_short) {
+                s->told = false;
+                return;
+        }
+        if (s->told)
+                return;
+        s->told = true;
+        str_buf_printf(&aside, "%s.damaged", s->path);
+        r = str_buf_result(&aside);
+        if (r >= 0)
+                r = read_whole_file(s->path, STORE_ASIDE_BYTES_MAX, &data, &n);
+        if (r >= 0)
+                r = write_file_atomic(str_buf_text(&aside), data, n, 0600, 0);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot keep a copy of %s: %m, ignoring", s->path);
+        log_event(LOG_ERR,
+                  HAMGR_MESSAGE_STORE_DAMAGED,
+                  LOG_NO_FIELDS,
+                  store_slots_verdict(slots) >= 0
+                                  ? "one of the two slots of %s is damaged, as by a write that a power cut "
+                                    "tore; the other one is used, and a copy %s %s"
+                                  : "%s is damaged, both slots or its end; this node votes again after a "
+                                    "quorate membership of the others has taken it in; a copy %s %s",
+                  s->path,
+                  r >= 0 ? "was kept aside as" : "could not be written to",
+                  str_buf_text(&aside));
+}
 
 /* Opens at the first use and after each failure: the disk may come later than we do. */
 static int store_open(Store *s) {
@@ -36,6 +78,7 @@ static int store_open(Store *s) {
         if (r < 0)
                 return r;
         s->fd = TAKE_FD(fd);
+        tell_damage(s);
         return 0;
 }
 
@@ -57,9 +100,9 @@ static void answer_read(Store *s, StoreFrame *ret) {
         *ret = (StoreFrame){ .type = STORE_FRAME_RECORD };
         if (r < 0)
                 ret->error = r;
-        else if (s->slots.sequence == 0)
-                ret->error = s->slots.damaged[0] || s->slots.damaged[1] ? -EBADMSG : -ENODATA;
-        else {
+        else
+                ret->error = store_slots_verdict(&s->slots);
+        if (ret->error == 0) {
                 ret->data = s->slots.payload;
                 ret->size_bytes = s->slots.payload_bytes;
         }

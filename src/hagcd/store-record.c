@@ -94,6 +94,11 @@ static int read_slot(int fd, unsigned i, uint8_t slot[static STORE_SLOT_BYTES]) 
 int store_slots_read(int fd, StoreSlots *ret) {
         uint8_t slot[STORE_SLOT_BYTES];
         StoreSlots slots = { 0 };
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        slots.cut_short = st.st_size > 0 && st.st_size < (off_t) (2 * STORE_SLOT_BYTES);
 
         for (unsigned i = 0; i < 2; i++) {
                 const uint8_t *payload;
@@ -116,6 +121,14 @@ int store_slots_read(int fd, StoreSlots *ret) {
                 memcpy(slots.payload, payload, n);
         }
         *ret = slots;
+        return 0;
+}
+
+int store_slots_verdict(const StoreSlots *slots) {
+        if (slots->cut_short)
+                return -EBADMSG;
+        if (slots->sequence == 0)
+                return slots->damaged[0] || slots->damaged[1] ? -EBADMSG : -ENODATA;
         return 0;
 }
 
@@ -152,6 +165,8 @@ int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t pay
                 return -errno;
 
         slots->sequence = sequence;
+        slots->damaged[sequence % 2] = false;
+        slots->cut_short = false;
         slots->payload_bytes = payload_bytes;
         memcpy(slots->payload, payload, payload_bytes);
         return 0;
@@ -168,8 +183,9 @@ int store_load(const char *path, StoreRecord *ret) {
         r = store_slots_read(fd, &slots);
         if (r < 0)
                 return r;
-        if (slots.sequence == 0)
-                return slots.damaged[0] || slots.damaged[1] ? -EBADMSG : -ENODATA;
+        r = store_slots_verdict(&slots);
+        if (r < 0)
+                return r;
         return store_record_decode(slots.payload, slots.payload_bytes, ret);
 }
 

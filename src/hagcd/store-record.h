@@ -26,12 +26,16 @@ int store_record_decode(const void *data, size_t size_bytes, StoreRecord *ret);
 typedef struct StoreSlots {
         uint64_t sequence; /* of the newest valid slot; 0: none */
         bool damaged[2];   /* something stands there that is no valid slot */
+        bool cut_short; /* the file lost its end: no torn write does that, so what is left may be too old */
         uint8_t payload[STORE_PAYLOAD_MAX];
         size_t payload_bytes;
 } StoreSlots;
 
 /* 0, also when nothing valid is there; or the errno of reading. */
 int store_slots_read(int fd, StoreSlots *ret);
+
+/* What was read: 0: a payload that can be used; -ENODATA: nothing was ever there; -EBADMSG: damaged. */
+int store_slots_verdict(const StoreSlots *slots);
 
 /* Writes sequence + 1 over the slot that is not the newest, and syncs. */
 int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t payload_bytes);

@@ -89,6 +89,30 @@ static void test_goes_on_after_torn(Fixture *f, const void *data) {
         expect(f, 3, "again");
 }
 
+/* A file without its end may have lost its newest record, which only the others can make good (rule R8). */
+static void test_cut_short(Fixture *f, const void *data) {
+        StoreRecord record = { .cms = { .promised = { 9, 2 } } };
+        uint8_t payload[STORE_PAYLOAD_MAX];
+        size_t n = store_record_encode(&record, payload);
+        StoreSlots slots;
+
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_cmpint(store_slots_write(f->fd, &slots, payload, n), ==, 0);
+        g_assert_cmpint(store_load(f->path, &record), ==, 0);
+        g_assert_cmpint(ftruncate(f->fd, STORE_SLOT_BYTES), ==, 0);
+        g_assert_cmpint(store_load(f->path, &record), ==, -EBADMSG);
+        g_assert_cmpint(store_init(f->path, false), ==, -EBADMSG);
+
+        /* What is written next outranks what was left. */
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        g_assert_cmpint(store_slots_verdict(&slots), ==, -EBADMSG);
+        g_assert_cmpint(store_slots_write(f->fd, &slots, payload, n), ==, 0);
+        g_assert_cmpint(store_load(f->path, &record), ==, 0);
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        g_assert_cmpuint(slots.sequence, ==, 3);
+}
+
 static void test_both_damaged(Fixture *f, const void *data) {
         StoreRecord record;
         uint8_t junk[2 * STORE_SLOT_BYTES];
@@ -165,6 +189,12 @@ int main(int argc, char *argv[]) {
                    NULL,
                    set_up,
                    test_goes_on_after_torn,
+                   tear_down);
+        g_test_add("/hagcd/store/cut-short-cannot-be-used",
+                   Fixture,
+                   NULL,
+                   set_up,
+                   test_cut_short,
                    tear_down);
         g_test_add("/hagcd/store/both-damaged-is-told", Fixture, NULL, set_up, test_both_damaged, tear_down);
         g_test_add("/hagcd/store/init-never-overwrites", Fixture, NULL, set_up, test_init, tear_down);
