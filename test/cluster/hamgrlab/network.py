@@ -70,7 +70,10 @@ class Switch:
         lines = ["link set lo up"]
         for network in NETWORKS:
             lines += [
-                "link add %s type bridge stp_state 0 forward_delay 0 mcast_snooping 0" % network,
+                # An address of its own: left alone a bridge takes that of a port, another one when a node's port goes, and
+                # whoever talks to the power controller on it would wait for ARP to notice.
+                "link add %s address 02:00:00:00:ff:%02x type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+                % (network, NETWORKS.index(network) + 1),
                 "link set %s up" % network,
             ]
         lines.append("addr add %s/24 dev oob" % CONTROLLER_ADDRESS)
