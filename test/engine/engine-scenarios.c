@@ -251,6 +251,8 @@ static bool do_line(Player *p, const char *line) {
         const char *verb = w[0];
         uint64_t usec;
 
+        if (!verb)
+                return false;
         if (streq(verb, "nodes"))
                 return do_nodes(p, w);
         if (!p->ready)

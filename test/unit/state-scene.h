@@ -294,9 +294,13 @@ scene_report(Scene *s,
         scene_message(s, node, m);
 }
 
+static _unused_ const StateGroup *scene_group(Scene *s, const char *name) {
+        return state_group(scene_state(s), name);
+}
+
 /* The number of the newest order to that node. */
 static _unused_ uint64_t scene_number(Scene *s, uint32_t node, const char *group) {
-        return state_group(scene_state(s), group)->nodes[node - 1].number;
+        return scene_group(s, group)->nodes[node - 1].number;
 }
 
 static _unused_ void
@@ -376,8 +380,8 @@ static _unused_ bool scene_obey(Scene *s) {
                                 break;
                         case STATE_EFFECT_PROBE:
                                 /* A test that has said what runs there has said it. */
-                                if (state_group(scene_state(s), f->group)->nodes[id - 1].report !=
-                                    STATE_REPORT_NONE)
+                                if (!scene_group(s, f->group) ||
+                                    scene_group(s, f->group)->nodes[id - 1].report != STATE_REPORT_NONE)
                                         continue;
                                 scene_report(s, id, f->group, f->number, STATE_REPORT_STOPPED, "");
                                 break;

@@ -12,13 +12,19 @@ static const StateEffect *prepared(const Scene *s, uint32_t id) {
         return scene_effect(s, id, STATE_EFFECT_PREPARE, NULL);
 }
 
+static void forget_disk(Scene *s, uint32_t id) {
+        if (s->nodes[id].disk)
+                g_bytes_unref(s->nodes[id].disk);
+        s->nodes[id].disk = NULL;
+}
+
 static void answer(Scene *s, uint32_t id, bool ok, const char *reasons) {
         const StateEffect *f = prepared(s, id);
         StateMessage m = { .type = STATE_MESSAGE_APPLY_ANSWER };
 
         g_assert_nonnull(f);
         if (ok) {
-                g_clear_pointer(&s->nodes[id].disk, g_bytes_unref);
+                forget_disk(s, id);
                 s->nodes[id].disk = g_bytes_ref(f->record);
         }
         m.apply_answer.version = f->version;
@@ -300,7 +306,7 @@ static void test_newer_record_found_later_is_kept_aside(void) {
                 answer(&s, id, true, NULL);
         scene_store(&s, 3); /* only n3 has it in force */
         for (uint32_t id = 1; id <= 2; id++)
-                g_clear_pointer(&s.nodes[id].disk, g_bytes_unref);
+                forget_disk(&s, id);
         restart_all(&s, 3);
         /* Without n3, and with a membership number that is older than its record's: n1 and n2 were reset. */
         scene_hello(&s, 1);

@@ -129,7 +129,7 @@ static bool operation_wants_group(StateOperation o) {
         return false;
 }
 
-static void carry_out(State *s, const StateOperator *op, Outcome *o) {
+static void operator_carry_out(State *s, const StateOperator *op, Outcome *o) {
         StateGroup *g = operation_wants_group(op->operation) ? state_group_find(s, op->group) : NULL;
         uint32_t id = op->operation == STATE_OPERATION_FENCE_CONFIRM ? op->boot.node : op->node;
         StateNode *n = state_node_mutable(s, id);
@@ -185,7 +185,7 @@ void state_take_operator(State *s, const StateViewMember *sender, const StateOpe
         Outcome o = { .result = STATE_RESULT_OK };
         char text[STATE_TEXT_MAX];
 
-        carry_out(s, op, &o);
+        operator_carry_out(s, op, &o);
         if (o.result == STATE_RESULT_OK)
                 state_event(s,
                             STATE_EVENT_OPERATOR,

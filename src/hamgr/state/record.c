@@ -288,13 +288,14 @@ static void form_groups(State *s, const StateRecord *r) {
         for (guint i = 0; i < s->groups->len; i++) {
                 StateGroup *g = state_group_mutable(s, i);
 
-                for (size_t k = 0; k < r->n_groups; k++)
-                        if (streq(r->groups[k].name, g->name)) {
-                                g->stopped = r->groups[k].stopped;
-                                NODE_SET_FOREACH(id, r->groups[k].extra)
-                                        if (state_node(s, id))
-                                                node_set_add(&g->may_run, id);
-                        }
+                FOREACH_ARRAY(stored, r->groups, r->n_groups) {
+                        if (!streq(stored->name, g->name))
+                                continue;
+                        g->stopped = stored->stopped;
+                        NODE_SET_FOREACH(id, stored->extra)
+                                if (state_node(s, id))
+                                        node_set_add(&g->may_run, id);
+                }
         }
         FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX) {
                 if (n->id == 0)
