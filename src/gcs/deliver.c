@@ -194,10 +194,9 @@ static void deliver_message(Gcs *g, const GcsItem *i) {
                 if (!c->joined || c->slot != i->group)
                         continue;
                 if (c->member == sender.number && is_ours(g, sender)) {
-                        assert(c->n_window > 0);
-                        assert(c->window_bytes >= bytes);
-                        c->n_window--;
-                        c->window_bytes -= bytes;
+                        /* Never less than nothing, even if a peer made it up. */
+                        c->n_window -= MIN(c->n_window, 1U);
+                        c->window_bytes -= MIN(c->window_bytes, (uint64_t) bytes);
                 }
                 if (!gcs_client_gets(c))
                         continue;

@@ -42,7 +42,7 @@ typedef struct Gift {
 
 /* ---- Words ---- */
 
-static void trace(Cluster *c, uint32_t node, const char *format, va_list ap) {
+static void _printf_(3, 0) trace(Cluster *c, uint32_t node, const char *format, va_list ap) {
         g_autofree char *text = NULL;
 
         if (!c->trace && !c->ops)
