@@ -184,6 +184,20 @@ def test_F03_truncated_state_file_is_kept_aside_and_fetched_from_the_others(trio
     assert re.search(r"/var/lib/hamgr", trio.log("n3", "--lines=60"))
 
 
+def test_F03_truncated_store_is_reported_and_the_node_taken_in_by_the_others(trio):
+    lab = trio.lab
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", "hagcd-store.service", timeout=60)
+    before = trio.mid("n1")
+    boots = lab.boots("n3")
+    lab.run("n3", "truncate", "-s", "100", "/var/lib/hagcd/store")
+    lab.run("n3", "systemctl", "start", "hagcd.service", "hamgr.service", check=False)
+    trio.await_up(timeout=30)
+    assert trio.mid("n3") > before
+    assert lab.boots("n3") == boots
+    assert "/var/lib/hagcd/store" in lab.journal("n3", "--unit=hagcd", "--unit=hagcd-store", "--lines=40")
+    assert len(lab.run("n3", "ls", "/var/lib/hagcd").split()) > 1
+
+
 def test_F06_status_is_the_same_on_every_node(trio):
     def same():
         texts = {trio.hactl("status", node=node) for node in trio.nodes()}

@@ -17,7 +17,8 @@ ADDRESS = "192.0.2.100"
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(keeper):
+    keeper.drop()
     with Lab.start(nodes=2, project=False) as one:
         one.on()
         yield one
@@ -197,6 +198,9 @@ def test_power_controller_obeys_and_misbehaves(lab):
     assert fence(lab, "n2", "off", "n1")["status"] == 0
     assert fence(lab, "n2", "status", "n1")["status"] == 2
     assert lab.node("n1")["state"] == "on" and lab.boots("n1") == boots + 1
+    lab.power("n1", "lie-off")
+    assert fence(lab, "n2", "off", "n1")["status"] == 0
+    assert fence(lab, "n2", "status", "n1")["status"] == 0
     lab.power("n1", "hang")
     with pytest.raises(LabError):
         fence(lab, "n2", "off", "n1", timeout=1)

@@ -134,14 +134,20 @@ def test_D06_device_that_hangs_is_given_up_and_tried_again(trio):
     trio.await_group("green", on="n1", node="n1")
 
 
-def test_D06_device_that_says_off_and_is_not_is_not_believed(trio):
-    """The status asked after `off` decides, not the exit of `off`."""
+def test_D06_device_that_lies_about_its_exit_is_not_believed(trio):
+    """`off` exits with success and switches nothing: the state that is asked for afterwards decides."""
     lab = trio.lab
-    lab.write_all("/usr/sbin/fence_liar", "#!/bin/sh\nin=$(cat)\ncase $in in *action=metadata*) echo \"$in\" | exec /usr/sbin/fence_lab;; *action=off*) exit 0;; *) echo \"$in\" | exec /usr/sbin/fence_lab;; esac\n", 0o755)
-    lab.pause("n3")
-    done = lab.run("n1", "sh", "-c", "printf 'action=off\\nip=10.77.9.254\\nplug=n3\\n' | fence_liar; echo $?; printf 'action=status\\nip=10.77.9.254\\nplug=n3\\n' | fence_liar; echo $?", check=False)
-    assert done["out"].split() == ["0", "on", "0"]
-    lab.resume("n3")
+    lab.power("n3", "lie-off")
+    since = boottime()
+    lab.kill("n3")
+    trio.await_node("n3", "unknown", "n1")
+    lab.until("the device to be asked for the state", lambda: trio.power_orders("n3", since, "status"), 10)
+    time.sleep(1)
+    view = trio.view("n1")
+    assert view["nodes"]["n3"]["state"] == "unknown" and "n3" in view["groups"]["green"]["may_run_on"]
+    lab.power("n3", "off-only")
+    trio.await_node("n3", "down", "n1", timeout=40)
+    trio.await_group("green", on="n1", node="n1")
 
 
 def test_D07_failure_of_one_group_moves_no_other(trio):

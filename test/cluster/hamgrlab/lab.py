@@ -243,7 +243,7 @@ class Lab:
         return self.ask("carrier", node=node, network=network, up=up)
 
     def power(self, node, mode):
-        """How the power controller treats this node: normal, fail, hang, lie, slow=SECONDS, off-only."""
+        """How the power controller treats this node: normal, fail, hang, lie, lie-off, slow=SECONDS, off-only."""
         self.ask("power", node=node, mode=mode)
 
     def power_orders(self, since=0):

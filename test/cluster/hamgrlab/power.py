@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The power controller: answers on the out-of-band network and really switches nodes. It can be told to misbehave:
-`fail` answers every order with an error, `hang` never answers, `lie` says "ok" and does nothing, `slow=SECONDS` takes
-its time, `off-only` cannot switch on."""
+`fail` answers every order with an error, `hang` never answers, `lie` says "ok" and does nothing, `lie-off` too but
+tells the truth when it is asked for the state, `slow=SECONDS` takes its time, `off-only` cannot switch on."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ class Controller:
 
     def set_mode(self, node, mode):
         word = mode.partition("=")[0]
-        if word not in ("normal", "fail", "hang", "lie", "slow", "off-only"):
+        if word not in ("normal", "fail", "hang", "lie", "lie-off", "slow", "off-only"):
             raise LabError("the power controller knows no mode " + mode)
         self.modes[node] = mode
         self.lies.pop(node, None)
@@ -67,6 +67,8 @@ class Controller:
             if action != "status":
                 self.lies[plug] = "off" if action == "off" else "on"
             return "ok " + self.lies.get(plug, "on")
+        if mode == "lie-off" and action != "status":
+            return "ok " + ("off" if action == "off" else "on")
         return self._switch(node, action)
 
     def _switch(self, node, action):
