@@ -106,7 +106,7 @@ static void test_defaults(void) {
         _cleanup_(ha_config_freep) HaConfig *c = parse(texts, NULL);
 
         g_assert_cmpstr(c->groups[0].policy->name, ==, HA_POLICY_DEFAULT);
-        g_assert_cmpint(c->groups[0].policy->failback, ==, HA_FAILBACK_AUTOMATIC);
+        g_assert_cmpint(c->groups[0].policy->failback, ==, HA_FAILBACK_CONTROLLED);
         g_assert_cmpuint(c->groups[0].policy->restarts, ==, 3);
         g_assert_cmpuint(c->groups[0].resources[0].start_usec, ==, 30000000);
 }
@@ -255,6 +255,19 @@ static void test_what_was_removed(void) {
         g_assert_cmpuint(a->groups[0].resources_hash, !=, b->groups[0].resources_hash);
 }
 
+static void test_names_of_nodes(void) {
+        char buf[NAME_LENGTH_MAX + 1] = "left over";
+
+        /* Always in the caller's buffer too: it is named once and used often. */
+        g_assert_cmpstr(ha_nodes_name(&nodes, 4, buf), ==, "n4.example.org");
+        g_assert_cmpstr(buf, ==, "n4.example.org");
+        g_assert_cmpstr(ha_nodes_name(&nodes, 3, buf), ==, "node 3");
+        g_assert_cmpstr(buf, ==, "node 3");
+        g_assert_null(ha_nodes_find(&nodes, 3));
+        g_assert_cmpuint(ha_nodes_find_name(&nodes, "n2")->id, ==, 2);
+        g_assert_null(ha_nodes_find_name(&nodes, "n3"));
+}
+
 static void test_sample_policies(void) {
         static const char *const names[] = { "active_standby", "dual_active", "n_by_1", "n_by_n" };
         const char *root = g_getenv("HAMGR_SOURCE_ROOT");
@@ -289,6 +302,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/config/all-errors-at-once", test_all_errors_at_once);
         g_test_add_func("/state/config/form-is-canonical", test_form_is_canonical);
         g_test_add_func("/state/config/what-was-removed", test_what_was_removed);
+        g_test_add_func("/state/config/names-of-nodes", test_names_of_nodes);
         g_test_add_func("/state/config/sample-policies", test_sample_policies);
         return g_test_run();
 }

@@ -5,12 +5,13 @@
 #include "state-scene.h"
 
 #define WEB                                                                                                 \
-        "[Group]\nDomain=n1 n2 n3\n"                                                                        \
+        "[Group]\nPolicy=back\nDomain=n1 n2 n3\n"                                                           \
         "[Unit app]\nUnit=web.service\n"
 
 /* Three nodes, web on n1. */
 static void web_on_n1(Scene *s) {
         scene_init(s, 3);
+        scene_file(s, "back.policy", "[Policy]\nFailback=automatic\n");
         scene_file(s, "web.group", WEB);
         scene_form(s);
         g_assert_cmpuint(scene_owner(s, "web"), ==, 1);
@@ -46,6 +47,7 @@ static void test_nothing_starts_before_all_have_said(void) {
         _cleanup_(scene_done) Scene s;
 
         scene_init(&s, 3);
+        scene_file(&s, "back.policy", "[Policy]\nFailback=automatic\n");
         scene_file(&s, "web.group", WEB);
         scene_form(&s);
         /* All hamgrs die at once, and come back without memory; what runs, runs on. */
@@ -108,6 +110,7 @@ static void test_stopped_said_before_the_order_is_no_proof(void) {
         _cleanup_(scene_done) Scene s;
 
         scene_init(&s, 3);
+        scene_file(&s, "back.policy", "[Policy]\nFailback=automatic\n");
         scene_file(&s, "web.group", WEB);
         scene_form(&s);
         scene_group_operation(&s, 2, STATE_OPERATION_GROUP_MOVE, "web", 2);

@@ -13,16 +13,12 @@ static char *change_refused(const State *s, const HaConfig *config) {
 
         for (guint i = 0; i < s->groups->len; i++) {
                 const StateGroup *g = g_ptr_array_index(s->groups, i);
-                g_autoptr(GString) set = g_string_new(NULL);
-                char name[NAME_LENGTH_MAX + 1];
+                g_autofree char *names = state_node_names(s, g->may_run);
                 guint first = lines->len;
 
                 if (g->may_run == NODE_SET_EMPTY ||
                     ha_group_resources_removed(g->config, ha_config_find_group(config, g->name), lines) == 0)
                         continue;
-                NODE_SET_FOREACH(id, g->may_run)
-                        g_string_append_printf(
-                                        set, "%s%s", set->len > 0 ? " " : "", state_node_name(s, id, name));
                 for (guint k = first; k < lines->len; k++) {
                         char *line = g_ptr_array_index(lines, k);
 
@@ -30,7 +26,7 @@ static char *change_refused(const State *s, const HaConfig *config) {
                                         g_strdup_printf("%s, and may still run on %s; stop it first: hactl "
                                                         "group stop %s",
                                                         line,
-                                                        set->str,
+                                                        names,
                                                         g->name);
                         g_free(line);
                 }

@@ -221,7 +221,7 @@ static const ConfKey policy_keys[] = {
 
 static const RawPolicy policy_defaults = {
         .placement = HA_PLACEMENT_ORDERED,
-        .failback = HA_FAILBACK_AUTOMATIC,
+        .failback = HA_FAILBACK_CONTROLLED, /* a node that returns causes no second outage */
         .on_stop_failure = HA_STOP_FAILURE_FENCE,
         .restarts = 3,
         .standby_load = 1,

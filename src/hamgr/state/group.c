@@ -28,6 +28,7 @@ void state_group_free(StateGroup *g) {
                 g_free(gn->reason);
                 g_free(gn->failed_reason);
         }
+        g_free(g->placed_reason);
         g_free(g);
 }
 
@@ -94,6 +95,8 @@ void state_group_order_start(State *s, StateGroup *g, uint32_t node, const char 
         node_set_add(&g->may_run, node);
         g->held = 0;
         g->ordered_hash = g->config->resources_hash;
+        g_free(g->placed_reason);
+        g->placed_reason = g_strdup(reason);
         state_event(s,
                     STATE_EVENT_GROUP_ASSIGNED,
                     g->name,

@@ -123,6 +123,7 @@ static void write_group(ByteWriter *w, const StateGroup *g) {
         byte_writer_u64(w, g->conflict);
         byte_writer_u64(w, g->stop_failed);
         byte_writer_u64(w, g->ordered_hash);
+        wire_write_text(w, g->placed_reason);
         byte_writer_bool(w, g->stop_fenced);
         byte_writer_u64(w, g->stop_fenced_usec);
         for (uint32_t id = NODE_ID_MIN; id <= NODE_ID_MAX; id++)
@@ -152,6 +153,8 @@ static void read_group(ByteReader *r, State *s) {
         g->conflict = byte_reader_u64(r);
         g->stop_failed = byte_reader_u64(r);
         g->ordered_hash = byte_reader_u64(r);
+        g_free(g->placed_reason);
+        g->placed_reason = wire_read_text(r, STATE_TEXT_MAX);
         g->stop_fenced = byte_reader_bool(r);
         g->stop_fenced_usec = byte_reader_u64(r);
         n = byte_reader_count(r, NODE_ID_MAX, 37);

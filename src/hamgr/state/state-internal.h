@@ -124,6 +124,8 @@ static inline StateGroup *state_group_mutable(State *s, size_t i) {
 }
 StateGroup *state_group_find(State *s, const char *name);
 const char *state_node_name(const State *s, uint32_t id, char buf[static NAME_LENGTH_MAX + 1]);
+/* "n1, n3", for g_free(). */
+char *state_node_names(const State *s, NodeSet set);
 /* Orders are carried out here: this replica's instance has said hello. */
 bool state_self_acts(const State *s);
 void state_node_enter(State *s, StateNode *n, StateNodeState state);

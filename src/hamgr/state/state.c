@@ -71,6 +71,16 @@ const char *state_node_name(const State *s, uint32_t id, char buf[static NAME_LE
         return ha_nodes_name(&s->node_table, id, buf);
 }
 
+char *state_node_names(const State *s, NodeSet set) {
+        GString *text = g_string_new(NULL);
+        char name[NAME_LENGTH_MAX + 1];
+
+        NODE_SET_FOREACH(id, set)
+                g_string_append_printf(
+                                text, "%s%s", text->len > 0 ? ", " : "", state_node_name(s, id, name));
+        return g_string_free(text, false);
+}
+
 bool state_self_acts(const State *s) {
         const StateNode *n = state_node(s, s->self);
 
@@ -175,17 +185,17 @@ static void announce_groups(State *s) {
                 NodeSet conflict = state_group_conflict(g);
 
                 if (conflict != g->conflict) {
-                        char text[NODE_SET_TEXT_MAX];
+                        g_autofree char *names = state_node_names(s, conflict);
 
                         if (conflict != NODE_SET_EMPTY)
                                 state_event(s,
                                             STATE_EVENT_GROUP_CONFLICT,
                                             g->name,
                                             node_set_lowest(conflict),
-                                            "group %s was found running on the nodes %s at once; nothing "
+                                            "group %s was found running on %s at once; nothing "
                                             "more of it is started until it runs on one at most",
                                             g->name,
-                                            node_set_format(conflict, text));
+                                            names);
                         g->conflict = conflict;
                 }
                 state_group_status(s, g, &now);

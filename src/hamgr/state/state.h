@@ -263,6 +263,7 @@ typedef struct StateGroup {
         NodeSet conflict;      /* found running on these at once; an operator must say which */
         NodeSet stop_failed;   /* a stop failed there and it is not proven stopped since */
         uint64_t ordered_hash; /* resources_hash of what the newest start order asked for */
+        char *placed_reason;   /* owned; why the newest start order went where it went; NULL: none yet */
         bool stop_fenced;      /* a node was fenced because of its stop, at */
         uint64_t stop_fenced_usec;
 

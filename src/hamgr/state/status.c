@@ -160,14 +160,14 @@ bool state_group_blocked(
                 char ret_reason[static STATE_TEXT_MAX]) {
         NodeSet conflict = state_group_conflict(g);
         NodeSet others = target != 0 ? node_set_without(g->may_run, target) : g->may_run;
-        char text[NODE_SET_TEXT_MAX];
-
         if (conflict != NODE_SET_EMPTY) {
+                g_autofree char *names = state_node_names(s, conflict);
+
                 state_text_set(ret_reason,
-                               "found running on the nodes %s at once: stop it with hactl group stop %s, "
+                               "found running on %s at once: stop it with hactl group stop %s, "
                                "check its "
                                "data, then start it",
-                               node_set_format(conflict, text),
+                               names,
                                g->name);
                 return true;
         }
@@ -229,6 +229,8 @@ static void status_with_owner(const State *s, const StateGroup *g, uint32_t owne
                 state_text_set(ret->reason, "hamgr on %s is away; what runs there runs on", name);
         else if (gn->reason)
                 g_strlcpy(ret->reason, gn->reason, STATE_TEXT_MAX);
+        else if (g->placed_reason)
+                state_text_set(ret->reason, "as of its start: %.480s", g->placed_reason);
 }
 
 /* No node could run it: say why for each. */
