@@ -2,6 +2,7 @@
 """A hamgr cluster in a lab: what an administrator does and sees there, for tests, benches and the demo."""
 
 import json
+import os
 import subprocess
 import threading
 
@@ -181,6 +182,18 @@ class Cluster:
     def power_orders(self, node, since=0, action="off"):
         """Orders of one kind that the power controller got for a node."""
         return [order for order in self.lab.power_orders(since) if order[1] == action and order[2] == node]
+
+    def save_logs(self, folder):
+        """Everything that tells what happened: the lab's history, the checker's report, each node's journal."""
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "history"), "w", encoding="utf-8") as file:
+            file.writelines("%.3f %s %s\n" % tuple(entry) for entry in self.lab.history())
+        with open(os.path.join(folder, "checker.json"), "w", encoding="utf-8") as file:
+            json.dump(self.lab.checker("report"), file, indent=2)
+        for node in self.nodes():
+            with open(os.path.join(folder, node + ".journal"), "w", encoding="utf-8") as file:
+                file.write(self.lab.journal(node, "--output=short-precise"))
+        return folder
 
     def log(self, node, *arguments):
         """The journal of hagcd and hamgr on a node, this boot's and those before."""
