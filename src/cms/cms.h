@@ -163,7 +163,7 @@ typedef enum CmsWhy {
         _CMS_WHY_INVALID = -EINVAL,
 } CmsWhy;
 
-const char *cms_why_to_string(CmsWhy w);
+const char *cms_why_to_string(CmsWhy i);
 
 /* Traces are typed; cms-trace.h turns them into text. */
 typedef enum CmsTraceType {
@@ -248,7 +248,7 @@ typedef enum CmsPhase {
         _CMS_PHASE_INVALID = -EINVAL,
 } CmsPhase;
 
-const char *cms_phase_to_string(CmsPhase p);
+const char *cms_phase_to_string(CmsPhase i);
 
 typedef enum CmsProblem {
         CMS_PROBLEM_NONE,
@@ -267,7 +267,7 @@ typedef enum CmsProblem {
         _CMS_PROBLEM_INVALID = -EINVAL,
 } CmsProblem;
 
-const char *cms_problem_to_string(CmsProblem p);
+const char *cms_problem_to_string(CmsProblem i);
 
 typedef struct CmsPeerView {
         uint64_t incarnation; /* last heard; zero: never */

@@ -318,21 +318,27 @@ static void propose(Cms *c, NodeSet members) {
                 send_propose(c, node_set_minus(members, b->acknowledged));
 }
 
-/* To the lowest rank of the set that can be reached from here. */
-static void hand_over(Cms *c, NodeSet set) {
-        CmsMessage *m = cms_message(c, CMS_MESSAGE_HAND_OVER);
-        NodeSet reachable = set & c->mutual;
-        uint32_t to = 0;
+/* The lowest rank of the set that can be reached from here; 0 when nobody can. */
+static uint32_t first_reachable(const Cms *c, NodeSet set) {
+        set &= c->mutual;
+        for (unsigned i = 0; i < c->ballot.n_rank; i++)
+                if (node_set_contains(set, c->ballot.rank[i]))
+                        return c->ballot.rank[i];
+        return node_set_lowest(set);
+}
 
-        for (unsigned i = 0; i < c->ballot.n_rank && to == 0; i++)
-                if (node_set_contains(reachable, c->ballot.rank[i]))
-                        to = c->ballot.rank[i];
-        if (to == 0)
-                to = node_set_lowest(reachable);
-        CMS_TRACE(c, .type = CMS_TRACE_HANDED_OVER, .mid = c->ballot.mid, .node = to, .set = set);
-        m->hand_over.ballot = c->ballot.mid;
-        m->hand_over.set = set;
-        cms_send(c, node_set_of(to), m);
+/* R3: the best set is without us. Its lowest rank is asked to call, and we keep silent for a while. */
+static void hand_over(Cms *c, NodeSet set) {
+        uint32_t to = first_reachable(c, set);
+
+        if (to != 0) {
+                CmsMessage *m = cms_message(c, CMS_MESSAGE_HAND_OVER);
+
+                CMS_TRACE(c, .type = CMS_TRACE_HANDED_OVER, .mid = c->ballot.mid, .node = to, .set = set);
+                m->hand_over.ballot = c->ballot.mid;
+                m->hand_over.set = set;
+                cms_send(c, node_set_of(to), m);
+        }
         cms_ballot_abandon(c, CMS_WHY_HAND_OVER, 0);
         c->silent_usec = usec_add(c->now_usec, 2 * c->config.failure_usec + cms_backoff(c));
 }

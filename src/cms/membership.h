@@ -123,7 +123,7 @@ uint64_t membership_hash(const Membership *m);
 /* Writes "17.2" (epoch 17, called by node 2) or "none", and returns buf. */
 char *mid_format(Mid mid, char buf[static MID_TEXT_MAX]);
 
-const char *node_state_to_string(NodeState s);
+const char *node_state_to_string(NodeState i);
 NodeState node_state_from_string(const char *s);
-const char *node_reason_to_string(NodeReason r);
+const char *node_reason_to_string(NodeReason i);
 NodeReason node_reason_from_string(const char *s);

@@ -26,7 +26,7 @@ typedef enum CmsConfigKind {
         _CMS_CONFIG_KIND_INVALID = -EINVAL,
 } CmsConfigKind;
 
-const char *cms_config_kind_to_string(CmsConfigKind k);
+const char *cms_config_kind_to_string(CmsConfigKind i);
 
 typedef enum CmsMessageType {
         CMS_MESSAGE_HEARTBEAT = 1,
@@ -55,7 +55,7 @@ typedef enum CmsRefusal {
         _CMS_REFUSAL_INVALID = -EINVAL,
 } CmsRefusal;
 
-const char *cms_refusal_to_string(CmsRefusal r);
+const char *cms_refusal_to_string(CmsRefusal i);
 
 /* The view row: which incarnations a node hears (within FailureSec), and so confirms. */
 typedef struct CmsRow {
@@ -180,7 +180,7 @@ typedef struct CmsMessage {
         };
 } CmsMessage;
 
-const char *cms_message_type_to_string(CmsMessageType t);
+const char *cms_message_type_to_string(CmsMessageType i);
 
 /* Writes the message; ask the writer for the result. The buffer needs CMS_MESSAGE_SIZE_MAX bytes at most. */
 void cms_message_encode(const CmsMessage *m, ByteWriter *w);

@@ -119,12 +119,12 @@ static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m
                                           .incarnation = membership_node(m, id)->incarnation,
                                           .mid = m->mid },
                 };
-                world_at(w,
-                         w->now_usec + s->fence_usec + (m->tie_breaker ? 0 : s->fence_delay_usec),
-                         fence_strike,
-                         0,
-                         0,
-                         f);
+                world_at_owned(w,
+                               w->now_usec + s->fence_usec + (m->tie_breaker ? 0 : s->fence_delay_usec),
+                               fence_strike,
+                               0,
+                               0,
+                               f);
         }
 }
 

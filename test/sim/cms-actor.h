@@ -7,7 +7,7 @@
 #include "cms/cms-internal.h"
 #include "sim/world.h"
 
-#define CMS_SIM_MIDS_MAX 65536U
+#define CMS_SIM_MIDS_MAX 16384U
 
 /* What the world remembers of one number. */
 typedef struct CmsSimMid {

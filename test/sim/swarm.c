@@ -444,5 +444,5 @@ void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         if (options->trace)
                 world_print_trace(w, WORLD_TRACE_LINES);
         /* The world stops its actors, which live in s. */
-        w = world_free(w);
+        (void) world_free(TAKE_PTR(w));
 }

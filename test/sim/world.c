@@ -547,7 +547,7 @@ void world_resume(World *w, uint32_t id) {
         while (n->up && n->life == life && n->n_backlog > 0) {
                 WorldDatagram *d = n->backlog[0];
 
-                memmove(n->backlog, n->backlog + 1, --n->n_backlog * sizeof(n->backlog[0]));
+                memmove(n->backlog, n->backlog + 1, --n->n_backlog * sizeof(WorldDatagram *));
                 deliver(w, d);
         }
 }
@@ -634,7 +634,7 @@ void world_fail(World *w, const char *format, ...) {
         world_trace(w, 0, "FAILURE: %s", w->failure);
 }
 
-void world_trace(World *w, uint32_t node, const char *format, ...) {
+void world_trace(World *w, uint32_t id, const char *format, ...) {
         char text[700];
         va_list ap;
         int n;
@@ -650,10 +650,10 @@ void world_trace(World *w, uint32_t node, const char *format, ...) {
                      "%4" PRIu64 ".%06" PRIu64 "  ",
                      w->now_usec / USEC_PER_SEC,
                      w->now_usec % USEC_PER_SEC);
-        if (node == 0)
+        if (id == 0)
                 n += snprintf(text + n, sizeof(text) - (size_t) n, "--  ");
         else
-                n += snprintf(text + n, sizeof(text) - (size_t) n, "n%-2" PRIu32 " ", node);
+                n += snprintf(text + n, sizeof(text) - (size_t) n, "n%-2" PRIu32 " ", id);
         va_start(ap, format);
         (void) vsnprintf(text + n, sizeof(text) - (size_t) n, format, ap);
         va_end(ap);

@@ -166,26 +166,26 @@ void world_send_link(
                 size_t size_bytes);
 void world_store(
                 World *w,
-                uint32_t node,
+                uint32_t id,
                 WorldChannel channel,
                 uint64_t number,
                 const void *data,
                 size_t size_bytes);
-const WorldPart *world_stored(World *w, uint32_t node, WorldChannel channel); /* NULL: no valid record */
-uint64_t world_clock(const World *w, uint32_t node);
+const WorldPart *world_stored(World *w, uint32_t id, WorldChannel channel); /* NULL: no valid record */
+uint64_t world_clock(const World *w, uint32_t id);
 void world_set_wakeup(
-                World *w, uint32_t node, WorldChannel channel, uint64_t at_usec); /* by the node's clock */
+                World *w, uint32_t id, WorldChannel channel, uint64_t at_usec); /* by the node's clock */
 
 /* ---- faults ---- */
 
-void world_start(World *w, uint32_t node, bool new_boot);
-void world_crash(World *w, uint32_t node, bool keep_last_write);
-void world_pause(World *w, uint32_t node);
-void world_resume(World *w, uint32_t node);
-void world_wipe(World *w, uint32_t node); /* while it is down */
-void world_init_store(World *w, uint32_t node, WorldChannel channel, const void *data, size_t size_bytes);
-void world_carrier(World *w, uint32_t node, unsigned link, bool carrier);
-void world_disk(World *w, uint32_t node, bool full, bool hung);
+void world_start(World *w, uint32_t id, bool new_boot);
+void world_crash(World *w, uint32_t id, bool keep_last_write);
+void world_pause(World *w, uint32_t id);
+void world_resume(World *w, uint32_t id);
+void world_wipe(World *w, uint32_t id); /* while it is down */
+void world_init_store(World *w, uint32_t id, WorldChannel channel, const void *data, size_t size_bytes);
+void world_carrier(World *w, uint32_t id, unsigned link, bool carrier);
+void world_disk(World *w, uint32_t id, bool full, bool hung);
 
 /* One way, from each of a to each of b; a link, or all of them. */
 #define WORLD_ALL_LINKS UINT32_MAX
@@ -198,5 +198,5 @@ NodeSet world_up(const World *w);
 /* ---- judgement ---- */
 
 void world_fail(World *w, const char *format, ...) _printf_(2, 3);
-void world_trace(World *w, uint32_t node, const char *format, ...) _printf_(3, 4);
+void world_trace(World *w, uint32_t id, const char *format, ...) _printf_(3, 4);
 void world_print_trace(const World *w, size_t n_last);
