@@ -120,7 +120,8 @@ static void answer_write(Store *s, const StoreFrame *f, StoreFrame *ret) {
                 s->fd = safe_close(s->fd);
                 if (s->error != r)
                         (void) log_error_errno(r, "cannot write %s: %m", s->path);
-        }
+        } else
+                s->told = false;
         s->error = r < 0 ? r : 0;
         *ret = (StoreFrame){ .type = STORE_FRAME_STORED, .number = f->number, .error = s->error };
 }

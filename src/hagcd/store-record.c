@@ -132,11 +132,26 @@ int store_slots_verdict(const StoreSlots *slots) {
         return 0;
 }
 
+static int write_slot(int fd, unsigned i, const uint8_t slot[static STORE_SLOT_BYTES]) {
+        size_t n = 0;
+
+        while (n < STORE_SLOT_BYTES) {
+                ssize_t k = pwrite(fd, slot + n, STORE_SLOT_BYTES - n, (off_t) (i * STORE_SLOT_BYTES + n));
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                n += (size_t) k;
+        }
+        return fdatasync(fd) < 0 ? -errno : 0;
+}
+
 int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t payload_bytes) {
         uint64_t sequence = slots->sequence + 1;
         uint8_t slot[STORE_SLOT_BYTES] = { 0 };
         ByteWriter w;
-        size_t n = 0;
+        int r;
 
         if (payload_bytes > STORE_PAYLOAD_MAX)
                 return -EMSGSIZE;
@@ -148,24 +163,19 @@ int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t pay
         byte_writer_u32(&w, crc32c(0, slot, w.size_bytes));
         assert(byte_writer_result(&w) == 0);
 
-        while (n < STORE_SLOT_BYTES) {
-                ssize_t k =
-                                pwrite(fd,
-                                       slot + n,
-                                       STORE_SLOT_BYTES - n,
-                                       (off_t) (sequence % 2 * STORE_SLOT_BYTES + n));
-
-                if (k < 0 && errno == EINTR)
-                        continue;
-                if (k < 0)
-                        return -errno;
-                n += (size_t) k;
+        r = write_slot(fd, sequence % 2, slot);
+        if (r < 0)
+                return r;
+        /* Where none was valid, nothing damaged is left to be told again. */
+        if (slots->damaged[1 - sequence % 2]) {
+                memset(slot, 0, sizeof(slot));
+                r = write_slot(fd, 1 - sequence % 2, slot);
+                if (r < 0)
+                        return r;
         }
-        if (fdatasync(fd) < 0)
-                return -errno;
 
         slots->sequence = sequence;
-        slots->damaged[sequence % 2] = false;
+        slots->damaged[0] = slots->damaged[1] = false;
         slots->cut_short = false;
         slots->payload_bytes = payload_bytes;
         memcpy(slots->payload, payload, payload_bytes);

@@ -116,11 +116,22 @@ static void test_cut_short(Fixture *f, const void *data) {
 static void test_both_damaged(Fixture *f, const void *data) {
         StoreRecord record;
         uint8_t junk[2 * STORE_SLOT_BYTES];
+        StoreSlots slots;
 
         memset(junk, 0x5a, sizeof(junk));
         g_assert_cmpint(pwrite(f->fd, junk, sizeof(junk), 0), ==, (ssize_t) sizeof(junk));
         g_assert_cmpint(store_load(f->path, &record), ==, -EBADMSG);
         g_assert_cmpint(store_init(f->path, false), ==, -EBADMSG);
+
+        /* The first write leaves nothing of it. */
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        g_assert_cmpint(store_slots_write(f->fd, &slots, "new", 3), ==, 0);
+        expect(f, 1, "new");
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        g_assert_false(slots.damaged[0]);
+        g_assert_false(slots.damaged[1]);
+
+        g_assert_cmpint(pwrite(f->fd, junk, sizeof(junk), 0), ==, (ssize_t) sizeof(junk));
         g_assert_cmpint(store_init(f->path, true), ==, 0);
         g_assert_cmpint(store_load(f->path, &record), ==, 0);
 }
