@@ -93,7 +93,8 @@ static void check_mount(DriveValidation *v, const HaGroup *g, const HaResource *
         if (proof_mount(r->mount.what, r->mount.where, &text) > 0)
                 add_line(v->errors,
                          r->where_text,
-                         "%s on this node already, and not by hamgr: unmount it first",
+                         "%s on this node already, and not by this group: unmount it first, or name another "
+                         "device",
                          text);
         if (!wanted)
                 return;
