@@ -47,7 +47,13 @@ static void test_is_pure(void) {
         g_assert_true(g_bytes_equal(before, after));
         g_assert_cmpuint(p.plan.n_steps, ==, 1);
         g_assert_cmpuint(q.plan.n_steps, ==, 1);
-        g_assert_cmpmem(p.plan.steps, sizeof(StateStep), q.plan.steps, sizeof(StateStep));
+        {
+                StateMessage a = { .type = STATE_MESSAGE_PLAN, .plan = p.plan };
+                StateMessage b = { .type = STATE_MESSAGE_PLAN, .plan = q.plan };
+                g_autoptr(GBytes) x = state_message_encode(&a), y = state_message_encode(&b);
+
+                g_assert_true(g_bytes_equal(x, y));
+        }
         g_assert_cmpuint(strlen(p.plan.steps[0].reason), >, 0);
         engine_plan_done(&p);
         engine_plan_done(&q);
