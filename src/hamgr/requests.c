@@ -283,7 +283,7 @@ static void note_node(const Manager *m, const StateNode *n, const hagcs_node *se
                 state_text_set(ret->note, "hamgr is not running there");
         else if (n && n->state == STATE_NODE_DOWN && n->fence.device[0])
                 state_text_set(ret->note, "fenced by %s", n->fence.device);
-        else if (seen && seen->id != m->self && seen->state != HAGCS_NODE_UP && !isempty(seen->problem))
+        else if (seen && seen->state != HAGCS_NODE_UP && !isempty(seen->problem))
                 state_text_set(ret->note, "%s", seen->problem);
 }
 
