@@ -7,7 +7,7 @@ import re
 import pytest
 
 from hamgrlab import config
-from hamgrlab.lab import boottime
+from hamgrlab.lab import LabError, boottime
 
 CONF = "/etc/hamgr/cluster.conf"
 KEY = "/etc/hamgr/cluster.key"
@@ -49,6 +49,9 @@ def nothing_changes(cluster, without=None):
     lab.first_answer(boottime())
     before, since = state(), boottime()
     yield
+    # A node that came back has to say first that it runs nothing of what may run there.
+    with contextlib.suppress(LabError):
+        lab.until("all to be as before", lambda: state() == before, 5 if without else 0)
     assert state() == before
     assert lab.client("gaps", name="shop", since=since, shortest=0.2) == []
     assert lab.crimes(since) == []
@@ -157,7 +160,7 @@ def test_F03_wrong_policy_is_refused(trio):
     (r"printf '[Group]\nDomain=n1\n\0' > $0", "contains a NUL byte; is it a text file?"),
     ("head -c 300000 /dev/zero | tr '\\0' '#' > $0", "is larger than 256 KiB; is it a configuration file?"),
     ("mkdir $0", "is a folder; a file is meant"),
-])
+], ids=["Latin-1", "NUL", "huge", "folder"])
 def test_F03_what_is_no_text_is_refused(trio, making, words):
     path = "/etc/hamgr/bad.group"
     with nothing_changes(trio):
@@ -176,7 +179,7 @@ def test_F03_what_one_node_of_the_domain_has_not_is_refused(trio):
     for node in ("n1", "n3"):
         lab.write(node, "/etc/systemd/system/app_only.service", SERVICE)
         lab.run(node, "sh", "-c", "systemctl daemon-reload; ip link add only8 type veth peer only9; mkdir /srv/only; "
-                "cp -a /dev/shared /dev/only")
+                "mknod /dev/only b 7 250")
     cases = [
         (config.group("bad", all_three, unit="app_only.service"), [
             "n2: bad.group:5: Unit=app_only.service: this node has no such unit; install it here, or leave this node "
@@ -321,7 +324,7 @@ def test_F07_hagcd_does_not_start_with_a_wrong_file_and_resets_nothing(trio):
     ("Name=lab", "Name=lab\nHeartbeatSec=90ms", "[Cluster]"),
     ("Id=3\n", "Id=3\nVotes=2\n", "a [Node] section"),
     ("TimeoutSec=5s", "TimeoutSec=6s", "a [Fence] section"),
-])
+], ids=["cluster", "node", "fence"])
 def test_F03_cluster_conf_that_differs_is_told_on_both_sides(trio, old, new, kind):
     lab = trio.lab
     words = "its cluster.conf differs from ours in " + kind
@@ -378,7 +381,7 @@ def pid_of(cluster, node, unit):
     return cluster.lab.run(node, "systemctl", "show", "--property=MainPID", "--value", unit).strip()
 
 
-@pytest.mark.parametrize("damaged", [RECORDS[:1], RECORDS])
+@pytest.mark.parametrize("damaged", [RECORDS[:1], RECORDS], ids=["one", "both"])
 def test_F03_truncated_record_is_kept_aside_and_fetched_from_the_others(trio, damaged):
     lab = trio.lab
     trio.await_group("green", on="n3")
@@ -416,7 +419,7 @@ def test_F03_truncated_record_is_kept_aside_and_fetched_from_the_others(trio, da
     ("dd if=/dev/urandom of=%s bs=4096 count=2 conv=notrunc status=none",
      "/var/lib/hagcd/store is damaged, both slots or its end; this node votes again after a quorate membership of the "
      "others has taken it in; a copy was kept aside as /var/lib/hagcd/store.damaged"),
-])
+], ids=["one slot", "cut short", "both slots"])
 def test_F03_damaged_store_is_told_and_kept_aside(trio, damage, words):
     """R8: a node that forgot what it promised votes again when the others have taken it in."""
     lab = trio.lab
