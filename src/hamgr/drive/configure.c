@@ -15,6 +15,7 @@
 
 /* systemd answers when it has read everything anew. */
 #define RELOAD_TIMEOUT_USEC (90 * USEC_PER_SEC)
+#define RELOAD_RETRY_USEC (2 * USEC_PER_SEC)
 
 void ha_resource_copy(HaResource *to, const HaResource *from) {
         *to = *from;
@@ -144,6 +145,7 @@ static int store_guard_list(const Drive *d) {
 static void tell_guarded(Drive *d) {
         g_autofree char *missing = missing_guard(d), *text = NULL;
 
+        d->guarded = !missing;
         if (!missing) {
                 drive_tell(d, DRIVE_EVENT_GUARDED, "the guards of all groups stand");
                 return;
@@ -163,26 +165,42 @@ static void on_reloaded(sd_bus_message *reply, const sd_bus_error *error, void *
                 return;
         }
         if (error) {
-                g_autofree char *text = g_strdup_printf("systemd did not reload: %s", strna(error->message));
+                g_autofree char *text = g_strdup_printf(
+                                "systemd did not reload, asking again: %s", strna(error->message));
 
                 drive_tell(d, DRIVE_EVENT_GUARD_FAILED, text);
+                (void) event_timer_in(d->reread, RELOAD_RETRY_USEC);
                 return;
         }
+        d->reloading = false;
         tell_guarded(d);
 }
 
-/* A reload that a lost connection took with it is asked for again: it does no harm twice. */
+bool drive_is_guarded(const Drive *d) {
+        return d->guarded;
+}
+
+/* It does no harm twice. */
+void drive_reload_again(Drive *d) {
+        if (d->reloading && !d->reload_call)
+                d->reload_needed = true;
+        drive_reload_if_needed(d);
+}
+
 void drive_reload_if_needed(Drive *d) {
         if (!d->reload_needed || d->reload_call || !link_is_up(d->link))
                 return;
-        if (link_call(d->link, &d->reload_call, on_reloaded, d, RELOAD_TIMEOUT_USEC, "Reload", "") >= 0)
+        if (link_call(d->link, &d->reload_call, on_reloaded, d, RELOAD_TIMEOUT_USEC, "Reload", "") >= 0) {
                 d->reload_needed = false;
+                d->reloading = true;
+        }
 }
 
 static int guard(Drive *d) {
         g_autofree char *missing = NULL;
         int r;
 
+        d->guarded = false;
         r = store_guard_list(d);
         if (r < 0)
                 return r;
@@ -190,7 +208,7 @@ static int guard(Drive *d) {
         if (r > 0 || missing)
                 d->reload_needed = true;
 
-        if (!d->reload_needed && !d->reload_call)
+        if (!d->reload_needed && !d->reloading)
                 tell_guarded(d);
         drive_reload_if_needed(d);
         return 0;

@@ -291,6 +291,11 @@ bool drive_is_empty(const Drive *d) {
         return true;
 }
 
+/* The folder is made with the first ownership file, and only a boot takes it away. */
+bool drive_was_used(const Drive *d) {
+        return access(d->owned_folder, F_OK) >= 0 || errno != ENOENT;
+}
+
 bool drive_is_connected(const Drive *d) {
         return link_is_up(d->link);
 }
@@ -337,7 +342,7 @@ static void on_up(Link *l, bool direct, void *userdata) {
                    direct ? "connected to systemd directly, without the system bus"
                           : "connected to systemd over the system bus");
         drive_read_all(d);
-        drive_reload_if_needed(d);
+        drive_reload_again(d);
 }
 
 static void on_down(Link *l, const char *why, void *userdata) {
@@ -419,6 +424,7 @@ static void group_free_item(void *g) {
 
 static int on_reread(sd_event_source *s, uint64_t due_usec, void *userdata) {
         drive_read_all(userdata);
+        drive_reload_again(userdata);
         return 0;
 }
 

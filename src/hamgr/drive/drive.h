@@ -163,6 +163,13 @@ bool drive_is_connected(const Drive *d);
  * follows. Every node calls it for all groups, in its domain or not (R19). */
 int drive_configure(Drive *d, const HaConfig *config);
 
+/* Do the guards of the newest configuration stand? A GUARDED under way may be about the one before. */
+bool drive_is_guarded(const Drive *d);
+
+/* May anything have been started here since the machine booted, by this process or one before it? Asks for
+ * no configuration, so it is the answer of one that never had any. */
+bool drive_was_used(const Drive *d);
+
 /* Orders. 0: taken. -ENOENT: no such group. -EBUSY: it is UNREAD, STOPPING or (start, adopt, restart)
  * STOP_FAILED.
  *

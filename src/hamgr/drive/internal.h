@@ -118,7 +118,9 @@ struct Drive {
         sd_event_source *reread; /* owned */
 
         bool reload_needed;
+        bool reloading; /* asked for, and not known to have worked */
         LinkCall *reload_call;
+        bool guarded; /* the drop-ins of the newest list are in force */
 
         GQueue events;                 /* EventCopy, owned */
         sd_event_source *deliver;      /* owned */
@@ -182,6 +184,8 @@ void resource_take_row(Resource *r, const UnitRow *row);
 /* ---- configure.c ---- */
 
 void drive_reload_if_needed(Drive *d);
+/* As well as one that failed, or that a lost connection took with it. */
+void drive_reload_again(Drive *d);
 void drive_keep_house(Drive *d);
 void ha_resource_copy(HaResource *to, const HaResource *from);
 void ha_resource_done(HaResource *r);

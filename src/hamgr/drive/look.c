@@ -98,7 +98,8 @@ static void group_look(Group *g) {
                 Resource *r = g->resources[i];
 
                 g->seen[i] = r->active == UNIT_ACTIVE ? SEQUENCE_UP : SEQUENCE_UNCLEAR;
-                if (r->active != UNIT_INACTIVE && r->active != UNIT_FAILED)
+                /* A job that waits may be a start, of a hamgr that ended meanwhile. */
+                if ((r->active != UNIT_INACTIVE && r->active != UNIT_FAILED) || r->job)
                         continue;
                 if (link_call(g->drive->link,
                               &g->look_calls[i],
