@@ -49,7 +49,8 @@ struct Hagcd {
         sd_event_source *sigterm;     /* owned */
         sd_event_source *sigint;      /* owned */
 
-        bool armed;
+        bool armed;       /* hamgr runs something here, or may */
+        char *armed_path; /* owned: the mark of it in /run */
         bool stopping;
         uint8_t gasp_secret[GASP_SECRET_BYTES];
         char *gasp_path;                                           /* owned */
@@ -355,9 +356,35 @@ static GcsVerdict on_client_event(void *userdata, GcsEvent *event) {
         return feed_gcs(userdata, event);
 }
 
+/* The mark outlives us, but no boot (R12): a hagcd that is started again while groups run, and stopped
+ * before hamgr has come back to it, must not say that nothing runs here. */
+static void mark_armed(const Hagcd *d, bool armed) {
+        int fd;
+
+        if (!armed) {
+                if (unlink(d->armed_path) < 0 && errno != ENOENT)
+                        log_warning_errno(
+                                        errno,
+                                        "cannot remove %s: %m, ignoring; until hamgr is back after a "
+                                        "restart this "
+                                        "node counts as running something",
+                                        d->armed_path);
+                return;
+        }
+        fd = open(d->armed_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+                log_error_errno(errno,
+                                "cannot make %s: %m; when hagcd is restarted, do not stop it again before "
+                                "hamgr is "
+                                "back",
+                                d->armed_path);
+        (void) safe_close(fd);
+}
+
 static void on_armed(void *userdata, bool armed) {
         Hagcd *d = userdata;
 
+        mark_armed(d, armed);
         d->armed = armed;
         feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_ARMED, .armed = { armed } });
 }
@@ -576,8 +603,10 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
         d->message = calloc(1, sizeof(CmsMessage));
         d->gcs_in = calloc(1, sizeof(GcsMessage));
         d->gasp_path = join_path(config->run_folder, "last-gasp");
-        if (!d->effects || !d->message || !d->gcs_in || !d->gasp_path)
+        d->armed_path = join_path(config->run_folder, "armed");
+        if (!d->effects || !d->message || !d->gcs_in || !d->gasp_path || !d->armed_path)
                 return -ENOMEM;
+        d->armed = access(d->armed_path, F_OK) >= 0 || errno != ENOENT;
         r = draw(&d->incarnation, sizeof(d->incarnation));
         if (r >= 0)
                 r = draw(d->gasp_secret, sizeof(d->gasp_secret));
@@ -622,6 +651,8 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
         start.start.record = record_valid ? &record.cms : NULL;
         start.start.incarnation = d->incarnation;
         feed_cms(d, &start);
+        if (d->armed)
+                feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_ARMED, .armed = { true } });
         *ret = TAKE_PTR(d);
         return 0;
 }
@@ -667,6 +698,7 @@ Hagcd *hagcd_free(Hagcd *d) {
         free(d->message);
         free(d->gcs_in);
         free(d->gasp_path);
+        free(d->armed_path);
         free(d);
         return NULL;
 }
