@@ -76,7 +76,8 @@ on_validated(DriveValidation *v, const char *const *errors, const char *const *w
                 return;
         }
         p->writing = true;
-        record_write(m->record, p->record, p->serial);
+        manager_store(m, p->record, p->serial);
+        apply_stored(m, m->written_serial); /* a newer record may hold it already */
 }
 
 void apply_prepare(Manager *m, const StateEffect *e) {

@@ -96,12 +96,17 @@ static void flush(Manager *m) {
 
                 if (r == -EAGAIN)
                         break; /* until WRITABLE */
-                if (r < 0)
+                if (r < 0) {
+                        /* The others wait for what is lost here: begin anew, unless we are leaving them. */
                         log_warning_errno(
                                         r,
-                                        "cannot send a message of %zu bytes to the other managers: %m, "
-                                        "dropping it",
-                                        g_bytes_get_size(bytes));
+                                        "cannot send a message of %zu bytes to the other managers: %m%s",
+                                        g_bytes_get_size(bytes),
+                                        m->leaving == MANAGER_UNREGISTERS ? "" : "; connecting anew");
+                        if (m->leaving != MANAGER_UNREGISTERS)
+                                (void) event_timer_in(m->group_retry, 0);
+                        break;
+                }
                 g_bytes_unref(g_queue_pop_head(m->queue));
         }
         if (m->group)
@@ -225,6 +230,7 @@ static void say_hello(Manager *m) {
                                    .type = STATE_MESSAGE_HELLO,
                                    .hello = { .capabilities = STATE_CAPABILITY_FENCE, .record = record },
                    });
+        leave_joined(m);
 }
 
 static void on_view(Manager *m, const hagcs_event *e) {
@@ -247,6 +253,10 @@ static void on_snapshot(Manager *m, const hagcs_event *e) {
 
         if (m->active)
                 return;
+        if (e->error < 0) {
+                disconnect(m, "every manager that could hand over the state has left; joining anew");
+                return;
+        }
         r = state_deserialize(&m->nodes, m->self, e->data, e->size, &s);
         if (r < 0) {
                 log_error_errno(r,

@@ -31,8 +31,15 @@ static bool others_know(const Manager *m) {
 }
 
 static void unregister(Manager *m) {
-        log_info("nothing runs here any more; leaving the other managers");
-        group_set_armed(m, false);
+        /* Without a configuration it is not known what to stop. Then the farewell may not say that nothing
+         * runs here: the others keep what this node may run where it is. */
+        if (m->configured || !drive_was_used(m->drive)) {
+                log_info("nothing runs here any more; leaving the other managers");
+                group_set_armed(m, false);
+        } else
+                log_warning("the configuration was never learned from the others, so what an earlier hamgr "
+                            "started here is left running, and starts nowhere else until this node is back, "
+                            "rebooted or fenced");
         m->leaving = MANAGER_UNREGISTERS;
         (void) event_timer_in(m->leave_timer, UNREGISTER_TIMEOUT_USEC);
         if (group_unregister(m) < 0)
@@ -49,6 +56,11 @@ void leave_continue(Manager *m) {
         if (m->active && !(is_ordered(m) && others_know(m)))
                 return;
         unregister(m);
+}
+
+void leave_joined(Manager *m) {
+        if (m->leaving == MANAGER_DRAINS)
+                group_send(m, &(StateMessage){ .type = STATE_MESSAGE_NODE_LEAVING });
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -130,8 +130,14 @@ static int probe(Manager *m, Local *l) {
 }
 
 static int start(Manager *m, Local *l) {
-        if (!m->guarded)
+        /* Out of the group the order may not be the latest any more: it is repeated when we are back. */
+        if (!m->active || !m->guarded)
                 return -EBUSY;
+        /* Leaving: what runs is only named, and nothing more is begun. */
+        if (m->leaving >= MANAGER_DRAINS && drive_group_state(m->drive, l->group) != DRIVE_GROUP_RUNNING) {
+                report(m, l, l->number, STATE_REPORT_FAILED, "hamgr is being stopped on this node");
+                return 0;
+        }
         if (drive_group_state(m->drive, l->group) == DRIVE_GROUP_STOP_FAILED) {
                 report(m, l, l->number, STATE_REPORT_STOP_FAILED, l->reason);
                 return 0;
@@ -161,6 +167,8 @@ static void act(Manager *m, Local *l) {
         }
         if (r == -EBUSY)
                 return; /* the event that ends this comes by here again */
+        if (r == -ENOENT && local_config(m, l))
+                return; /* the drive could not take the configuration yet: that proves nothing */
         l->waits = false;
         if (r == -ENOENT && l->order != LOCAL_ORDER_START)
                 report(m, l, l->number, STATE_REPORT_STOPPED, "");
@@ -255,7 +263,7 @@ static void on_failure(Manager *m, Local *l, const DriveEvent *e) {
                   "group %s: %s",
                   l->group,
                   e->text);
-        if (l->order != LOCAL_ORDER_START || l->waits)
+        if (l->order != LOCAL_ORDER_START || l->waits || e->assignment != l->number)
                 return; /* a newer order has been given already */
 
         /* A first start that fails is tried elsewhere; what has run here once is tried here again. */
@@ -286,6 +294,8 @@ static void on_failure(Manager *m, Local *l, const DriveEvent *e) {
 
 /* Somebody started a part of a group that is not ours to run: it is stopped, whatever the others say. */
 static void on_stray(Manager *m, Local *l, const DriveEvent *e) {
+        if (l->order == LOCAL_ORDER_START)
+                return; /* it is ours by now */
         log_event(LOG_ERR,
                   HAMGR_MESSAGE_GROUP_TWICE,
                   LOG_FIELDS("HAMGR_GROUP",
@@ -299,8 +309,6 @@ static void on_stray(Manager *m, Local *l, const DriveEvent *e) {
                   e->text);
         group_set_armed(m, true);
         report(m, l, l->number, STATE_REPORT_PARTIAL, e->text);
-        if (l->order == LOCAL_ORDER_START)
-                return; /* it is ours by now */
         l->order = LOCAL_ORDER_STOP;
         l->waits = true;
 }
@@ -363,7 +371,7 @@ static void on_drive(Drive *d, const DriveEvent *e, void *userdata) {
                 log_warning("%s", e->text);
                 break;
         case DRIVE_EVENT_GUARDED:
-                m->guarded = true;
+                m->guarded = drive_is_guarded(d);
                 manager_tell_stored(m);
                 break;
         case DRIVE_EVENT_GUARD_FAILED:

@@ -116,7 +116,7 @@ static void carry_out(Manager *m, const StateEffect *e) {
         case STATE_EFFECT_STORE:
                 if (e->in_force)
                         local_configure(m);
-                record_write(m->record, e->record, e->serial);
+                manager_store(m, e->record, e->serial);
                 break;
         case STATE_EFFECT_PREPARE:
                 apply_prepare(m, e);
@@ -165,7 +165,7 @@ void manager_begin(Manager *m, State *state_taken) {
         m->state = state_taken;
         m->active = true;
         m->plan_sent = false;
-        m->written_serial = m->told_serial = 0;
+        m->asked_serial = m->written_serial = m->told_serial = 0;
         m->clock = (StateClock){};
         state_clock_observe(&m->clock, m->state, now_boottime_usec());
         if (state_phase(m->state) == STATE_PHASE_READY)
@@ -254,15 +254,29 @@ static void on_record_written(uint64_t serial, int error, void *userdata) {
         Manager *m = userdata;
 
         if (error < 0) {
-                log_error_errno(error,
-                                "cannot write the cluster's configuration to %s: %m; changes are refused "
-                                "until it works",
-                                RECORD_FOLDER);
+                if (!m->record_fails)
+                        log_error_errno(error,
+                                        "cannot write the cluster's configuration to %s: %m; no change is "
+                                        "confirmed until it works, trying again",
+                                        RECORD_FOLDER);
+                m->record_fails = true;
                 return;
         }
+        if (m->record_fails)
+                log_notice("the cluster's configuration is written to %s again", RECORD_FOLDER);
+        m->record_fails = false;
+        if (serial > m->asked_serial)
+                return; /* of a state that is no more */
         m->written_serial = MAX(m->written_serial, serial);
         apply_stored(m, serial);
         manager_tell_stored(m);
+}
+
+void manager_store(Manager *m, GBytes *record, uint64_t serial) {
+        if (serial <= m->asked_serial)
+                return;
+        m->asked_serial = serial;
+        record_write(m->record, record, serial);
 }
 
 /* A configuration counts as stored here when its guards stand too. */

@@ -88,8 +88,10 @@ typedef struct Manager {
 
         /* record.c */
         Record *record;          /* owned */
-        uint64_t written_serial; /* newest on disk since we have the state */
-        uint64_t told_serial;    /* newest that the others were told of */
+        uint64_t asked_serial;   /* newest given to the disk since we have the state */
+        uint64_t written_serial; /* newest on disk since then */
+        bool record_fails;
+        uint64_t told_serial; /* newest that the others were told of */
 
         /* apply.c: a configuration being checked for the cluster */
         Preparation *preparation; /* owned; the cluster's */
@@ -118,6 +120,8 @@ void manager_begin(Manager *m, State *state_taken);
 void manager_suspend(Manager *m);
 void manager_plan_soon(Manager *m);
 void manager_update_status(Manager *m);
+/* To the disk. An older record than one given already is part of that, and not written any more. */
+void manager_store(Manager *m, GBytes *record, uint64_t serial);
 /* What is on disk and guarded is told to the others, once. */
 void manager_tell_stored(Manager *m);
 const char *manager_node_name(const Manager *m, uint32_t id);
@@ -183,3 +187,5 @@ void leave_stop(Manager *m);
 /* Something changed that draining may have waited for. */
 void leave_continue(Manager *m);
 void leave_unregistered(Manager *m);
+/* The others know us again: what they are told of our leaving was lost. */
+void leave_joined(Manager *m);

@@ -24,6 +24,7 @@
 #define RECORD_HEAD_BYTES 20U                     /* magic, length, checksum */
 #define RECORD_BYTES_MAX (2U << 20)
 #define N_SLOTS 2U
+#define RETRY_USEC (2 * UINT64_C(1000000))
 
 struct Record {
         sd_event *event; /* ref */
@@ -31,7 +32,8 @@ struct Record {
         RecordHandler handler;
         void *userdata;
 
-        GBytes *newest;     /* owned */
+        GBytes *newest; /* owned */
+        uint64_t newest_serial;
         unsigned next_slot; /* written next */
 
         GBytes *waiting; /* owned; to be written when the child is done */
@@ -39,6 +41,7 @@ struct Record {
         uint64_t writing_serial;
         int pidfd;              /* of the child; -EBADF: none */
         sd_event_source *child; /* owned */
+        sd_event_source *retry; /* owned timer: the newest once more, after an error */
 };
 
 static const char *const SLOT_NAMES[N_SLOTS] = { "record-a", "record-b" };
@@ -83,6 +86,8 @@ static void put_aside(const char *path) {
                   aside);
 }
 
+static void begin(Record *r, GBytes *data, uint64_t serial);
+
 static void load(Record *r) {
         HaMid best_mid = {};
         uint64_t best_serial = 0;
@@ -119,6 +124,14 @@ static void load(Record *r) {
         }
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Record *r = userdata;
+
+        if (r->pidfd < 0 && r->newest)
+                begin(r, r->newest, r->newest_serial);
+        return 0;
+}
+
 int record_new(sd_event *event, const char *folder, RecordHandler handler, void *userdata, Record **ret) {
         _cleanup_(record_freep) Record *r = g_new0(Record, 1);
         int k;
@@ -131,6 +144,9 @@ int record_new(sd_event *event, const char *folder, RecordHandler handler, void 
         r->folder = g_strdup(folder);
         r->handler = handler;
         r->userdata = userdata;
+        k = event_timer_new(event, "record-retry", on_retry, r, &r->retry);
+        if (k < 0)
+                return log_error_errno(k, "cannot make a timer: %m");
         load(r);
         *ret = TAKE_PTR(r);
         return 0;
@@ -141,6 +157,7 @@ Record *record_free(Record *r) {
                 return NULL;
         /* A write under way is left to end by itself: it is atomic. */
         sd_event_source_disable_unref(r->child);
+        sd_event_source_disable_unref(r->retry);
         r->pidfd = safe_close(r->pidfd);
         g_clear_pointer(&r->newest, g_bytes_unref);
         g_clear_pointer(&r->waiting, g_bytes_unref);
@@ -167,8 +184,6 @@ static int write_slot(const char *path, GBytes *payload) {
         return write_file_atomic(path, data, RECORD_HEAD_BYTES + size, 0600, 0);
 }
 
-static void begin(Record *r, GBytes *data, uint64_t serial);
-
 static int on_child(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Record *r = userdata;
         uint64_t written = r->writing_serial;
@@ -188,7 +203,8 @@ static int on_child(sd_event_source *source, int fd, uint32_t events, void *user
                 begin(r, data, r->waiting_serial);
                 if (error < 0)
                         return 0; /* the newer one will do for both */
-        }
+        } else if (error < 0)
+                (void) event_timer_in(r->retry, RETRY_USEC);
         r->handler(written, error, r->userdata);
         return 0;
 }
@@ -206,6 +222,7 @@ static void begin(Record *r, GBytes *data, uint64_t serial) {
         }
         if (pid < 0) {
                 k = log_error_errno(errno, "cannot start a process to write %s: %m", path);
+                (void) event_timer_in(r->retry, RETRY_USEC);
                 r->handler(serial, k, r->userdata);
                 return;
         }
@@ -220,6 +237,7 @@ static void begin(Record *r, GBytes *data, uint64_t serial) {
 void record_write(Record *r, GBytes *data, uint64_t serial) {
         g_clear_pointer(&r->newest, g_bytes_unref);
         r->newest = g_bytes_ref(data);
+        r->newest_serial = serial;
         if (r->pidfd >= 0) {
                 g_clear_pointer(&r->waiting, g_bytes_unref);
                 r->waiting = g_bytes_ref(data);
