@@ -85,16 +85,6 @@ static void answer(Cms *c) {
         cms_send(c, node_set_of(c->promised_to), m);
 }
 
-/* Some members of our membership are still heard as they were, and they hold quorum with us. */
-static bool still_quorate(const Cms *c) {
-        NodeSet set = node_set_of(c->config.self);
-
-        NODE_SET_FOREACH(id, c->installed.members & c->mutual)
-                if (membership_has(&c->installed, id, c->peers[id - 1].incarnation))
-                        node_set_add(&set, id);
-        return cms_has_majority(c, set) || (c->installed.half && set == c->installed.members);
-}
-
 /* R2: in a quorate membership one answers its members, if they hear everybody in it, or name a loss that is
  * seen here too or was confirmed by FailureSec; and others only if they come from a newer quorate
  * membership. */
@@ -105,7 +95,7 @@ judge_against_quorate(const Cms *c, uint32_t from, uint64_t incarnation, const C
         if (!membership_has(m, from, incarnation)) {
                 if (q->quorate && mid_compare(q->mid, m->mid) > 0)
                         return _CMS_REFUSAL_MAX;
-                return still_quorate(c) ? CMS_REFUSAL_INTACT : _CMS_REFUSAL_MAX;
+                return cms_still_quorate(c, c->mutual) ? CMS_REFUSAL_INTACT : _CMS_REFUSAL_MAX;
         }
         if (!mid_equal(q->mid, m->mid) || q->lost == NODE_SET_EMPTY ||
             (q->lost & q->silent) != NODE_SET_EMPTY)

@@ -64,6 +64,18 @@ NodeSet cms_proven(const Cms *c) {
         return node_set_minus(set, c->installed.members);
 }
 
+/* Those of the set that are still members as they were, and have not gone on without us, hold quorum with
+ * us. */
+bool cms_still_quorate(const Cms *c, NodeSet set) {
+        NodeSet left = node_set_of(c->config.self);
+
+        NODE_SET_FOREACH(id, c->installed.members & set)
+                if (membership_has(&c->installed, id, c->peers[id - 1].incarnation) &&
+                    mid_compare(c->peers[id - 1].heartbeat.mid, c->installed.mid) <= 0)
+                        node_set_add(&left, id);
+        return cms_has_majority(c, left) || (c->installed.half && left == c->installed.members);
+}
+
 /* Every member is heard as it was when it joined, everyone of them confirms everyone, and none has gone
  * elsewhere. */
 bool cms_is_intact(const Cms *c) {

@@ -277,6 +277,7 @@ cms_choose(const Cms *c,
            NodeSet weak,
            NodeSet may_join);
 bool cms_is_intact(const Cms *c);
+bool cms_still_quorate(const Cms *c, NodeSet set);
 bool cms_would_lose_quorum(const Cms *c, NodeSet set);
 bool cms_hears_foreign_quorum(const Cms *c);
 unsigned cms_place(const Cms *c, NodeSet set);

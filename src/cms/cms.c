@@ -149,14 +149,7 @@ static void run_store(Cms *c) {
 /* ---- heartbeat ---- */
 
 static bool is_working_quorum(const Cms *c) {
-        NodeSet heard = node_set_of(c->config.self);
-
-        if (!c->has_installed || c->excluded || !c->installed.quorate)
-                return false;
-        NODE_SET_FOREACH(id, c->installed.members & c->row)
-                if (membership_has(&c->installed, id, c->peers[id - 1].incarnation))
-                        node_set_add(&heard, id);
-        return cms_has_majority(c, heard) || (c->installed.half && heard == c->installed.members);
+        return c->has_installed && !c->excluded && c->installed.quorate && cms_still_quorate(c, c->row);
 }
 
 static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
