@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* shop: the web service that the lab keeps available. GET / is a page with the name of the host and the last
- * orders, GET /orders is all of them, POST /order appends the body to the file of orders, syncs it, and only then
- * answers. One process, one loop; starts in a few milliseconds, so that what a test measures is the cluster. */
+ * orders, GET /orders is all of them, POST /order appends the body to the file of orders, syncs it, and only
+ * then answers. One process, one loop; starts in a few milliseconds, so that what a test measures is the
+ * cluster. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,13 +66,12 @@ static void notify(const char *state) {
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return;
-        (void) sendto(
-                        fd,
-                        state,
-                        strlen(state),
-                        MSG_NOSIGNAL | MSG_DONTWAIT,
-                        (struct sockaddr *) &sa,
-                        (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n));
+        (void) sendto(fd,
+                      state,
+                      strlen(state),
+                      MSG_NOSIGNAL | MSG_DONTWAIT,
+                      (struct sockaddr *) &sa,
+                      (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n));
         close(fd);
 }
 
@@ -104,7 +104,8 @@ static int open_listener(Shop *s, uint16_t port) {
         if (s->listen_fd >= 0) {
                 setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
                 setsockopt(s->listen_fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-                if (bind(s->listen_fd, (struct sockaddr *) &sa, sizeof sa) >= 0 && listen(s->listen_fd, 128) >= 0)
+                if (bind(s->listen_fd, (struct sockaddr *) &sa, sizeof sa) >= 0 &&
+                    listen(s->listen_fd, 128) >= 0)
                         return 0;
                 close(s->listen_fd);
         }
@@ -129,13 +130,12 @@ static void answer(Client *c, const char *status, const char *type, const char *
         char head[256];
         int n;
 
-        n = snprintf(
-                        head,
-                        sizeof head,
-                        "HTTP/1.0 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                        status,
-                        type,
-                        n_body);
+        n = snprintf(head,
+                     sizeof head,
+                     "HTTP/1.0 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                     status,
+                     type,
+                     n_body);
         /* Answers are small against a socket's buffer; who does not read them loses them. */
         if (send(c->fd, head, (size_t) n, MSG_NOSIGNAL | MSG_MORE) == n)
                 (void) !send(c->fd, body, n_body, MSG_NOSIGNAL);
@@ -166,13 +166,12 @@ static void serve_page(Shop *s, Client *c) {
                 return;
         }
         tail[n_tail] = '\0';
-        n = snprintf(
-                        page,
-                        sizeof page,
-                        "<h1>The shop</h1>\n<p>served by: %s</p>\n<p>orders: %lu</p>\n<pre>\n%s</pre>\n",
-                        s->host,
-                        s->n_orders,
-                        tail);
+        n = snprintf(page,
+                     sizeof page,
+                     "<h1>The shop</h1>\n<p>served by: %s</p>\n<p>orders: %lu</p>\n<pre>\n%s</pre>\n",
+                     s->host,
+                     s->n_orders,
+                     tail);
         answer(c, "200 OK", "text/html", page, (size_t) n);
 }
 
@@ -320,7 +319,8 @@ int main(int argc, char **argv) {
         sigaddset(&stop, SIGINT);
         sigprocmask(SIG_BLOCK, &stop, NULL);
         signal_fd = signalfd(-1, &stop, SFD_CLOEXEC);
-        if (signal_fd < 0 || open_orders(s) < 0 || open_listener(s, (uint16_t) strtoul(argv[1], NULL, 10)) < 0)
+        if (signal_fd < 0 || open_orders(s) < 0 ||
+            open_listener(s, (uint16_t) strtoul(argv[1], NULL, 10)) < 0)
                 return EXIT_FAILURE;
         notify("READY=1");
         return run(s, signal_fd);
