@@ -254,9 +254,9 @@ int main(int argc, char *argv[]) {
                 }
         if (optind != argc)
                 return usage(stderr, EXIT_FAILURE);
-        if (o.check_start)
-                return check_start(&o);
-        if (o.init_store)
-                return init_store(&o);
+        if (o.check_start || o.init_store) {
+                log_by_stream();
+                return o.check_start ? check_start(&o) : init_store(&o);
+        }
         return run(&o);
 }

@@ -24,6 +24,7 @@ static struct {
         char program[64];
         int max_level;
         int journal_fd; /* -EBADF: write to stderr */
+        bool stream;    /* ... and that is the journal */
         unsigned n_lost;
 
         LogSink sink;
@@ -82,11 +83,19 @@ void log_init(const char *program) {
         }
 
         logger.journal_fd = safe_close(logger.journal_fd);
+        logger.stream = false;
         if (stderr_is_journal()) {
                 int fd = connect_journal();
 
                 logger.journal_fd = fd < 0 ? -EBADF : fd;
         }
+}
+
+void log_by_stream(void) {
+        if (logger.journal_fd < 0)
+                return;
+        logger.journal_fd = safe_close(logger.journal_fd);
+        logger.stream = true;
 }
 
 void log_set_max_level(int level) {
@@ -208,6 +217,8 @@ void log_eventv(int level,
                 logger.sink(level, message_id, fields, text, logger.sink_userdata);
         else if (logger.journal_fd >= 0)
                 write_to_journal(level, message_id, fields, text);
+        else if (logger.stream)
+                (void) fprintf(stderr, "<%d>%s\n", level, text);
         else if (level <= LOG_WARNING)
                 (void) fprintf(stderr, "%s: %s: %s\n", logger.program, level_table[level], text);
         else

@@ -24,6 +24,11 @@
  * first. The name stands in front of lines on a terminal. */
 void log_init(const char *program);
 
+/* For a program that ends as soon as it has spoken: lines on stderr, also where that is the journal. A
+ * datagram of a process that is gone is kept, but "systemctl status" and "journalctl -u" no longer find it:
+ * the journal asks the process for its unit. What comes by the unit's stream is known to be the unit's. */
+void log_by_stream(void);
+
 /* Lines above this level (LOG_ERR .. LOG_DEBUG) are dropped. Default: LOG_INFO. */
 void log_set_max_level(int level);
 int log_max_level(void);
