@@ -47,6 +47,10 @@ def nothing_changes(cluster, without=None):
 
     lab.watch_shop()
     lab.first_answer(boottime())
+    # What a node that was just stopped ran runs elsewhere first.
+    cluster.await_view("all groups running", lambda view: all(
+        group["state"] == "running" and group["may_run_on"] == [group["node"]] for group in view["groups"].values()
+    ), nodes[0])
     before, since = state(), boottime()
     yield
     # A node that came back has to say first that it runs nothing of what may run there.
