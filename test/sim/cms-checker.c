@@ -196,9 +196,6 @@ static void check_quorum(World *w, CmsSim *s, uint32_t node, const Membership *m
                         world_fail(w, "n%" PRIu32 " installs %s without the quorum that it has", node, text);
                 return;
         }
-        NODE_SET_FOREACH(id, m->members)
-                if (s->nodes[id - 1].wiped && !node_set_contains(e->no_record, id))
-                        world_fail(w, "%s counts n%" PRIu32 ", whose storage is gone", text, id);
         if (twice > total)
                 return;
         if (twice < total) {
@@ -223,6 +220,12 @@ static void check_first(World *w, CmsSim *s, const Membership *m, CmsSimMid *e) 
                            "%s is installed before %s acknowledged it",
                            mid_format(m->mid, text),
                            node_set_format(missing, set));
+        NODE_SET_FOREACH(id, m->members)
+                if (m->quorate && s->nodes[id - 1].wiped && !node_set_contains(e->no_record, id))
+                        world_fail(w,
+                                   "%s counts n%" PRIu32 ", whose storage is gone",
+                                   mid_format(m->mid, text),
+                                   id);
         s->n_memberships++;
         e->first_usec = w->now_usec;
         e->quorate = m->quorate;

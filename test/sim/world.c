@@ -360,17 +360,18 @@ static void end_write(World *w, uint32_t id, uint64_t life, bool ok) {
                            });
                 return;
         }
-        s->busy = false;
         if (ok) {
                 memcpy(s->durable, s->writing, sizeof(s->durable));
                 s->valid = true;
         } else
                 w->counts.n_write_failures++;
         if (n->paused) {
+                /* Told when it goes on; no other write begins before that. */
                 n->has_missed_stored = true;
                 n->missed_stored_ok = ok;
                 return;
         }
+        s->busy = false;
         tell_stored(w, id, ok);
         begin_write(w, id);
 }
@@ -541,8 +542,10 @@ void world_resume(World *w, uint32_t id) {
                         n->wakeup_usec[ch] = USEC_INFINITY;
                         w->actors[ch]->wakeup(w, id, n->state[ch], w->userdata[ch]);
                 }
-        if (TAKE_GENERIC(n->has_missed_stored, bool, false))
+        if (TAKE_GENERIC(n->has_missed_stored, bool, false)) {
+                n->store.busy = false;
                 tell_stored(w, id, n->missed_stored_ok);
+        }
         begin_write(w, id);
         while (n->up && n->life == life && n->n_backlog > 0) {
                 WorldDatagram *d = n->backlog[0];

@@ -87,7 +87,6 @@ typedef struct WorldNode {
         WorldDatagram *backlog[WORLD_BACKLOG_MAX];
         unsigned n_backlog;
         bool missed_wakeup[_WORLD_CHANNEL_MAX];
-        uint64_t missed_stored;
         bool missed_stored_ok, has_missed_stored;
 } WorldNode;
 
