@@ -102,6 +102,7 @@ typedef struct SimNode {
         StateEffects effects;
 
         GQueue *letters; /* of Letter */
+        GQueue *late;    /* of Letter: sent out of turn */
         GQueue *ghosts;  /* of Letter: not sent by an instance that is gone */
         GQueue *writes;  /* of Write */
         GBytes *disk;
@@ -298,6 +299,13 @@ static void drop_letters(SimNode *n) {
 
         while ((l = g_queue_pop_head(n->letters)))
                 g_queue_push_tail(n->ghosts, l);
+}
+
+static void drop_late(SimNode *n) {
+        Letter *l;
+
+        while ((l = g_queue_pop_head(n->late)))
+                letter_free(l);
 }
 
 static void drop_writes(SimNode *n) {
@@ -855,6 +863,22 @@ static void say_hello(Sim *s, SimNode *n) {
         n->hello_sent = true;
 }
 
+static void send_plan(Sim *s, SimNode *n, StateMessage *m) {
+        Letter *first;
+
+        send_message(s, n, m);
+        /* The same once more, at any later time: what it was made for is past. */
+        if (s->storm && chance(s, 6)) {
+                Letter *again = g_new0(Letter, 1);
+
+                first = g_queue_peek_tail(n->letters);
+                *again = *first;
+                g_bytes_ref(again->bytes);
+                again->due_usec = s->now_usec + draw(s, 1000, 300000);
+                g_queue_push_tail(n->late, again);
+        }
+}
+
 static void plan(Sim *s, SimNode *n) {
         uint64_t now_usec = state_clock_now(&n->clock, local_usec(s, n));
         StateMessage m;
@@ -870,7 +894,7 @@ static void plan(Sim *s, SimNode *n) {
                 m = (StateMessage){ .type = STATE_MESSAGE_PLAN, .plan = p.plan };
                 p.plan.steps = NULL;
                 p.plan.n_steps = 0;
-                send_message(s, n, &m);
+                send_plan(s, n, &m);
                 n->plan_on_its_way = true;
         } else if (p.tick) {
                 m = (StateMessage){ .type = STATE_MESSAGE_TICK };
@@ -930,9 +954,14 @@ static Verdict deliver(Sim *s, SimNode *n) {
 }
 
 static void order_letter(Sim *s, SimNode *n) {
-        Letter *l = g_queue_peek_head(n->letters);
+        Letter *l = g_queue_peek_head(n->late);
+        bool late = l && l->due_usec <= s->now_usec && l->instance == n->instance;
         Entry *e;
 
+        if (l && l->instance != n->instance)
+                drop_late(n);
+        if (!late)
+                l = g_queue_peek_head(n->letters);
         /* What an older instance said, as a group that is not careful would deliver it. */
         if (s->storm && !g_queue_is_empty(n->ghosts) && s->reference && chance(s, 20)) {
                 Letter *ghost = g_queue_pop_head(n->ghosts);
@@ -947,7 +976,7 @@ static void order_letter(Sim *s, SimNode *n) {
         if (!l || l->due_usec > s->now_usec || !n->in_group || !node_set_contains(s->members, n->id) ||
             !node_set_contains(connected(s), n->id) || !s->reference)
                 return;
-        (void) g_queue_pop_head(n->letters);
+        (void) g_queue_pop_head(late ? n->late : n->letters);
         e = g_new0(Entry, 1);
         e->type = STATE_INPUT_MESSAGE;
         e->sender = (StateViewMember){ n->id, n->instance };
@@ -1077,10 +1106,31 @@ static bool may_take_away(Sim *s, const SimNode *n) {
         return 2 * node_set_count(left) > s->n_nodes || chance(s, 6);
 }
 
+/* Aimed at R15: cut off a node that has booted and runs something while the result of its last fence is
+ * still on its way. */
+static bool cut_behind_a_fence(Sim *s) {
+        for (uint32_t i = 0; i < s->n_nodes; i++)
+                FOREACH_ARRAY(f, s->nodes[i].fences, NODES_MAX + 1) {
+                        SimNode *target = f->active && f->hit ? node_of(s, f->boot.node) : NULL;
+
+                        if (!target || !target->power || target->cut || !may_take_away(s, target))
+                                continue;
+                        for (unsigned g = 0; g < GROUPS_MAX; g++)
+                                if (target->real[g].runs) {
+                                        target->cut = true;
+                                        say(s, "n%" PRIu32 " is cut off behind its fence", target->id);
+                                        return true;
+                                }
+                }
+        return false;
+}
+
 static void random_fault(Sim *s) {
         SimNode *n = s->nodes + draw(s, 0, s->n_nodes - 1);
 
         s->n_faults++;
+        if (chance(s, 3) && cut_behind_a_fence(s))
+                return;
         switch (draw(s, 0, 11)) {
         case 0:
                 if (may_take_away(s, n))
@@ -1210,8 +1260,13 @@ static bool all_quiet(Sim *s) {
                 const SimNode *n = s->nodes + i;
 
                 if (!n->state || n->next_entry < s->log->len || !g_queue_is_empty(n->letters) ||
-                    !g_queue_is_empty(n->writes) || n->plan_on_its_way || n->wants_leave)
+                    !g_queue_is_empty(n->late) || !g_queue_is_empty(n->writes) || n->plan_on_its_way ||
+                    n->wants_leave)
                         return false;
+                /* A fence of the storm's last moments may still switch somebody off. */
+                FOREACH_ARRAY(f, n->fences, NODES_MAX + 1)
+                        if (f->active)
+                                return false;
                 FOREACH_ARRAY(r, n->real, GROUPS_MAX)
                         if (r->task != TASK_NONE)
                                 return false;
@@ -1300,6 +1355,7 @@ static void sim_init(Sim *s, uint64_t seed) {
                 g_snprintf(t->name, sizeof(t->name), "n%" PRIu32, t->id);
                 t->enabled = t->has_fence_device = true;
                 n->letters = g_queue_new();
+                n->late = g_queue_new();
                 n->ghosts = g_queue_new();
                 n->writes = g_queue_new();
                 n->clock_offset_usec = draw(s, 0, 1000000000);
@@ -1315,6 +1371,8 @@ static void sim_done(Sim *s) {
                 state_effects_done(&n->effects);
                 drop_letters(n);
                 drop_writes(n);
+                drop_late(n);
+                g_queue_free(n->late);
                 g_queue_free_full(n->ghosts, (GDestroyNotify) (void (*)(void)) letter_free);
                 g_queue_free(n->letters);
                 g_queue_free(n->writes);
@@ -1349,9 +1407,15 @@ static Verdict run_seed(uint64_t seed, Totals *totals) {
         if (v == VERDICT_GOOD) {
                 calm_down(&s);
                 v = run_steps(&s, CALM_STEPS, all_quiet);
-                if (v == VERDICT_GOOD) {
+                /* Whoever repairs says it again when the node that was told dies of the storm's last fence.
+                 */
+                for (unsigned i = 0; i < 3 && v == VERDICT_GOOD; i++) {
                         repair(&s);
                         v = run_steps(&s, CALM_STEPS, all_run);
+                        if (v != VERDICT_NOT_LIVE)
+                                break;
+                        if (i < 2)
+                                v = VERDICT_GOOD;
                 }
                 if (v == VERDICT_NOT_LIVE)
                         v = tell_not_live(&s);
@@ -1396,7 +1460,7 @@ static const Fault faults[] = {
         { "takeover-from-unknown", STATE_BROKEN_TAKEOVER_FROM_UNKNOWN, 50 },
         { "stale-report", STATE_BROKEN_STALE_REPORT, 400 },
         { "stop-failure-ignored", STATE_BROKEN_STOP_FAILURE, 100 },
-        { "result-of-another-boot", STATE_BROKEN_OTHER_BOOT, 400 },
+        { "result-of-another-boot", STATE_BROKEN_OTHER_BOOT, 800 },
         { "no-recheck", STATE_BROKEN_NO_RECHECK, 400 },
         { "stopped-while-ordered", STATE_BROKEN_STOPPED_WHILE_ORDERED, 400 },
         { "hasty-formation", STATE_BROKEN_HASTY_FORMATION, 400 },
