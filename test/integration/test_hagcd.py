@@ -289,6 +289,7 @@ def test_wrong_configuration_is_refused_with_its_line(lab):
 def test_store_lost_while_running_is_found_again(lab):
     start_all(lab)
     lab.nodes[2].store.kill()
+    lab.nodes[2].store.wait()  # its sockets close before it is gone
     lab.nodes[2].wait(r"lost the connection to hagcd-store")
     lab.nodes[2].start_store()
     lab.nodes[2].wait(r"hagcd-store is back")
