@@ -351,6 +351,8 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         uint64_t start = w->now_usec, bound = CALM_FAILURES * x->s->config.failure_usec, before;
         char up[NODE_SET_TEXT_MAX];
 
+        /* A silence that began before may still be noticed. */
+        world_run_until(w, w->now_usec + 2 * x->s->config.failure_usec);
         while (!w->failed && !cms_sim_is_settled(w, x->s, x->s->config.enabled)) {
                 if (w->now_usec - start > bound) {
                         if (!is_majority(x, sound_nodes(x)))
