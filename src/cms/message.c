@@ -8,7 +8,7 @@
 
 #define FLAG(i, b) ((uint8_t) ((b) ? 1U << (i) : 0U))
 
-static bool take_flag(ByteReader *r, uint8_t flags, unsigned i) {
+static bool take_flag(uint8_t flags, unsigned i) {
         return (flags & (1U << i)) != 0;
 }
 
@@ -72,8 +72,8 @@ static void read_node(ByteReader *r, MembershipNode *ret) {
         ret->state = (NodeState) byte_reader_u8_max(r, _NODE_STATE_MAX - 1);
         ret->reason = (NodeReason) byte_reader_u8_max(r, _NODE_REASON_MAX - 1);
         flags = read_flags(r, 2);
-        ret->armed = take_flag(r, flags, 0);
-        ret->proven = take_flag(r, flags, 1);
+        ret->armed = take_flag(flags, 0);
+        ret->proven = take_flag(flags, 1);
         ret->incarnation = byte_reader_u64(r);
         byte_reader_copy(r, ret->boot_id.bytes, sizeof(ret->boot_id.bytes));
         ret->last_mid = read_mid(r);
@@ -107,11 +107,11 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
         ret->members = byte_reader_u64(r);
         ret->promised = read_mid(r);
         flags = read_flags(r, 5);
-        ret->quorate = take_flag(r, flags, 0);
-        ret->settled = take_flag(r, flags, 1);
-        ret->no_record = take_flag(r, flags, 2);
-        ret->cannot_write = take_flag(r, flags, 3);
-        ret->armed = take_flag(r, flags, 4);
+        ret->quorate = take_flag(flags, 0);
+        ret->settled = take_flag(flags, 1);
+        ret->no_record = take_flag(flags, 2);
+        ret->cannot_write = take_flag(flags, 3);
+        ret->armed = take_flag(flags, 4);
         ret->proven = byte_reader_u64(r);
         read_row(r, &ret->row);
 }
@@ -132,7 +132,7 @@ static void read_inquire(ByteReader *r, CmsInquire *ret) {
         ret->lost = byte_reader_u64(r);
         ret->silent = byte_reader_u64(r);
         ret->mid = read_mid(r);
-        ret->quorate = take_flag(r, read_flags(r, 1), 0);
+        ret->quorate = take_flag(read_flags(r, 1), 0);
         read_row(r, &ret->row);
 }
 
@@ -143,7 +143,7 @@ static void write_answer(ByteWriter *w, const CmsAnswer *a) {
         byte_writer_u64(w, a->coordinator_incarnation);
         write_mid(w, a->mid);
         write_mid(w, a->quorate_mid);
-        byte_writer_u8(w, FLAG(0, a->no_record) | FLAG(1, a->cannot_write) | FLAG(2, a->armed));
+        byte_writer_u8(w, FLAG(0, a->no_record) | FLAG(1, a->armed));
         byte_writer_bytes(w, a->boot_id.bytes, sizeof(a->boot_id.bytes));
 
         byte_writer_u8(w, (uint8_t) a->n_rank);
@@ -175,10 +175,9 @@ static void read_answer(ByteReader *r, CmsAnswer *ret) {
         ret->coordinator_incarnation = byte_reader_u64(r);
         ret->mid = read_mid(r);
         ret->quorate_mid = read_mid(r);
-        flags = read_flags(r, 3);
-        ret->no_record = take_flag(r, flags, 0);
-        ret->cannot_write = take_flag(r, flags, 1);
-        ret->armed = take_flag(r, flags, 2);
+        flags = read_flags(r, 2);
+        ret->no_record = take_flag(flags, 0);
+        ret->armed = take_flag(flags, 1);
         byte_reader_copy(r, ret->boot_id.bytes, sizeof(ret->boot_id.bytes));
 
         ret->n_rank = byte_reader_u8_max(r, NODE_ID_MAX);
@@ -227,10 +226,10 @@ static void read_membership(ByteReader *r, Membership *ret) {
         ret->hash = byte_reader_u64(r);
         ret->quorate_mid = read_mid(r);
         flags = read_flags(r, 4);
-        ret->quorate = take_flag(r, flags, 0);
-        ret->half = take_flag(r, flags, 1);
-        ret->tie_breaker = take_flag(r, flags, 2);
-        ret->first = take_flag(r, flags, 3);
+        ret->quorate = take_flag(flags, 0);
+        ret->half = take_flag(flags, 1);
+        ret->tie_breaker = take_flag(flags, 2);
+        ret->first = take_flag(flags, 3);
         ret->members = byte_reader_u64(r);
         ret->n_members = node_set_count(ret->members);
         byte_reader_copy(r, ret->rank, ret->n_members);

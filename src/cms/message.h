@@ -106,7 +106,6 @@ typedef struct CmsAnswer {
         Mid mid;         /* installed at the answering node */
         Mid quorate_mid; /* newest quorate membership it remembers in memory, */
         bool no_record;
-        bool cannot_write;
 
         /* Seniority in that membership. */
         unsigned n_rank;

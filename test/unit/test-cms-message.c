@@ -91,7 +91,6 @@ static void fill_answer(Prng *p, CmsAnswer *a) {
         a->mid = some_mid(p);
         a->quorate_mid = some_mid(p);
         a->no_record = toss(p);
-        a->cannot_write = toss(p);
         a->armed = toss(p);
         a->boot_id = some_boot(p);
         a->n_rank = (unsigned) prng_below(p, NODE_ID_MAX + 1);
