@@ -217,9 +217,12 @@ def build():
     again = os.path.exists(os.path.join(where, "build.ninja"))
     if not again:
         shutil.rmtree(where, ignore_errors=True)
+    # Where Debian has its libraries; meson knows only where dpkg-dev is installed.
+    libraries = "--libdir=lib/" + run("gcc", "-print-multiarch")[1].strip()
     with progress.step("meson setup"):
         # Again too: files that came or went are seen at set-up only.
-        run("meson", "setup", *(["--reconfigure"] if again else []), *BUILD_OPTIONS, where, SOURCE, timeout=300)
+        again = ["--reconfigure"] if again else []
+        run("meson", "setup", *again, *BUILD_OPTIONS, libraries, where, SOURCE, timeout=300)
     with progress.step("building hamgr"):
         status, out, error = run("ninja", "-C", where, check=False, timeout=1800)
         if status != 0:
