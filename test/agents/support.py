@@ -72,12 +72,16 @@ class Agent:
             return f.read()
 
     def wait(self, limit_sec=LIMIT_SEC):
-        """Its exit status, or minus the signal."""
+        """Its exit status, or minus the signal. Listens meanwhile, as process 1 does: a socket holds ten messages here,
+        and whoever sends the eleventh waits."""
         if self.process.returncode is None:
             pidfd = os.pidfd_open(self.process.pid)
+            end = time.monotonic() + limit_sec
             try:
-                if not select.select([pidfd], [], [], limit_sec)[0]:
-                    raise AssertionError(f"it did not end within {limit_sec} s, logged:\n{self.text()}")
+                while pidfd not in (readable := select.select([pidfd, self.socket], [], [], max(0, end - time.monotonic()))[0]):
+                    if not readable:
+                        raise AssertionError(f"it did not end within {limit_sec} s, logged:\n{self.text()}")
+                    self.said.append(self.socket.recv(4096).decode())
             finally:
                 os.close(pidfd)
         return self.process.wait(limit_sec)
