@@ -184,7 +184,7 @@ int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t pay
 
 int store_load(const char *path, StoreRecord *ret) {
         _cleanup_close_ int fd = -EBADF;
-        StoreSlots slots;
+        StoreSlots slots = { 0 };
         int r;
 
         fd = open(path, O_RDONLY | O_CLOEXEC);
