@@ -181,12 +181,12 @@ def test_F03_what_one_node_of_the_domain_has_not_is_refused(trio):
     """A unit, an interface and a device that n1 and n3 have and n2 has not; applied from n1."""
     lab, all_three = trio.lab, ["n1", "n2", "n3"]
     for node in ("n1", "n3"):
-        lab.write(node, "/etc/systemd/system/app_only.service", SERVICE)
+        lab.write(node, "/etc/systemd/system/elsewhere_only.service", SERVICE)
         lab.run(node, "sh", "-c", "systemctl daemon-reload; ip link add only8 type veth peer only9; mkdir /srv/only; "
                 "mknod /dev/only b 7 250")
     cases = [
-        (config.group("bad", all_three, unit="app_only.service"), [
-            "n2: bad.group:5: Unit=app_only.service: this node has no such unit; install it here, or leave this node "
+        (config.group("bad", all_three, unit="elsewhere_only.service"), [
+            "n2: bad.group:5: Unit=elsewhere_only.service: this node has no such unit; install it here, or leave this node "
             "out of the group"]),
         (config.group("bad", all_three, address="192.0.2.160/24").replace("Interface=public", "Interface=only8"), [
             "n2: bad.group:5: Interface=only8: this node has no such interface; name one that every node of the group "
@@ -202,7 +202,7 @@ def test_F03_what_one_node_of_the_domain_has_not_is_refused(trio):
                 refused(trio, lines)
     finally:
         for node in ("n1", "n3"):
-            lab.run(node, "sh", "-c", "rm -r /etc/systemd/system/app_only.service /srv/only /dev/only; "
+            lab.run(node, "sh", "-c", "rm -r /etc/systemd/system/elsewhere_only.service /srv/only /dev/only; "
                     "ip link del only8; systemctl daemon-reload")
 
 

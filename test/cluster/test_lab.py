@@ -350,7 +350,9 @@ def test_lab_ends_with_the_process_that_made_it(how):
     name = os.environ["LAB"] + "c"
     program = "import sys, time; sys.path.insert(0, %r)\nfrom hamgrlab.lab import Lab\nlab = Lab.start(nodes=1, name=%r, project=False)\nlab.on()\nprint('on', flush=True)\ntime.sleep(60)" % (
         os.path.dirname(os.path.abspath(__file__)), name)
-    owner = subprocess.Popen(["/usr/bin/python3", "-B", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    owner = subprocess.Popen(["/usr/bin/python3", "-B", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                             # A shell that runs the tests in the background has them ignore SIGINT.
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert owner.stdout.readline() == "on\n"
     owner.send_signal(how)
     owner.wait(10)
