@@ -131,8 +131,8 @@ def test_E07_with_two_failures_the_policy_decides(quad):
     lab.kill("n2")
     quad.await_group("two", on="n4", node="n1")
     quad.hactl("node", "standby", "n3", "--no-block", node="n1")
-    group = quad.lab.until("three to have no node", lambda: (lambda g: g if g["state"] not in ("running", "stopping") else None)(quad.group("three", "n1")), 20)
-    assert group["node"] in ("", "n3") and group["reason"]
+    group = quad.await_group("three", "failed", node="n1")
+    assert group["node"] == "" and "StandbyLoad" in group["reason"]
     quad.hactl("node", "unstandby", "n3", node="n1")
     quad.await_group("three", on="n3", node="n1")
 
