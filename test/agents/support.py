@@ -86,6 +86,12 @@ class Agent:
                 os.close(pidfd)
         return self.process.wait(limit_sec)
 
+    def told(self, word):
+        """Whether it has sent a notification that contains the word, by now."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self.said.append(self.socket.recv(4096).decode())
+        return any(word in text for text in self.said)
+
     def stop(self):
         """Stops it as systemd does. Returns exit status and seconds."""
         begin = time.monotonic()

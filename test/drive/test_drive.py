@@ -28,6 +28,14 @@ def stop(driver, group, number=2):
     return event
 
 
+def until(condition, what, limit=5):
+    """Asks until it is so; for what nobody tells us of."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, what + " did not come"
+        time.sleep(0.002)
+
+
 def show(what, seconds):
     figures = [1000 * s for s in seconds]
     print("%s: min %.1f median %.1f max %.1f ms of %d" % (
@@ -133,8 +141,7 @@ def test_a_stop_that_hangs_is_helped_by_sigkill(node, driver):
     """D13"""
     start(driver, "stubborn")
     process, = node.unit_processes("stubborn.service")[:1]
-    while not ignores(process, signal.SIGTERM):
-        time.sleep(0.001)
+    until(lambda: ignores(process, signal.SIGTERM), "the shell's trap")
     before = time.monotonic()
     stop(driver, "stubborn")
     assert 0.9 < time.monotonic() - before < 2.5
@@ -146,9 +153,7 @@ def test_a_stop_that_nothing_helps_is_told(node, driver):
     start(driver, "shop")
     keeper = subprocess.Popen(node.command("unshare", "--mount", "--propagation", "private", "sleep", "1000"))
     try:
-        deadline = time.monotonic() + 5
-        while not node.run("pgrep", "-x", "sleep", "-f", check=False).stdout and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: node.run("pgrep", "-x", "-f", "sleep 1000", check=False).stdout, "the keeper's own namespace")
         driver.order("stop", "shop", 2)
         event = driver.wait(*STOPPED, group="shop")
         assert (event["type"], event["resource"], event["reason"]) == ("STOP_FAILED", "data", "leftover"), event
@@ -162,7 +167,7 @@ def test_a_stop_that_nothing_helps_is_told(node, driver):
 
 def test_processes_left_behind_are_killed(node, driver):
     start(driver, "untidy")
-    assert len(node.unit_processes("untidy.service")) >= 2
+    until(lambda: len(node.unit_processes("untidy.service")) >= 2, "the process that is left behind")
     stop(driver, "untidy")
     assert not node.unit_processes("untidy.service")
 
