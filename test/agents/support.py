@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-LIMIT_SEC = 10.0
+LIMIT_SEC = 30.0
 
 
 def run(*command, check=True):
