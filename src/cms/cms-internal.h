@@ -165,6 +165,7 @@ struct Cms {
         CmsRecord record;
         uint64_t floor_epoch; /* own ballots of earlier lives are not above it */
         uint64_t durable_used_epoch;
+        Mid durable_promised;
         uint64_t store_number, stored_number, used_store;
         uint64_t store_since_usec; /* since when something is unwritten; 0: nothing */
         uint64_t store_retry_usec; /* 0: no */
@@ -258,6 +259,7 @@ void cms_on_confirmed_down(Cms *c, const CmsConfirmation *confirmation);
 void cms_detect(Cms *c);
 uint64_t cms_detect_due(const Cms *c);
 bool cms_hears(const Cms *c, uint32_t id, uint64_t incarnation);
+bool cms_is_later_boot(const MembershipNode *known, const CmsHeartbeat *h);
 bool cms_hears_members(const Cms *c, const Membership *m);
 NodeSet cms_confirmed_by(const Cms *c, uint32_t id);
 void cms_take_row(Cms *c, uint32_t from, const CmsRow *row);

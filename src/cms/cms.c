@@ -129,6 +129,8 @@ static void on_stored(Cms *c, uint64_t number) {
         c->store_since_usec = number == c->store_number ? 0 : c->now_usec;
         if (c->used_store != 0 && number >= c->used_store)
                 c->durable_used_epoch = c->record.used_epoch;
+        if (c->promise_store != 0 && number >= c->promise_store)
+                c->durable_promised = c->promised;
 }
 
 static void on_store_failed(Cms *c, uint64_t number) {
@@ -164,7 +166,7 @@ static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
                         if (c->known[id - 1].proven)
                                 node_set_add(&h->proven, id);
         }
-        h->promised = c->promised;
+        h->promised = c->durable_promised;
         h->quorate = is_working_quorum(c);
         h->settled = c->phase == CMS_PHASE_STABLE;
         h->no_record = c->no_record;
@@ -257,7 +259,7 @@ static void on_start(Cms *c, const CmsEvent *event) {
         c->no_record = !event->start.record || !event->start.record->taken_in;
         if (event->start.record) {
                 c->record = *event->start.record;
-                c->promised = c->record.promised;
+                c->promised = c->durable_promised = c->record.promised;
                 c->floor_epoch = c->durable_used_epoch = c->record.used_epoch;
         }
         NODE_SET_FOREACH(id, c->record.detached & c->config.configured)

@@ -222,8 +222,6 @@ static NodeReason loss_reason(const Cms *c, uint32_t id, const MembershipNode *k
 }
 
 static void fill_lost_node(const Cms *c, uint32_t id, bool proven, MembershipNode *n) {
-        const CmsPeer *p = &c->peers[id - 1];
-
         if (node_set_contains(c->ballot.known, id))
                 *n = c->ballot.nodes[id - 1];
         n->proven = proven;
@@ -239,7 +237,7 @@ static void fill_lost_node(const Cms *c, uint32_t id, bool proven, MembershipNod
         if (n->state == NODE_UNKNOWN && mid_is_none(n->last_mid) && n->reason != NODE_REASON_HEARD_AGAIN)
                 n->reason = NODE_REASON_NEVER_SEEN;
         if ((n->state == NODE_UNKNOWN || n->state == NODE_DETACHED) && node_set_contains(c->row, id) &&
-            !boot_id_is_none(&n->boot_id) && !boot_id_equal(&n->boot_id, &p->heartbeat.boot_id)) {
+            cms_is_later_boot(n, &c->peers[id - 1].heartbeat)) {
                 n->state = NODE_DOWN;
                 n->reason = NODE_REASON_NEW_BOOT;
         }

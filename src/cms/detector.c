@@ -172,28 +172,29 @@ static bool admit_incarnation(Cms *c, uint32_t from, const CmsMessage *m) {
         return true;
 }
 
-static void note_boot(Cms *c, uint32_t id, const BootId *boot) {
+/* R9: the boot that is known is over when a later one is heard. Which is the later one, promises tell, since
+ * they outlive a boot: it has promised all that the other one was a member of. Whoever slept may hold a
+ * heartbeat of a boot before. */
+bool cms_is_later_boot(const MembershipNode *known, const CmsHeartbeat *h) {
+        if (boot_id_is_none(&known->boot_id) || boot_id_equal(&known->boot_id, &h->boot_id))
+                return false;
+        return !h->no_record && mid_compare(h->promised, known->last_mid) >= 0;
+}
+
+static void note_boot(Cms *c, uint32_t id, const CmsHeartbeat *h) {
         MembershipNode *k = &c->known[id - 1];
 
         if (k->state == NODE_UP || c->peers[id - 1].left == c->peers[id - 1].incarnation)
                 return;
         /* It lives: no proof about it holds in this split any more. */
         k->proven = false;
-        if (boot_id_is_none(&k->boot_id)) {
-                if (k->state == NODE_DOWN) {
-                        k->state = NODE_UNKNOWN;
-                        k->reason = NODE_REASON_HEARD_AGAIN;
-                }
-                return;
-        }
-        if (!boot_id_equal(&k->boot_id, boot)) {
-                if (k->state == NODE_UNKNOWN || k->state == NODE_DETACHED) {
-                        k->state = NODE_DOWN;
-                        k->reason = NODE_REASON_NEW_BOOT;
-                }
-        } else if (k->state == NODE_DOWN) {
+        if (k->state == NODE_DOWN &&
+            (boot_id_is_none(&k->boot_id) || boot_id_equal(&k->boot_id, &h->boot_id))) {
                 k->state = NODE_UNKNOWN;
                 k->reason = NODE_REASON_HEARD_AGAIN;
+        } else if ((k->state == NODE_UNKNOWN || k->state == NODE_DETACHED) && cms_is_later_boot(k, h)) {
+                k->state = NODE_DOWN;
+                k->reason = NODE_REASON_NEW_BOOT;
         }
 }
 
@@ -278,7 +279,7 @@ void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m)
         p->mismatch = differs != CMS_PROBLEM_NONE;
         if (differs != CMS_PROBLEM_NONE)
                 set_problem(c, from, differs);
-        note_boot(c, from, &h->boot_id);
+        note_boot(c, from, h);
         if (!p->mismatch && node_set_contains(c->others, from) && p->left != p->incarnation)
                 cms_recover_commit(c, h);
 }

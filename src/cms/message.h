@@ -79,7 +79,7 @@ typedef struct CmsHeartbeat {
         Mid mid; /* installed; none while shut out or starting */
         uint64_t mid_hash;
         NodeSet members;
-        Mid promised;
+        Mid promised;      /* and written: a later boot has promised no less */
         bool quorate;      /* the installed membership is quorate, and the members still heard hold quorum */
         bool settled;      /* nothing is promised above the installed membership */
         bool no_record;    /* no valid stored record: does not count until it was taken in (R8) */

@@ -83,7 +83,6 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
         if (!m || !mid_equal(m->mid, f->confirmation.mid) || fencer->paused)
                 return;
         if (target->up) {
-                world_crash(w, f->confirmation.node, prng_one_in(&w->prng, 2));
                 f->s->n_fenced++;
                 world_at(w,
                          w->now_usec + prng_between(&w->prng, USEC_PER_SEC, 4 * USEC_PER_SEC),
@@ -92,7 +91,7 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
                          target->life,
                          NULL);
         }
-        target->died_usec = w->now_usec; /* it is off now, whenever it went off */
+        world_power_off(w, f->confirmation.node, prng_one_in(&w->prng, 2));
         later = malloc(sizeof(*later));
         assert(later);
         *later = *f;

@@ -50,6 +50,7 @@ struct CmsSim {
         uint64_t fence_usec;
         uint64_t fence_delay_usec; /* of the half without the tie-breaker */
         unsigned n_fenced;
+        bool device_lies; /* in this story */
 
         CmsSimListener listener;
         void *listener_userdata;

@@ -231,6 +231,23 @@ static void check_first(World *w, CmsSim *s, const Membership *m, CmsSimMid *e) 
         e->quorate = m->quorate;
 }
 
+/* R9: whoever counts as down has not the boot that is named beside it any more. */
+static void check_down(World *w, CmsSim *s, uint32_t node, uint32_t id, const MembershipNode *n) {
+        const WorldNode *machine = &w->nodes[id - 1];
+        uint64_t boot;
+
+        if (n->state != NODE_DOWN || boot_id_is_none(&n->boot_id) || s->device_lies)
+                return;
+        memcpy(&boot, n->boot_id.bytes, sizeof(boot));
+        if (boot == machine->boot && !machine->off)
+                world_fail(w,
+                           "n%" PRIu32 " counts n%" PRIu32 " as down (%s), and boot %" PRIu64 " is not over",
+                           node,
+                           id,
+                           node_reason_to_string(n->reason),
+                           boot);
+}
+
 static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         CmsSimNode *n = &s->nodes[node - 1];
         CmsSimMid *e = look_up(w, s, m->mid);
@@ -319,6 +336,8 @@ void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
         if (w->failed)
                 return;
         cms_check(n->cms);
+        NODE_SET_FOREACH(id, s->config.configured)
+                check_down(w, s, node, id, &n->cms->known[id - 1]);
         if (n->last_install_usec == w->now_usec)
                 check_exclusive(w, s, node);
 }

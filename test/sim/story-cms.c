@@ -437,7 +437,7 @@ static void test_even_split_waits_for_proof(void) {
         g_assert_cmpint(membership_node(membership_of(t, 1), 3)->state, ==, NODE_UNKNOWN);
 
         /* One of two is not enough. */
-        world_crash(t->w, 3, true);
+        world_power_off(t->w, 3, true);
         feed(t,
              1,
              (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
@@ -446,7 +446,7 @@ static void test_even_split_waits_for_proof(void) {
         g_assert_false(membership_of(t, 1)->quorate);
 
         /* The other one is confirmed to the other member of the half. */
-        world_crash(t->w, 4, true);
+        world_power_off(t->w, 4, true);
         m = membership_of(t, 2);
         feed(t,
              2,
@@ -480,7 +480,7 @@ static void test_half_at_cold_start(void) {
         run(t, 5 * USEC_PER_SEC);
         g_assert_true(membership_of(t, 1)->half);
         g_assert_false(membership_of(t, 1)->quorate);
-        t->w->nodes[1].died_usec = t->w->now_usec; /* found switched off */
+        world_power_off(t->w, 2, true);
         feed(t,
              1,
              (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
@@ -904,10 +904,50 @@ static void test_new_boot_is_proof_of_the_old(void) {
         story_free(t);
 }
 
+static bool others_call_in_vain(
+                World *w,
+                uint32_t from,
+                uint32_t to,
+                WorldChannel channel,
+                const void *data,
+                size_t size,
+                void *userdata) {
+        return from != 1 && ((const uint8_t *) data)[1] == CMS_MESSAGE_INQUIRE;
+}
+
+/* Node 1 slept through a boot of node 3, and still believes in the life before it. */
+static void test_earlier_boot_proves_nothing(void) {
+        Story *t = story_new(5);
+
+        t->s->config.votes[3] = 2;
+        start_all(t);
+        time_to_settle(t, 0x1f, 2 * USEC_PER_SEC);
+        world_cut(t->w, 2, 1, WORLD_ALL_LINKS);
+        world_pause(t->w, 1);
+        run(t, 150 * MSEC);
+        world_power_off(t->w, 3, true);
+        time_to_settle(t, 0x1a, 2 * USEC_PER_SEC);
+        run(t, 10 * USEC_PER_SEC); /* its sockets are full by now */
+        world_start(t->w, 3, true);
+        time_to_settle(t, 0x1e, 2 * USEC_PER_SEC);
+        cut_both(t, 4, 0x1b);
+        time_to_settle(t, 0x1a, 2 * USEC_PER_SEC);
+        world_crash(t->w, 2, true);
+        run(t, 2 * USEC_PER_SEC);
+        g_assert_false(membership_of(t, 4)->quorate);
+
+        t->w->filter = others_call_in_vain;
+        world_resume(t->w, 1);
+        time_to_settle(t, 0x19, USEC_PER_SEC);
+        g_assert_cmpint(membership_node(membership_of(t, 4), 3)->state, ==, NODE_UNKNOWN);
+        story_free(t);
+}
+
 static void test_confirmed_and_heard_again(void) {
         Story *t = story_settled(3);
         const Membership *m;
 
+        t->s->device_lies = true;
         cut_both(t, 3, 4);
         time_to_settle(t, 3, USEC_PER_SEC);
         m = membership_of(t, 1);
@@ -940,6 +980,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/cms/detect/own-pause-accuses-nobody", test_own_pause_accuses_nobody);
         g_test_add_func("/cms/detect/restart-is-leave-then-join", test_restart_is_leave_then_join);
         g_test_add_func("/cms/detect/new-boot-is-proof-of-the-old", test_new_boot_is_proof_of_the_old);
+        g_test_add_func("/cms/detect/earlier-boot-proves-nothing", test_earlier_boot_proves_nothing);
         g_test_add_func("/cms/detect/confirmed-and-heard-again", test_confirmed_and_heard_again);
         g_test_add_func("/cms/rank/senior-keeps-the-lead", test_senior_keeps_the_lead);
         g_test_add_func("/cms/farewell/heard", test_farewell);

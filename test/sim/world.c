@@ -471,7 +471,8 @@ void world_start(World *w, uint32_t id, bool new_boot) {
         n->paused = false;
         n->life++;
         n->started_usec = w->now_usec;
-        if (new_boot || n->boot == 0) {
+        if (new_boot || n->off || n->boot == 0) {
+                n->off = false;
                 n->boot++;
                 n->clock_usec = prng_below(&w->prng, USEC_PER_DAY);
         }
@@ -513,6 +514,15 @@ void world_crash(World *w, uint32_t id, bool keep_last_write) {
                         w->actors[ch]->stop(w, id, n->state[ch], w->userdata[ch]);
                         n->state[ch] = NULL;
                 }
+}
+
+void world_power_off(World *w, uint32_t id, bool keep_last_write) {
+        WorldNode *n = node_of(w, id);
+
+        if (n->up)
+                world_crash(w, id, keep_last_write);
+        n->off = true;
+        n->died_usec = w->now_usec;
 }
 
 void world_pause(World *w, uint32_t id) {

@@ -75,6 +75,7 @@ typedef struct WorldDatagram WorldDatagram;
 
 typedef struct WorldNode {
         bool up, paused;
+        bool off;      /* its power was cut: the boot that ran is over, also where only hagcd had died */
         uint64_t life; /* one more with every start of the actors; names their incarnation */
         uint64_t boot; /* one more with every boot of the machine */
         uint64_t started_usec, died_usec; /* the newest life, by the world's time */
@@ -179,6 +180,7 @@ void world_set_wakeup(
 
 void world_start(World *w, uint32_t id, bool new_boot);
 void world_crash(World *w, uint32_t id, bool keep_last_write);
+void world_power_off(World *w, uint32_t id, bool keep_last_write);
 void world_pause(World *w, uint32_t id);
 void world_resume(World *w, uint32_t id);
 void world_wipe(World *w, uint32_t id); /* while it is down */
