@@ -173,13 +173,17 @@ cms_choose(const Cms *c,
         }
         in.candidates = node_set_minus(candidates & in.candidates, no_record | weak);
         set = best_set(&in);
-        if (!cms_has_majority(c, set) && !keep && weak != NODE_SET_EMPTY) {
+        /* A half that is quorate by proof takes in only what makes it a majority, or else it would be no
+         * more than a half again, and without proof. */
+        if (keep && !cms_has_majority(c, set))
+                return in.current;
+        if (!cms_has_majority(c, set) && weak != NODE_SET_EMPTY) {
                 in.candidates = node_set_minus(candidates, no_record);
                 with_weak = best_set(&in);
                 if (cms_has_majority(c, with_weak))
                         set = with_weak;
         }
-        if (cms_has_majority(c, set) || keep)
+        if (cms_has_majority(c, set))
                 NODE_SET_FOREACH(id, candidates & no_record & ~weak)
                         if (node_set_is_subset(set, in.mutual[id - 1]))
                                 node_set_add(&set, id);

@@ -186,12 +186,12 @@ static void note_boot(Cms *c, uint32_t id, const CmsHeartbeat *h) {
 
         if (k->state == NODE_UP || c->peers[id - 1].left == c->peers[id - 1].incarnation)
                 return;
-        /* It lives: no proof about it holds in this split any more. */
-        k->proven = false;
+        /* A later life takes back no proof about the one that is over. */
         if (k->state == NODE_DOWN &&
             (boot_id_is_none(&k->boot_id) || boot_id_equal(&k->boot_id, &h->boot_id))) {
                 k->state = NODE_UNKNOWN;
                 k->reason = NODE_REASON_HEARD_AGAIN;
+                k->proven = false;
         } else if ((k->state == NODE_UNKNOWN || k->state == NODE_DETACHED) && cms_is_later_boot(k, h)) {
                 k->state = NODE_DOWN;
                 k->reason = NODE_REASON_NEW_BOOT;

@@ -74,7 +74,9 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
         case CMS_PROBLEM_DISABLED:
                 return "disabled in cluster.conf";
         case CMS_PROBLEM_NO_RECORD:
-                return "has no stored record and waits to be taken in by a quorate membership";
+                return "has no stored record and waits until more than half of the votes, without its own, "
+                       "take it "
+                       "in; of two nodes, run \"hactl init --recreate-store\" on it";
         case CMS_PROBLEM_CANNOT_WRITE:
                 return "cannot write its store";
         case CMS_PROBLEM_TWO_INCARNATIONS:

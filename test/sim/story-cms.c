@@ -489,6 +489,66 @@ static void test_half_at_cold_start(void) {
         story_free(t);
 }
 
+static bool
+lose_inquiries(World *w,
+               uint32_t from,
+               uint32_t to,
+               WorldChannel channel,
+               const void *data,
+               size_t size,
+               void *userdata) {
+        return ((const uint8_t *) data)[1] == CMS_MESSAGE_INQUIRE;
+}
+
+/* Node 2 left, is back, and cannot be taken in: node 1 loses nothing by trying. */
+static void test_half_keeps_quorum_beside_a_newcomer(void) {
+        Story *t = story_settled(2);
+
+        feed(t, 2, (CmsEvent){ .type = CMS_EVENT_LEAVE });
+        time_to_settle(t, 1, USEC_PER_SEC);
+        world_crash(t->w, 2, true);
+        t->n_heard = 0;
+        t->w->filter = lose_inquiries;
+        world_start(t->w, 2, true);
+        run(t, 10 * USEC_PER_SEC);
+        g_assert_cmphex(members_of(t, 1), ==, 1);
+        for (unsigned i = 0; i < t->n_heard; i++)
+                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE && t->heard[i].at_node == 1)
+                        g_assert_true(t->heard[i].stable.quorate);
+        t->w->filter = NULL;
+        time_to_settle(t, 3, 30 * USEC_PER_SEC);
+        story_free(t);
+}
+
+/* Whoever has no votes cannot make a half more than a half. */
+static void test_half_waits_for_votes(void) {
+        Story *t = story_new(3);
+        const Membership *m;
+        Mid mid;
+
+        t->s->config.votes[2] = 0;
+        start_all(t);
+        time_to_settle(t, SET3, 2 * USEC_PER_SEC);
+        feed(t, 2, (CmsEvent){ .type = CMS_EVENT_LEAVE });
+        world_power_off(t->w, 3, true);
+        run(t, 2 * USEC_PER_SEC);
+        m = membership_of(t, 1);
+        feed(t,
+             1,
+             (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
+                         .confirmed_down = { 3, membership_node(m, 3)->incarnation, m->mid } });
+        time_to_settle(t, 1, USEC_PER_SEC);
+        mid = membership_of(t, 1)->mid;
+        world_start(t->w, 3, true);
+        run(t, 5 * USEC_PER_SEC);
+        g_assert_true(mid_equal(membership_of(t, 1)->mid, mid));
+        g_assert_false(cms_in_transition(cms_of(t, 1)));
+        world_crash(t->w, 2, true);
+        world_start(t->w, 2, false);
+        time_to_settle(t, SET3, 2 * USEC_PER_SEC);
+        story_free(t);
+}
+
 static void test_votes_and_disabled_nodes(void) {
         Story *t = story_new(4);
 
@@ -648,6 +708,35 @@ static void test_wiped_nodes_are_no_quorum(void) {
         for (uint32_t id = 1; id <= 3; id++)
                 g_assert_false(membership_of(t, id) && membership_of(t, id)->quorate);
         g_assert_cmpint(peer_view(t, 1, 2).problem, ==, CMS_PROBLEM_NO_RECORD);
+        story_free(t);
+}
+
+/* Of two, the one that lost its storage counts for nothing, so the other one goes on alone until the
+ * operator says what he thinks of it. */
+static void test_wiped_one_of_two_waits(void) {
+        Story *t = story_settled(2);
+        uint8_t buf[CMS_RECORD_SIZE_MAX];
+        ByteWriter writer;
+        Mid mid;
+
+        feed(t, 2, (CmsEvent){ .type = CMS_EVENT_LEAVE });
+        time_to_settle(t, 1, USEC_PER_SEC);
+        mid = membership_of(t, 1)->mid;
+        world_crash(t->w, 2, true);
+        world_wipe(t->w, 2);
+        world_start(t->w, 2, true);
+        run(t, 10 * USEC_PER_SEC);
+        g_assert_true(mid_equal(membership_of(t, 1)->mid, mid));
+        g_assert_false(cms_in_transition(cms_of(t, 1)));
+        g_assert_cmpint(peer_view(t, 1, 2).problem, ==, CMS_PROBLEM_NO_RECORD);
+
+        world_crash(t->w, 2, true);
+        byte_writer_init(&writer, buf, sizeof(buf));
+        cms_record_encode(&CMS_RECORD_FIRST, &writer);
+        world_init_store(t->w, 2, WORLD_CMS, buf, writer.size_bytes);
+        t->s->nodes[1].wiped = false; /* an operator's act (R8) */
+        world_start(t->w, 2, true);
+        time_to_settle(t, 3, 2 * USEC_PER_SEC);
         story_free(t);
 }
 
@@ -989,6 +1078,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/cms/quorum/even-split-waits-for-proof", test_even_split_waits_for_proof);
         g_test_add_func("/cms/quorum/even-split-is-fenced", test_even_split_is_fenced_by_the_tie_breaker);
         g_test_add_func("/cms/quorum/half-at-cold-start", test_half_at_cold_start);
+        g_test_add_func("/cms/quorum/half-keeps-it-beside-a-newcomer",
+                        test_half_keeps_quorum_beside_a_newcomer);
+        g_test_add_func("/cms/quorum/half-waits-for-votes", test_half_waits_for_votes);
         g_test_add_func("/cms/quorum/votes-and-disabled-nodes", test_votes_and_disabled_nodes);
         g_test_add_func("/cms/mesh/rows-are-on-the-wire", test_rows_are_on_the_wire);
         g_test_add_func("/cms/mesh/nothing-without-the-checkmark", test_nothing_without_the_checkmark);
@@ -999,6 +1091,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/cms/disk/full-says-so", test_full_disk_says_so);
         g_test_add_func("/cms/disk/wiped-node-is-taken-in", test_wiped_node_is_taken_in);
         g_test_add_func("/cms/disk/wiped-nodes-are-no-quorum", test_wiped_nodes_are_no_quorum);
+        g_test_add_func("/cms/disk/wiped-one-of-two-waits", test_wiped_one_of_two_waits);
         g_test_add_func("/cms/config/other-is-told-on-both-sides",
                         test_other_configuration_is_told_on_both_sides);
         g_test_add_func("/cms/commit/lost-one-is-recovered", test_lost_commit_is_recovered);
