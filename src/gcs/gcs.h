@@ -121,7 +121,7 @@ typedef struct GcsEvent {
                 } snapshot;
                 struct {
                         uint64_t client;
-                        uint32_t n_messages; /* DELIVER effects (views count as one, of no bytes) now out of
+                        uint32_t n_messages; /* MESSAGE, VIEW (of no bytes) and SNAPSHOT effects now out of
                                                 our hands */
                         uint64_t n_bytes;
                 } consumed;

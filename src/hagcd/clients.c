@@ -534,7 +534,7 @@ void clients_effect(Clients *c, const GcsEffect *e) {
                 break;
         case GCS_EFFECT_SNAPSHOT:
                 frame_fill_snapshot(&c->frame, e);
-                client_put(i, &c->frame);
+                client_deliver(i, &c->frame, false, e->snapshot.payload.size_bytes);
                 break;
         case GCS_EFFECT_RELEASE:
                 client_release_held(i);

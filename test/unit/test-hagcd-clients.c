@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The client side of hagcd as it is: the core of gcs on a node that is alone, its sockets, and libhagcs at
+ * the other end of them. Where a client has to misbehave it speaks the protocol by hand. */
+
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "basic/time-util.h"
+#include "hagcd/client.h"
+#include "libhagcs/hagcs.h"
+
+typedef struct World {
+        sd_event *event; /* owned */
+        Gcs *gcs;        /* owned */
+        Clients *clients;
+        char *folder, *path; /* owned */
+        uint64_t store_number, stored_number;
+        bool failed;
+} World;
+
+static void carry_out(World *w, const GcsEffects *effects) {
+        for (size_t i = 0; i < effects->n_effects; i++) {
+                const GcsEffect *e = &effects->effects[i];
+
+                switch (e->type) {
+                case GCS_EFFECT_STORE:
+                        w->store_number = e->store.number;
+                        break;
+                case GCS_EFFECT_RESET_NODE:
+                        w->failed = true;
+                        break;
+                case GCS_EFFECT_SEND:
+                case GCS_EFFECT_STALLED:
+                case GCS_EFFECT_TRACE:
+                        break;
+                case GCS_EFFECT_REGISTERED:
+                case GCS_EFFECT_REFUSED:
+                case GCS_EFFECT_UNREGISTERED:
+                case GCS_EFFECT_EXPELLED:
+                case GCS_EFFECT_CREDIT:
+                case GCS_EFFECT_VIEW:
+                case GCS_EFFECT_MESSAGE:
+                case GCS_EFFECT_SNAPSHOT_REQUEST:
+                case GCS_EFFECT_SNAPSHOT:
+                case GCS_EFFECT_RELEASE:
+                case GCS_EFFECT_DROP_HELD:
+                case GCS_EFFECT_FROZEN:
+                case GCS_EFFECT_SHUT_OUT:
+                        clients_effect(w->clients, e);
+                        break;
+                }
+        }
+}
+
+static GcsVerdict feed(void *userdata, GcsEvent *event) {
+        World *w = userdata;
+        GcsEffects effects;
+
+        event->now_usec = now_boottime_usec();
+        gcs_step(w->gcs, event, &effects);
+        gcs_check(w->gcs);
+        carry_out(w, &effects);
+        return effects.verdict;
+}
+
+static void on_armed(void *userdata, bool armed) {
+}
+
+static void on_confirmed(void *userdata, const CmsConfirmation *confirmation) {
+}
+
+static void on_fail(void *userdata, const char *why) {
+        World *w = userdata;
+
+        w->failed = true;
+}
+
+static void on_settle(void *userdata) {
+        World *w = userdata;
+
+        clients_settle(w->clients);
+}
+
+static const ClientsHandlers handlers = {
+        .feed = feed,
+        .armed = on_armed,
+        .confirmed_down = on_confirmed,
+        .fail = on_fail,
+        .settle = on_settle,
+};
+
+/* All that is to be done now. */
+static void turn(World *w) {
+        for (unsigned i = 0; i < 4; i++) {
+                while (sd_event_run(w->event, 0) > 0)
+                        ;
+                if (w->store_number != w->stored_number) {
+                        w->stored_number = w->store_number;
+                        (void) feed(w,
+                                    &(GcsEvent){ .type = GCS_EVENT_STORED, .stored = { w->store_number } });
+                }
+                (void) feed(w, &(GcsEvent){ .type = GCS_EVENT_TIMEOUT });
+                clients_settle(w->clients);
+        }
+}
+
+static Membership membership(uint64_t epoch, uint32_t first, uint32_t second) {
+        Membership m = { .mid = { epoch, first }, .quorate = true };
+
+        for (uint32_t id = first; id != 0; id = id == first ? second : 0) {
+                m.rank[m.n_members++] = (uint8_t) id;
+                node_set_add(&m.members, id);
+                m.nodes[id - 1] = (MembershipNode){ .state = NODE_UP, .incarnation = 100 + id };
+        }
+        m.configured = m.members;
+        return m;
+}
+
+static void set_up(World *w, const void *data) {
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        Membership m = membership(1, 1, 0);
+
+        w->folder = g_dir_make_tmp("hagcd-clients-XXXXXX", NULL);
+        g_assert_nonnull(w->folder);
+        w->path = g_build_filename(w->folder, "sock", NULL);
+        g_assert_cmpuint(strlen(w->path), <, sizeof(address.sun_path));
+        memcpy(address.sun_path, w->path, strlen(w->path));
+        g_assert_cmpint(bind(fd, (struct sockaddr *) &address, sizeof(address)), ==, 0);
+        g_assert_cmpint(listen(fd, 64), ==, 0);
+        g_assert_cmpint(g_chmod(w->path, 0666), ==, 0);
+        g_assert_cmpint(g_chmod(w->folder, 0755), ==, 0);
+
+        g_assert_cmpint(sd_event_new(&w->event), >=, 0);
+        g_assert_cmpint(gcs_new(&(GcsConfig){ .node = 1, .incarnation = 101 }, &w->gcs), ==, 0);
+        g_assert_cmpint(clients_new(w->event, fd, &handlers, w, &w->clients), ==, 0);
+        (void) TAKE_FD(fd);
+        (void) feed(w, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { &m } });
+        turn(w);
+}
+
+static void tear_down(World *w, const void *data) {
+        w->clients = clients_free(w->clients);
+        w->gcs = gcs_free(w->gcs);
+        w->event = sd_event_unref(w->event);
+        (void) g_unlink(w->path);
+        (void) g_rmdir(w->folder);
+        g_free(w->path);
+        g_free(w->folder);
+}
+
+static hagcs *connected(World *w) {
+        hagcs *h;
+
+        g_assert_cmpint(hagcs_open(w->path, &h), ==, 0);
+        turn(w);
+        return h;
+}
+
+/* The next event of this type; others before it are skipped. */
+static const hagcs_event *wait_for(World *w, hagcs *h, hagcs_event_type type) {
+        const hagcs_event *e;
+
+        for (unsigned i = 0; i < 1000; i++) {
+                int r = hagcs_dispatch(h, &e);
+
+                g_assert_cmpint(r, >=, 0);
+                if (r > 0 && e->type == type)
+                        return e;
+                if (r == 0)
+                        turn(w);
+        }
+        g_assert_not_reached();
+}
+
+static int ask_in(World *w, hagcs *h, const char *group, const char *name, unsigned flags) {
+        hagcs_registration r = { .group = group, .name = name, .flags = flags };
+
+        g_assert_cmpint(hagcs_register(h, &r), ==, 0);
+        return wait_for(w, h, HAGCS_EVENT_REGISTERED)->error;
+}
+
+static hagcs *join(World *w, const char *name, unsigned flags) {
+        hagcs *h = connected(w);
+
+        g_assert_cmpint(ask_in(w, h, "talk", name, flags), ==, 0);
+        return h;
+}
+
+/* ---- Snapshots ---- */
+
+/* All of it comes, and none of it counts for ever as not taken. */
+static void test_long_snapshot(World *w, const void *data) {
+        g_autofree uint8_t *state = g_malloc(5 << 20);
+        hagcs *a = join(w, "a", HAGCS_WANT_SNAPSHOT), *b = join(w, "b", HAGCS_WANT_SNAPSHOT);
+        const hagcs_event *e;
+
+        for (size_t i = 0; i < 5 << 20; i++)
+                state[i] = (uint8_t) (i * 7 % 251);
+        e = wait_for(w, a, HAGCS_EVENT_SNAPSHOT_REQUEST);
+        g_assert_cmpint(hagcs_give_snapshot(a, e->cookie, state, 5 << 20), ==, 0);
+        e = NULL;
+        for (unsigned i = 0; i < 1000 && (!e || e->type != HAGCS_EVENT_SNAPSHOT); i++) {
+                const hagcs_event *other;
+
+                g_assert_cmpint(hagcs_dispatch(a, &other), >=, 0);
+                turn(w);
+                g_assert_cmpint(hagcs_dispatch(b, &e), >=, 0);
+        }
+        g_assert_cmpint(e->type, ==, HAGCS_EVENT_SNAPSHOT);
+        g_assert_cmpmem(e->data, e->size, state, 5 << 20);
+        hagcs_close(a);
+        hagcs_close(b);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+#define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
+        ADD("long-snapshot-arrives-whole", test_long_snapshot);
+        return g_test_run();
+}
