@@ -15,6 +15,10 @@
 /* Frames taken in of one client before the others have their turn. */
 #define READ_ROUND 32U
 
+/* hamgr acts on what is said in its group, and a state is handed over by its oldest member: groups whose
+ * names begin so are for root. */
+#define ROOT_GROUPS "hamgr"
+
 /* A timer that comes later than this means that we were paused: nobody else is to blame for it. */
 #define LATE_USEC (50 * USEC_PER_MSEC)
 
@@ -171,6 +175,10 @@ static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
         }
         if ((f->flags & PROTO_CRITICAL) && i->identity.uid != 0) {
                 client_registered(i, -EPERM, "only root may be critical");
+                return;
+        }
+        if (startswith(f->group, ROOT_GROUPS) && i->identity.uid != 0) {
+                client_registered(i, -EPERM, "groups named " ROOT_GROUPS "... are for root");
                 return;
         }
         memcpy(i->identity.group, f->group, sizeof(i->identity.group));

@@ -160,14 +160,15 @@ typedef struct hagcs_event {
 } hagcs_event;
 
 typedef struct hagcs_registration {
-        const char *group;
+        const char *group;        /* names beginning with "hamgr" are for root */
         const char *name;         /* of the member; a successor after a grace carries the same */
         unsigned flags;           /* HAGCS_CRITICAL | HAGCS_WANT_SNAPSHOT */
         uint64_t liveliness_usec; /* answer a ping within this time, 0: not watched (existence always is) */
         uint64_t grace_usec; /* critical: how long a successor may take to come before the node is reset */
 } hagcs_registration;
 
-/* Connect to hagcd. `path` NULL: /run/hagcd/hagcd.sock. -ENOENT, -ECONNREFUSED: hagcd does not run. */
+/* Connect to hagcd. `path` NULL: /run/hagcd/hagcd.sock. -ENOENT, -ECONNREFUSED: hagcd does not run; -EACCES:
+ * only root and the system group hagcs may. */
 int hagcs_open(const char *path, hagcs **ret);
 
 /* Take over a connected seqpacket socket instead. The descriptor is the handle's on success. */

@@ -13,6 +13,8 @@
 #include "hagcd/client.h"
 #include "libhagcs/hagcs.h"
 
+#define NOBODY 65534
+
 typedef struct World {
         sd_event *event; /* owned */
         Gcs *gcs;        /* owned */
@@ -153,10 +155,14 @@ static void tear_down(World *w, const void *data) {
         g_free(w->folder);
 }
 
-static hagcs *connected(World *w) {
+static hagcs *connected_as(World *w, uid_t uid) {
         hagcs *h;
 
+        if (uid != 0)
+                g_assert_cmpint(seteuid(uid), ==, 0);
         g_assert_cmpint(hagcs_open(w->path, &h), ==, 0);
+        if (uid != 0)
+                g_assert_cmpint(seteuid(0), ==, 0);
         turn(w);
         return h;
 }
@@ -185,7 +191,7 @@ static int ask_in(World *w, hagcs *h, const char *group, const char *name, unsig
 }
 
 static hagcs *join(World *w, const char *name, unsigned flags) {
-        hagcs *h = connected(w);
+        hagcs *h = connected_as(w, 0);
 
         g_assert_cmpint(ask_in(w, h, "talk", name, flags), ==, 0);
         return h;
@@ -217,9 +223,36 @@ static void test_long_snapshot(World *w, const void *data) {
         hagcs_close(b);
 }
 
+/* ---- Who may do what ---- */
+
+static bool is_root(void) {
+        if (geteuid() == 0)
+                return true;
+        g_test_skip("needs root");
+        return false;
+}
+
+static void test_groups_for_root(World *w, const void *data) {
+        hagcs *h;
+
+        if (!is_root())
+                return;
+        h = connected_as(w, NOBODY);
+        g_assert_cmpint(ask_in(w, h, "hamgr", "hamgr", HAGCS_WANT_SNAPSHOT), ==, -EPERM);
+        g_assert_cmpint(ask_in(w, h, "hamgr_more", "a", 0), ==, -EPERM);
+        g_assert_cmpint(ask_in(w, h, "talk", "a", HAGCS_CRITICAL), ==, -EPERM);
+        g_assert_cmpint(ask_in(w, h, "talk", "a", 0), ==, 0);
+        hagcs_close(h);
+
+        h = connected_as(w, 0);
+        g_assert_cmpint(ask_in(w, h, "hamgr", "hamgr", 0), ==, 0);
+        hagcs_close(h);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
         ADD("long-snapshot-arrives-whole", test_long_snapshot);
+        ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
         return g_test_run();
 }
