@@ -64,11 +64,16 @@ static void begin_grace(Clients *c, Client *i) {
                 (void) pidfd_send_signal(i->pidfd, SIGKILL, NULL, 0);
 }
 
+/* Its loss is this node's. A member that was shut out still is one, though gcs has not taken it in again. */
+static bool client_matters(const Client *i) {
+        return i->critical && (i->registered || i->successor);
+}
+
 /* The connection is over: tells gcs, and decides what it means. */
 static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
         bool member = i->state == CLIENT_MEMBER || i->state == CLIENT_REGISTERING;
         bool leaving = i->state == CLIENT_UNREGISTERING;
-        bool matters = i->critical && (i->state == CLIENT_MEMBER || i->successor);
+        bool matters = !leaving && client_matters(i);
 
         if (i->state == CLIENT_LOST)
                 return;
@@ -128,6 +133,7 @@ static void reap(Clients *c) {
 static void refuse(Client *i, int error, const char *text) {
         i->state = CLIENT_CONNECTED;
         i->critical = false;
+        i->registered = false;
         client_registered(i, error, text);
 }
 
@@ -486,7 +492,7 @@ static void on_refused(Clients *c, Client *i, GcsRefusal refusal) {
         int error;
 
         text = refusal_text(refusal, &error);
-        if (i->successor) {
+        if (client_matters(i)) {
                 i->successor = false;
                 begin_grace(c, i);
         }

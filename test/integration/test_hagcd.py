@@ -235,6 +235,24 @@ def test_successor_within_the_grace_keeps_the_daemon(lab):
     assert lab.nodes[3].hagcd.wait(timeout=5) == 1
 
 
+def test_successor_may_leave_without_quorum(lab):
+    start_all(lab)
+    member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=500ms")
+    member.wait(r"view members m3@n3")
+    member.kill()
+    member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=500ms")
+    member.wait(r"view members m3@n3")
+    for link in (0, 1):
+        lab.nodes[3].link(link, "down")
+    member.wait(r"^frozen$")
+    member.kill(signal.SIGTERM)
+    time.sleep(0.2)
+    member.kill(signal.SIGTERM)  # nobody answers: goes without
+    assert member.process.wait(timeout=5) == 0
+    time.sleep(1)
+    assert lab.nodes[3].hagcd.poll() is None
+
+
 def test_grace_without_successor_ends_the_daemon(lab):
     start_all(lab)
     member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=300ms")

@@ -249,10 +249,59 @@ static void test_groups_for_root(World *w, const void *data) {
         hagcs_close(h);
 }
 
+/* ---- A critical member that is shut out ---- */
+
+/* Another node becomes the coordinator and knows a newer history: what we have is none any more. Its state
+ * never comes. */
+static void shut_out(World *w) {
+        Membership m = membership(7, 2, 1);
+        g_autofree GcsMessage *plan = g_new0(GcsMessage, 1);
+
+        *plan = (GcsMessage){
+                .type = GCS_MESSAGE_FLUSH_PLAN,
+                .mid = m.mid,
+                .plan = { .basis = { 6, 2 }, .donor = 2, .held = 10 },
+                .change = { .membership = m, .formation = { 5, 2 }, .survivors = node_set_of(2) },
+        };
+        (void) feed(w, &(GcsEvent){ .type = GCS_EVENT_TRANSITION });
+        (void) feed(w, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { &m } });
+        (void) feed(w,
+                    &(GcsEvent){ .type = GCS_EVENT_RECEIVED, .received = { .from = 2, .message = plan } });
+        turn(w);
+}
+
+static void test_death_while_shut_out(World *w, const void *data) {
+        hagcs *h = is_root() ? join(w, "a", HAGCS_CRITICAL) : NULL;
+
+        if (!h)
+                return;
+        shut_out(w);
+        wait_for(w, h, HAGCS_EVENT_SHUT_OUT);
+        g_assert_false(w->failed);
+        hagcs_close(h);
+        turn(w);
+        g_assert_true(w->failed);
+}
+
+static void test_leaving_while_shut_out(World *w, const void *data) {
+        hagcs *h = is_root() ? join(w, "a", HAGCS_CRITICAL) : NULL;
+
+        if (!h)
+                return;
+        shut_out(w);
+        wait_for(w, h, HAGCS_EVENT_SHUT_OUT);
+        g_assert_cmpint(hagcs_unregister(h), ==, 0);
+        hagcs_close(h);
+        turn(w);
+        g_assert_false(w->failed);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
         ADD("long-snapshot-arrives-whole", test_long_snapshot);
         ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
+        ADD("critical-member-that-is-shut-out-matters", test_death_while_shut_out);
+        ADD("critical-member-that-is-shut-out-may-leave", test_leaving_while_shut_out);
         return g_test_run();
 }
