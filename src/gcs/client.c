@@ -149,12 +149,18 @@ uint64_t gcs_clients_wakeup(const Gcs *g) {
 
 /* ---- Window ---- */
 
+/* So that other clients of a node cannot keep out those it depends on. */
+static unsigned kept_for_critical(uint8_t flags, unsigned n) {
+        return flags & GCS_JOIN_CRITICAL ? 0 : n;
+}
+
 static bool window_open(const Gcs *g, const GcsClient *c, size_t bytes) {
         if (c->state != GCS_CLIENT_MEMBER)
                 return false;
         if (((g->slow_all | g->slow_own) >> c->slot) & 1)
                 return false;
-        if (gcs_n_pending(g) >= GCS_PENDING_MAX || c->n_window >= g->config.window_messages)
+        if (gcs_n_pending(g) >= GCS_PENDING_MAX - kept_for_critical(c->flags, GCS_PENDING_CRITICAL) ||
+            c->n_window >= g->config.window_messages)
                 return false;
         return c->n_window == 0 || c->window_bytes + bytes <= g->config.window_bytes;
 }
@@ -230,6 +236,8 @@ static void join(Gcs *g, GcsClient *c) {
 }
 
 static void on_register(Gcs *g, const GcsEvent *e) {
+        uint8_t flags = (e->reg.critical ? GCS_JOIN_CRITICAL : 0) |
+                        (e->reg.snapshot ? GCS_JOIN_SNAPSHOT : 0);
         GcsRefusal refusal;
         GcsClient *c;
         GcsEffect *f;
@@ -240,7 +248,7 @@ static void on_register(Gcs *g, const GcsEvent *e) {
                 refusal = GCS_REFUSAL_NAME;
                 goto refused;
         }
-        if (g->n_clients >= GCS_CLIENTS_MAX) {
+        if (g->n_clients >= GCS_CLIENTS_MAX - kept_for_critical(flags, GCS_CLIENTS_CRITICAL)) {
                 refusal = GCS_REFUSAL_CLIENTS_FULL;
                 goto refused;
         }
@@ -254,13 +262,9 @@ static void on_register(Gcs *g, const GcsEvent *e) {
         }
 
         c = &g->clients[g->n_clients++];
-        *c = (GcsClient){ .id = e->reg.client };
+        *c = (GcsClient){ .id = e->reg.client, .flags = flags };
         memcpy(c->group_name, e->reg.group, strlen(e->reg.group) + 1);
         memcpy(c->member_name, e->reg.member, strlen(e->reg.member) + 1);
-        if (e->reg.critical)
-                c->flags |= GCS_JOIN_CRITICAL;
-        if (e->reg.snapshot)
-                c->flags |= GCS_JOIN_SNAPSHOT;
         join(g, c);
         return;
 

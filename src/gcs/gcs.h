@@ -11,8 +11,10 @@
 
 #define GCS_GROUP_MEMBERS_MAX 128U /* in one group; a JOIN beyond it is refused */
 #define GCS_CLIENTS_MAX 256U       /* local; a REGISTER beyond it is refused */
+#define GCS_CLIENTS_CRITICAL 32U   /* of these for critical ones */
 #define GCS_PENDING_MAX                                                                                     \
         1024U /* submitted by this node and not yet proposed; beyond it SEND says window full */
+#define GCS_PENDING_CRITICAL 128U /* of these for critical ones */
 #define GCS_QUEUE_MAX                                                                                       \
         2048U                /* at the coordinator, not yet proposed; beyond it submissions are sent again  \
                               */
@@ -161,7 +163,8 @@ typedef enum GcsEffectType {
 
 typedef enum GcsRefusal {
         GCS_REFUSAL_NAME,         /* not a valid name */
-        GCS_REFUSAL_CLIENTS_FULL, /* GCS_CLIENTS_MAX on this node */
+        GCS_REFUSAL_CLIENTS_FULL, /* GCS_CLIENTS_MAX on this node, those included whose LEAVE is on its way
+                                   */
         GCS_REFUSAL_NAME_IN_USE,  /* by another member on this node in this group */
         GCS_REFUSAL_GROUPS_FULL,  /* GCS_GROUPS_MAX */
         GCS_REFUSAL_GROUP_FULL,   /* GCS_GROUP_MEMBERS_MAX */

@@ -31,8 +31,13 @@ static ClientFrame *queue_take(ClientQueue *q) {
         return f;
 }
 
+/* What it takes of our memory. */
+static size_t frame_bytes(const ClientFrame *f) {
+        return sizeof(*f) + f->size_bytes;
+}
+
 static void consumed(Client *i, const ClientFrame *f) {
-        i->queued_bytes -= f->size_bytes;
+        i->queued_bytes -= frame_bytes(f);
         if (f->delivery) {
                 i->consumed_messages++;
                 i->consumed_bytes += f->payload_bytes;
@@ -67,7 +72,7 @@ static void put(Client *i, ClientQueue *q, const ProtoFrame *f, bool delivery, s
                 .size_bytes = (size_t) n,
         };
         memcpy(frame->data, i->clients->out_buf, (size_t) n);
-        i->queued_bytes += (size_t) n;
+        i->queued_bytes += frame_bytes(frame);
         queue_append(q, frame);
 }
 
@@ -89,7 +94,7 @@ void client_drop_held(Client *i) {
         while (i->held.first) {
                 ClientFrame *f = queue_take(&i->held);
 
-                i->queued_bytes -= f->size_bytes;
+                i->queued_bytes -= frame_bytes(f);
                 free(f);
         }
 }
@@ -173,20 +178,28 @@ static int write_queue(Client *i, ClientQueue *q) {
         return 0;
 }
 
+/* In one sum, once there is room for it: who gives no room could make many of them. */
+static void put_credit(Client *i) {
+        ProtoFrame *f;
+
+        if (i->credit_back == 0 || i->urgent.first)
+                return;
+        f = frame_begin(&i->clients->frame, PROTO_CREDIT);
+        f->number = TAKE_GENERIC(i->credit_back, uint64_t, 0);
+        put(i, &i->urgent, f, false, 0);
+        i->dirty = false;
+}
+
 int client_write(Client *i) {
         bool was_blocked = i->blocked;
         int r;
 
-        if (i->credit_back > 0) {
-                ProtoFrame *f = frame_begin(&i->clients->frame, PROTO_CREDIT);
-
-                f->number = i->credit_back;
-                i->credit_back = 0;
-                put(i, &i->urgent, f, false, 0);
-                i->dirty = false;
-        }
         i->blocked = false;
         r = write_queue(i, &i->urgent);
+        if (r >= 0) {
+                put_credit(i);
+                r = write_queue(i, &i->urgent);
+        }
         if (r >= 0)
                 r = write_queue(i, &i->out);
         if (r >= 0 && i->blocked != was_blocked)
@@ -199,6 +212,9 @@ int client_write(Client *i) {
 int client_take_in(Client *i, const ProtoFrame *f) {
         InFrame *in;
 
+        /* It costs no credit, and so comes once. */
+        if (f->type == PROTO_UNREGISTER && client_asked_to_leave(i))
+                return -EPROTO;
         in = calloc(1, sizeof(*in));
         if (!in)
                 return -ENOMEM;
@@ -299,6 +315,8 @@ int client_new(Clients *c,
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
                 return -errno;
+        if (c->n_clients >= CLIENTS_MAX - (cred.uid == 0 ? 0 : CLIENTS_FOR_ROOT))
+                return -EUSERS;
         i = calloc(1, sizeof(*i));
         if (!i)
                 return -ENOMEM;

@@ -10,6 +10,8 @@
 
 /* gcs makes senders slow down long before this. */
 #define CLIENT_QUEUE_BYTES_MAX (64U * 1024U * 1024U)
+/* Of one that is no member and so has nobody who slows down. */
+#define CLIENT_ANSWERS_BYTES_MAX (4U * 1024U * 1024U)
 
 typedef struct Client Client;
 
@@ -128,7 +130,7 @@ struct Clients {
         uint8_t out_buf[PROTO_FRAME_MAX];
 };
 
-/* The descriptor is the client's on success. */
+/* The descriptor is the client's on success. -EUSERS: there are too many. */
 int client_new(Clients *c, int fd, sd_event_io_handler_t on_io, sd_event_io_handler_t on_exit, Client **ret);
 Client *client_free(Client *i);
 
@@ -156,7 +158,7 @@ int client_write(Client *i);
 
 /* ---- From the client ---- */
 
-/* Queues payload or UNREGISTER. -EPROTO: it had no credit for it. -ENOMEM. */
+/* Queues payload or UNREGISTER. -EPROTO: it had no credit for it, or asked to leave already. -ENOMEM. */
 int client_take_in(Client *i, const ProtoFrame *f);
 /* Drops the first one and gives its credit back. */
 void client_drop_in(Client *i);

@@ -14,6 +14,9 @@
 
 /* Frames taken in of one client before the others have their turn. */
 #define READ_ROUND 32U
+/* The same, when its process has ended: more than a socket holds. Another process may hold its other end,
+ * and go on filling it. */
+#define READ_LAST 4096U
 
 /* hamgr acts on what is said in its group, and a state is handed over by its oldest member: groups whose
  * names begin so are for root. */
@@ -302,7 +305,7 @@ static int on_client_exit(sd_event_source *s, int fd, uint32_t revents, void *us
 
         i->exited = true;
         (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
-        while (r == 0 && i->state != CLIENT_LOST)
+        for (unsigned n = 0; n < READ_LAST && r == 0 && i->state != CLIENT_LOST; n++)
                 r = read_frame(c, i);
         lose(c, i, GCS_REASON_EXITED, "its process ended");
         grace_exited(&c->graces, i->gcs_id);
@@ -322,9 +325,11 @@ static int on_listen(sd_event_source *s, int listen_fd, uint32_t revents, void *
         fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 return 0;
-        if (c->stopped || c->n_clients >= CLIENTS_MAX)
-                return 0; /* closed: it may try again */
+        if (c->stopped)
+                return 0;
         r = client_new(c, fd, on_client_io, on_client_exit, &i);
+        if (r == -EUSERS)
+                return 0; /* closed: it may try again */
         if (r < 0) {
                 log_warning_errno(r, "cannot take in a client, ignoring it: %m");
                 return 0;
@@ -400,10 +405,14 @@ static void pump(Clients *c, Client *i) {
         }
 }
 
+static size_t queue_bytes_max(const Client *i) {
+        return i->registered ? CLIENT_QUEUE_BYTES_MAX : CLIENT_ANSWERS_BYTES_MAX;
+}
+
 static void settle_client(Clients *c, Client *i) {
         if (i->state == CLIENT_LOST)
                 return;
-        if (i->no_memory || i->queued_bytes > CLIENT_QUEUE_BYTES_MAX) {
+        if (i->no_memory || i->queued_bytes > queue_bytes_max(i)) {
                 expel(c, i, -ENOBUFS, GCS_REASON_EXPELLED, "took too slowly what was delivered");
                 return;
         }

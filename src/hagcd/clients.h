@@ -11,6 +11,7 @@
 #include "libhagcs/proto.h"
 
 #define CLIENTS_MAX 256U
+#define CLIENTS_FOR_ROOT 32U /* of these: others must not keep hamgr out */
 
 typedef struct Clients Clients;
 

@@ -5,6 +5,7 @@
 
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -296,6 +297,132 @@ static void test_leaving_while_shut_out(World *w, const void *data) {
         g_assert_false(w->failed);
 }
 
+/* ---- What a client costs ---- */
+
+/* A client without manners: frames by hand, nothing is read. */
+static int rude_connect(World *w) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        memcpy(address.sun_path, w->path, strlen(w->path));
+        g_assert_cmpint(connect(fd, (struct sockaddr *) &address, sizeof(address)), ==, 0);
+        turn(w);
+        return fd;
+}
+
+/* False: hagcd has closed the connection. */
+static bool rude_say(World *w, int fd, const ProtoFrame *f) {
+        static uint8_t buf[PROTO_FRAME_MAX];
+        ssize_t n = proto_encode(f, buf, sizeof(buf));
+
+        g_assert_cmpint(n, >, 0);
+        while (send(fd, buf, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+                if (errno != EAGAIN)
+                        return false;
+                turn(w);
+        }
+        return true;
+}
+
+static const Client *only_client(const World *w) {
+        g_assert_nonnull(w->clients->first);
+        g_assert_null(w->clients->first->next);
+        return w->clients->first;
+}
+
+static size_t n_in(const Client *i) {
+        size_t n = 0;
+
+        for (const InFrame *f = i->in_first; f; f = f->next)
+                n++;
+        return n;
+}
+
+static size_t n_out(const Client *i) {
+        size_t n = 0;
+
+        for (const ClientFrame *f = i->urgent.first; f; f = f->next)
+                n++;
+        for (const ClientFrame *f = i->out.first; f; f = f->next)
+                n++;
+        return n;
+}
+
+/* Payload that is nobody's waits, and what waits behind it must not add up. */
+static void test_leaving_again_and_again(World *w, const void *data) {
+        _cleanup_close_ int fd = rude_connect(w);
+        bool open = rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }) &&
+                    rude_say(w, fd, &(ProtoFrame){ .type = PROTO_SEND });
+
+        turn(w);
+        g_assert_true(open);
+        for (unsigned n = 0; n < 10000 && open; n++)
+                open = rude_say(w, fd, &(ProtoFrame){ .type = PROTO_UNREGISTER });
+        turn(w);
+        if (w->clients->first)
+                g_assert_cmpuint(n_in(only_client(w)), <, 10);
+}
+
+/* Credit is given back in one sum. */
+static void test_credit_not_taken(World *w, const void *data) {
+        _cleanup_close_ int fd = rude_connect(w);
+
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }));
+        for (unsigned n = 0; n < 100000; n++)
+                g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_SEND, .generation = 9 }));
+        turn(w);
+        g_assert_cmpuint(n_out(only_client(w)), <, 10);
+}
+
+/* One that reads no answers is let go before they are many. */
+static void test_answers_not_taken(World *w, const void *data) {
+        _cleanup_close_ int fd = rude_connect(w);
+        bool open = rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION });
+
+        for (unsigned n = 0; n < 50000 && open; n++)
+                open = rude_say(w, fd, &(ProtoFrame){ .type = PROTO_REGISTER, .group = "+" });
+        g_assert_false(open);
+}
+
+/* Whatever the others do, there is room for one who matters. */
+static void test_room_for_root(World *w, const void *data) {
+        struct rlimit limit = { 4096, 4096 };
+        int fds[CLIENTS_MAX];
+        hagcs *h;
+
+        if (!is_root())
+                return;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        g_assert_cmpint(seteuid(NOBODY), ==, 0);
+        FOREACH_ARRAY(fd, fds, ELEMENTSOF(fds))
+                *fd = rude_connect(w);
+        g_assert_cmpint(seteuid(0), ==, 0);
+        g_assert_cmpuint(w->clients->n_clients, ==, CLIENTS_MAX - CLIENTS_FOR_ROOT);
+        h = join(w, "a", 0);
+        hagcs_close(h);
+        FOREACH_ARRAY(fd, fds, ELEMENTSOF(fds))
+                (void) safe_close(*fd);
+}
+
+static void test_room_for_critical(World *w, const void *data) {
+        hagcs *h;
+
+        if (!is_root())
+                return;
+        for (unsigned k = 0; k < GCS_CLIENTS_MAX; k++) {
+                g_autofree char *group = g_strdup_printf("g%u", k / 100), *name = g_strdup_printf("m%u", k);
+
+                (void) feed(w,
+                            &(GcsEvent){ .type = GCS_EVENT_REGISTER,
+                                         .reg = { .client = 1000 + k, .group = group, .member = name } });
+        }
+        h = connected_as(w, 0);
+        g_assert_cmpint(ask_in(w, h, "talk", "a", 0), ==, -EUSERS);
+        g_assert_cmpint(ask_in(w, h, "talk", "a", HAGCS_CRITICAL), ==, 0);
+        g_assert_cmpint(hagcs_unregister(h), ==, 0);
+        hagcs_close(h);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
@@ -303,5 +430,10 @@ int main(int argc, char *argv[]) {
         ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
         ADD("critical-member-that-is-shut-out-matters", test_death_while_shut_out);
         ADD("critical-member-that-is-shut-out-may-leave", test_leaving_while_shut_out);
+        ADD("leaving-again-and-again-costs-nothing", test_leaving_again_and_again);
+        ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
+        ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
+        ADD("room-is-kept-for-root", test_room_for_root);
+        ADD("room-is-kept-for-critical-members", test_room_for_critical);
         return g_test_run();
 }
