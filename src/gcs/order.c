@@ -553,6 +553,7 @@ static void slow_timeout(Gcs *g) {
         if (slow != g->slow_all ||
             (slow != 0 && g->now_usec >= usec_add(g->slow_sent_usec, SLOW_TOLD_USEC))) {
                 g->slow_all = slow;
+                g->slow_sent_usec = g->now_usec; /* even if there is nobody to be told */
                 if (!node_set_is_empty(gcs_others(g)) && g->announced != 0)
                         announce(g, order_to(g, fanout_mode(g)), fanout_mode(g));
         }

@@ -22,6 +22,7 @@ typedef struct World {
         Clients *clients;
         char *folder, *path; /* owned */
         uint64_t store_number, stored_number;
+        uint64_t ahead_usec; /* of the clock */
         bool failed;
 } World;
 
@@ -63,7 +64,7 @@ static GcsVerdict feed(void *userdata, GcsEvent *event) {
         World *w = userdata;
         GcsEffects effects;
 
-        event->now_usec = now_boottime_usec();
+        event->now_usec = now_boottime_usec() + w->ahead_usec;
         gcs_step(w->gcs, event, &effects);
         gcs_check(w->gcs);
         carry_out(w, &effects);
@@ -423,6 +424,29 @@ static void test_room_for_critical(World *w, const void *data) {
         hagcs_close(h);
 }
 
+/* A slow member is told of at an interval, not without end, also where nobody else is to be told. */
+static void test_slow_alone(World *w, const void *data) {
+        hagcs *a = join(w, "a", 0), *b = join(w, "b", 0);
+        uint8_t payload[1024] = { 0 };
+        const hagcs_event *e;
+        int r = 0;
+
+        for (unsigned n = 0; n < 10000 && r >= 0; n++) {
+                r = hagcs_send(a, payload, sizeof(payload), 0);
+                turn(w);
+                while (hagcs_dispatch(a, &e) > 0)
+                        ;
+        }
+        g_assert_cmpint(r, ==, -EAGAIN);
+        for (unsigned n = 0; n < 5; n++) {
+                w->ahead_usec += 200 * USEC_PER_MSEC;
+                (void) feed(w, &(GcsEvent){ .type = GCS_EVENT_TIMEOUT });
+                g_assert_cmpuint(gcs_wakeup_usec(w->gcs), >, now_boottime_usec() + w->ahead_usec);
+        }
+        hagcs_close(a);
+        hagcs_close(b);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
@@ -435,5 +459,6 @@ int main(int argc, char *argv[]) {
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
         ADD("room-is-kept-for-root", test_room_for_root);
         ADD("room-is-kept-for-critical-members", test_room_for_critical);
+        ADD("slow-member-keeps-nobody-busy", test_slow_alone);
         return g_test_run();
 }
