@@ -17,6 +17,8 @@
 
 #define RECORD_HEADER_BYTES 13U
 #define RECORD_HANDSHAKE 22U
+#define RECORD_APPLICATION_DATA 23U
+#define SEAL_BYTES 16U /* of CHACHA20-POLY1305, behind what is sealed */
 #define HANDSHAKE_CLIENT_HELLO 1U
 
 struct DtlsContext {
@@ -259,10 +261,33 @@ bool dtls_session_is_engaged(const DtlsSession *s) {
         return s->engaged;
 }
 
+/* Whole records only, and none that is shorter than its own seal: OpenSSL takes such a one, which anybody
+ * can write, for an error of its own and gives the session up. Of an established session a datagram is one
+ * record of data. */
+static bool is_sound(const DtlsSession *s, const uint8_t *p, size_t left) {
+        while (left > 0) {
+                size_t n;
+
+                if (left < RECORD_HEADER_BYTES)
+                        return false;
+                n = (size_t) p[11] << 8 | p[12];
+                if (n > left - RECORD_HEADER_BYTES)
+                        return false;
+                if ((p[3] != 0 || p[4] != 0) && n <= SEAL_BYTES)
+                        return false;
+                if (s->state == DTLS_ESTABLISHED &&
+                    (p[0] != RECORD_APPLICATION_DATA || RECORD_HEADER_BYTES + n != left))
+                        return false;
+                p += RECORD_HEADER_BYTES + n;
+                left -= RECORD_HEADER_BYTES + n;
+        }
+        return true;
+}
+
 DtlsState dtls_session_feed(DtlsSession *s, const void *datagram, size_t size_bytes) {
         int r, error;
 
-        if (s->state == DTLS_FAILED)
+        if (s->state == DTLS_FAILED || !is_sound(s, datagram, size_bytes))
                 return s->state;
 
         /* A memory BIO has no borders between datagrams: what the last one left behind goes first. */
@@ -295,7 +320,7 @@ size_t dtls_session_read(DtlsSession *s, void *buf, size_t buf_bytes) {
         if (r > 0)
                 return (size_t) r;
         error = SSL_get_error(s->ssl, r);
-        if (error == SSL_ERROR_SSL || error == SSL_ERROR_ZERO_RETURN)
+        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
                 s->state = DTLS_FAILED;
         ERR_clear_error();
         return 0;

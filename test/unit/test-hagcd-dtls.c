@@ -121,6 +121,7 @@ static void test_replay(void) {
 }
 
 static void test_garbage(void) {
+        static const uint8_t header[11] = { 23, 0xfe, 0xfd, 0, 1 };
         DtlsContext *c[2];
         DtlsSession *s[2];
         uint8_t sealed[256], plain[256], garbage[600];
@@ -135,6 +136,13 @@ static void test_garbage(void) {
                         garbage[i] = (uint8_t) g_test_rand_int_range(0, 256);
                 /* As channel.c does: only what looks like data comes here. */
                 garbage[0] = 23;
+                /* Every other one has a header in order, as whoever listens on the wire can write it. */
+                if (round % 2 && size >= sizeof(header) + 2) {
+                        memcpy(garbage, header, sizeof(header));
+                        garbage[10] = (uint8_t) round;
+                        garbage[11] = (uint8_t) ((size - 13) >> 8);
+                        garbage[12] = (uint8_t) (size - 13);
+                }
                 (void) dtls_session_feed(s[1], garbage, size);
                 g_assert_cmpuint(dtls_session_read(s[1], plain, sizeof(plain)), ==, 0);
         }
@@ -149,6 +157,28 @@ static void test_garbage(void) {
                 (void) dtls_session_feed(s[1], bent, (size_t) n);
                 g_assert_cmpuint(dtls_session_read(s[1], plain, sizeof(plain)), ==, 0);
         }
+        (void) dtls_session_feed(s[1], sealed, (size_t) n);
+        g_assert_cmpuint(dtls_session_read(s[1], plain, sizeof(plain)), ==, 5);
+        drop_pair(c, s);
+}
+
+/* A record that is shorter than its own seal, and of the right epoch: anybody can write one. */
+static void test_short_record(void) {
+        DtlsContext *c[2];
+        DtlsSession *s[2];
+        uint8_t sealed[256], plain[256];
+        int n;
+
+        make_pair(key_a, key_a, c, s);
+        shake(s[0], s[1]);
+        for (uint8_t size = 0; size <= 20; size++) {
+                uint8_t record[13 + 20] = { 23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 1, size, 0, size };
+
+                (void) dtls_session_feed(s[1], record, 13U + size);
+                g_assert_cmpuint(dtls_session_read(s[1], plain, sizeof(plain)), ==, 0);
+                g_assert_cmpint(dtls_session_state(s[1]), ==, DTLS_ESTABLISHED);
+        }
+        n = dtls_session_seal(s[0], "still", 5, sealed, sizeof(sealed));
         (void) dtls_session_feed(s[1], sealed, (size_t) n);
         g_assert_cmpuint(dtls_session_read(s[1], plain, sizeof(plain)), ==, 5);
         drop_pair(c, s);
@@ -343,6 +373,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/hagcd/dtls/another-link-is-another-session", test_other_identity);
         g_test_add_func("/hagcd/dtls/replay-is-dropped", test_replay);
         g_test_add_func("/hagcd/dtls/garbage-is-dropped", test_garbage);
+        g_test_add_func("/hagcd/dtls/record-shorter-than-its-seal-is-dropped", test_short_record);
         g_test_add_func("/hagcd/channel/both-ways", test_channel_both_ways);
         g_test_add_func("/hagcd/channel/lost-flight-is-begun-anew", test_channel_lost_flight);
         g_test_add_func("/hagcd/channel/restarted-client-takes-over", test_channel_restarted_client);
