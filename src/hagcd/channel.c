@@ -5,6 +5,9 @@
 
 #define RECORD_APPLICATION_DATA 23U
 
+/* What a client says first in a new session; no message is so short. */
+#define PROOF_BYTES 1U
+
 void channel_init(
                 Channel *c,
                 DtlsContext *context,
@@ -58,6 +61,16 @@ static bool begin_pending(Channel *c, uint64_t now_usec) {
         return true;
 }
 
+/* Tells the server that the client, too, has the new session, before there is anything else to say in it. */
+static void send_proof(Channel *c) {
+        uint8_t buf[PROOF_BYTES + DTLS_OVERHEAD_BYTES];
+        int n = dtls_session_seal(
+                        c->current, (const uint8_t[PROOF_BYTES]){ 0 }, PROOF_BYTES, buf, sizeof(buf));
+
+        if (n > 0)
+                c->send(c->userdata, CHANNEL_OUT_DTLS, buf, (size_t) n);
+}
+
 static void feed_pending(Channel *c, const void *datagram, size_t size_bytes, uint64_t now_usec) {
         DtlsState state;
 
@@ -70,13 +83,13 @@ static void feed_pending(Channel *c, const void *datagram, size_t size_bytes, ui
                 drop_pending(c, now_usec);
                 break;
         case DTLS_ESTABLISHED:
-                (void) dtls_session_free(c->previous);
-                c->previous = TAKE_PTR(c->current);
+                if (c->previous)
+                        c->current = dtls_session_free(c->current);
+                else
+                        c->previous = TAKE_PTR(c->current);
                 c->current = TAKE_PTR(c->pending);
-                /* A client knows that the server has the new one; a server does not know yet that the client
-                 * has. */
                 if (c->client)
-                        c->previous = dtls_session_free(c->previous);
+                        send_proof(c);
                 c->n_failed = 0;
                 c->n_established++;
                 c->read_usec = now_usec;
@@ -84,8 +97,12 @@ static void feed_pending(Channel *c, const void *datagram, size_t size_bytes, ui
         }
 }
 
+static bool is_too_soon(uint64_t last_usec, uint64_t now_usec) {
+        return last_usec > 0 && usec_sub(now_usec, last_usec) < CHANNEL_SPARE_USEC;
+}
+
 static void knock(Channel *c, uint64_t now_usec) {
-        if (c->knocked_usec > 0 && usec_sub(now_usec, c->knocked_usec) < CHANNEL_SPARE_USEC)
+        if (is_too_soon(c->knocked_usec, now_usec))
                 return;
         c->knocked_usec = now_usec;
         c->send(c->userdata, CHANNEL_OUT_KNOCK, NULL, 0);
@@ -124,7 +141,7 @@ uint64_t channel_wakeup_usec(const Channel *c) {
 void channel_knocked(Channel *c, uint64_t now_usec) {
         if (!c->client)
                 return;
-        if (c->pending)
+        if (c->pending || is_too_soon(c->pending_since_usec, now_usec))
                 return;
         /* A session that has just been read does not lack anything: somebody else knocks. */
         if (c->current && usec_sub(now_usec, c->read_usec) < CHANNEL_SPARE_USEC)
@@ -134,14 +151,12 @@ void channel_knocked(Channel *c, uint64_t now_usec) {
 }
 
 static void accept_hello(Channel *c, uint64_t now_usec) {
-        if (c->pending) {
-                uint64_t age = usec_sub(now_usec, c->pending_since_usec);
-
-                /* A hello costs its sender nothing, so it does not end a handshake that came further. */
-                if (age < CHANNEL_SPARE_USEC ||
-                    (dtls_session_is_engaged(c->pending) && age < CHANNEL_HANDSHAKE_USEC))
-                        return;
-        }
+        if (is_too_soon(c->pending_since_usec, now_usec))
+                return;
+        /* A hello costs its sender nothing, so it does not end a handshake that came further. */
+        if (c->pending && dtls_session_is_engaged(c->pending) &&
+            usec_sub(now_usec, c->pending_since_usec) < CHANNEL_HANDSHAKE_USEC)
+                return;
         (void) begin_pending(c, now_usec);
 }
 
@@ -181,23 +196,26 @@ static size_t read_session(DtlsSession **s, void *buf, size_t buf_bytes) {
 size_t channel_read(Channel *c, void *buf, size_t buf_bytes, uint64_t now_usec) {
         size_t n;
 
-        n = read_session(&c->current, buf, buf_bytes);
-        if (n > 0)
-                c->previous = dtls_session_free(c->previous);
-        else
-                n = read_session(&c->previous, buf, buf_bytes);
-        if (n > 0)
-                c->read_usec = now_usec;
+        do {
+                n = read_session(&c->current, buf, buf_bytes);
+                if (n > 0)
+                        c->previous = dtls_session_free(c->previous);
+                else
+                        n = read_session(&c->previous, buf, buf_bytes);
+                if (n > 0)
+                        c->read_usec = now_usec;
+        } while (n == PROOF_BYTES);
         return n;
 }
 
 int channel_seal(Channel *c, const void *data, size_t size_bytes, void *buf, size_t buf_bytes) {
+        DtlsSession **s = !c->client && c->previous ? &c->previous : &c->current;
         int r;
 
-        if (!c->current)
+        if (!*s)
                 return -ENOTCONN;
-        r = dtls_session_seal(c->current, data, size_bytes, buf, buf_bytes);
+        r = dtls_session_seal(*s, data, size_bytes, buf, buf_bytes);
         if (r == -ENOTCONN)
-                c->current = dtls_session_free(c->current);
+                *s = dtls_session_free(*s);
         return r;
 }

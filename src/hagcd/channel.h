@@ -2,12 +2,17 @@
 #pragma once
 
 /* One pair of nodes, one link, one class: at most one session in use, one in the making, and the one before,
- * which is still read until the peer uses the new one. The node with the lower id is the client and begins.
+ * until the peer has spoken in the new one. The node with the lower id is the client and begins.
  *
  *      client: nothing or silent --try--> hello ... established: the new one takes over
  *      server: nothing --knock--> ...; a first hello makes a fresh session; verified, it takes over
  *
- * A handshake that is not done in time is thrown away and begun anew; OpenSSL's own timer is not used. */
+ * A handshake that is not done in time is thrown away and begun anew; OpenSSL's own timer is not used.
+ *
+ * Anybody can begin a handshake, or make a client begin one, and disturb it; only who has the key can end
+ * it. So no handshake may take from us the session that works. The client ends it last: then the server has
+ * the new session, and the client speaks in it. The server goes on in the old one until the client has. Both
+ * read in the old one as well until something was read in the new one. */
 
 #include "hagcd/dtls.h"
 

@@ -19,6 +19,8 @@
 #define RECEIVE_ROUNDS_MAX 8U
 /* Handshakes that fail in a row, while the peer answers, before it is told as a problem. */
 #define HANDSHAKES_FAILED_MAX 5U
+/* Channels that fail at once must not make their timer a busy loop. */
+#define TICK_MIN_USEC (10 * USEC_PER_MSEC)
 
 /* A socket that is not made to have more memory by the kernel's limit loses segments in bursts, no more. */
 
@@ -70,6 +72,7 @@ struct Transport {
 
         Carrier *carrier;       /* owned */
         sd_event_source *timer; /* owned */
+        uint64_t due_usec;      /* of the timer */
         TransportCounters counters;
 
         struct mmsghdr in[BATCH];
@@ -260,6 +263,16 @@ void transport_send(Transport *t, NodeSet to, DtlsClass class, const void *data,
 
 /* ---- In ---- */
 
+/* A handshake that a datagram began is over sooner than anything the timer was set for. */
+static void wake_for(Transport *t, const TransportChannel *c, uint64_t now_usec) {
+        uint64_t usec = MAX(channel_wakeup_usec(&c->channel), now_usec + TICK_MIN_USEC);
+
+        if (usec >= t->due_usec)
+                return;
+        t->due_usec = usec;
+        (void) event_timer_at(t->timer, usec);
+}
+
 static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes, uint64_t now_usec) {
         Transport *t = c->transport;
         TransportPeer *p = &t->peers[c->node - 1];
@@ -345,12 +358,14 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         switch (h.kind) {
         case PACKET_KNOCK:
                 channel_knocked(&c->channel, now_usec);
+                wake_for(t, c, now_usec);
                 return;
         case PACKET_LAST_GASP:
                 on_gasp(t, p, h.from, data, n);
                 return;
         case PACKET_DTLS:
                 channel_feed(&c->channel, data, n, now_usec);
+                wake_for(t, c, now_usec);
                 while ((k = channel_read(&c->channel, plain, sizeof(plain), now_usec)) > 0)
                         deliver(c, plain, k, now_usec);
                 return;
@@ -414,8 +429,8 @@ static int on_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
                 check_handshakes(t, id, p, now_usec);
         }
         transport_flush(t);
-        /* Channels that fail at once must not make this a busy loop. */
-        return event_timer_at(t->timer, MAX(next_usec, now_usec + 10 * USEC_PER_MSEC));
+        t->due_usec = MAX(next_usec, now_usec + TICK_MIN_USEC);
+        return event_timer_at(t->timer, t->due_usec);
 }
 
 static void on_carrier(void *userdata, unsigned link, bool carrier) {

@@ -351,6 +351,78 @@ static void test_channel_forged_hello(void) {
         end_done(&forger);
 }
 
+/* Somebody knocks in the server's name; the server ends the handshake that follows, and its last flight is
+ * lost. Both go on in the session that both have, however often that happens. */
+static void test_channel_half_done(void) {
+        uint8_t buf[64];
+        End a, b;
+
+        end_init(&a, true, key_a);
+        end_init(&b, false, key_a);
+        connect_ends(&a, &b, MSEC);
+        for (unsigned i = 2; i < 5; i++) {
+                uint64_t now = i * 200 * MSEC;
+
+                channel_knocked(&a.channel, now);
+                while (b.channel.n_established < i) {
+                        (void) carry(&b, &a, now, buf, sizeof(buf));
+                        (void) carry(&a, &b, now, buf, sizeof(buf));
+                }
+                g_queue_clear_full(&b.out, g_free);
+                g_assert_cmpuint(say(&a, &b, "to", now), ==, 2);
+                g_assert_cmpuint(say(&b, &a, "fro", now), ==, 3);
+                channel_tick(&a.channel, now + 100 * MSEC);
+                g_assert_cmpuint(say(&a, &b, "to", now), ==, 2);
+                g_assert_cmpuint(say(&b, &a, "fro", now), ==, 3);
+        }
+        end_done(&a);
+        end_done(&b);
+}
+
+/* Whoever begins anew is answered in the new session before it has said anything in it. */
+static void test_channel_server_speaks_first(void) {
+        End a, b, again;
+
+        end_init(&a, true, key_a);
+        end_init(&b, false, key_a);
+        connect_ends(&a, &b, MSEC);
+        end_init(&again, true, key_a);
+        connect_ends(&again, &b, 200 * MSEC);
+        g_assert_cmpuint(say(&b, &again, "first", 200 * MSEC), ==, 5);
+        g_assert_null(b.channel.previous);
+        end_done(&a);
+        end_done(&b);
+        end_done(&again);
+}
+
+/* With alerts that end each at once, knocks and hellos cost a handshake each: at a bounded rate. */
+static void test_channel_flood(void) {
+        static const uint8_t alert[] = { 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40 };
+        End client, server, forger;
+        Datagram *hello;
+        unsigned n = 0;
+
+        end_init(&client, true, key_a);
+        end_init(&server, false, key_a);
+        end_init(&forger, true, key_b);
+        channel_tick(&forger.channel, MSEC);
+        hello = g_queue_peek_head(&forger.out);
+        for (uint64_t now = 100 * MSEC; now < 200 * MSEC; now += MSEC / 10) {
+                channel_knocked(&client.channel, now);
+                channel_feed(&client.channel, alert, sizeof(alert), now);
+                channel_feed(&server.channel, hello->data, hello->size_bytes, now);
+                channel_feed(&server.channel, alert, sizeof(alert), now);
+                n += client.out.length + server.out.length;
+                g_queue_clear_full(&client.out, g_free);
+                g_queue_clear_full(&server.out, g_free);
+        }
+        g_assert_cmpuint(n, >=, 2);
+        g_assert_cmpuint(n, <=, 10);
+        end_done(&client);
+        end_done(&server);
+        end_done(&forger);
+}
+
 static void test_channel_spoofed_alert(void) {
         static const uint8_t alert[] = { 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40 };
         End a, b;
@@ -379,6 +451,11 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/hagcd/channel/restarted-client-takes-over", test_channel_restarted_client);
         g_test_add_func("/hagcd/channel/restarted-server-knocks", test_channel_restarted_server);
         g_test_add_func("/hagcd/channel/forged-hello-leaves-the-session", test_channel_forged_hello);
+        g_test_add_func("/hagcd/channel/handshake-ended-at-one-end-leaves-the-session",
+                        test_channel_half_done);
+        g_test_add_func("/hagcd/channel/server-speaks-first-in-a-new-session",
+                        test_channel_server_speaks_first);
+        g_test_add_func("/hagcd/channel/flood-is-answered-at-a-bounded-rate", test_channel_flood);
         g_test_add_func("/hagcd/channel/spoofed-alert-leaves-the-session", test_channel_spoofed_alert);
         return g_test_run();
 }
