@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "basic/str-buf.h"
 #include "hagcd/gasp.h"
 #include "shared/file-util.h"
-
-static uint16_t address_port(const ClusterAddress *a) {
-        return ntohs(a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in.sin_port);
-}
 
 static void
 add_line(StrBuf *b,
@@ -35,7 +30,7 @@ add_line(StrBuf *b,
                        "%s %s %u ",
                        cluster_address_format(&self->addresses[link], own),
                        cluster_address_format(&peer->addresses[link], to),
-                       address_port(&peer->addresses[link]));
+                       cluster_address_port(&peer->addresses[link]));
         for (size_t i = 0; i < sizeof(data); i++)
                 str_buf_printf(b, "%02x", data[i]);
         str_buf_add_char(b, '\n');

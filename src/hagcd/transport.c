@@ -320,13 +320,27 @@ on_gasp(Transport *t, TransportPeer *p, uint32_t node, const uint8_t *secret, si
         t->config.handlers->last_gasp(t->config.userdata, node, TAKE_GENERIC(p->incarnation, uint64_t, 0));
 }
 
-static void on_other_key(Transport *t, TransportChannel *c, uint64_t now_usec) {
+static void on_other_key(Transport *t, TransportPeer *p, TransportChannel *c, uint64_t now_usec) {
+        /* Whoever is heard has our key: somebody else said this. */
+        if (links_heard(t, p, now_usec) != 0) {
+                t->counters.n_bad++;
+                return;
+        }
         set_problem(t, c->node, TRANSPORT_PROBLEM_KEY);
         /* The answer names our key, so that the other end can say so as well. */
         if (usec_sub(now_usec, c->channel.knocked_usec) < CHANNEL_RETRY_MAX_USEC)
                 return;
         c->channel.knocked_usec = now_usec;
         on_channel_send(c, CHANNEL_OUT_KNOCK, NULL, 0);
+}
+
+/* From the peer's own socket, which another process there cannot send from. hagcd is dead when its last gasp
+ * comes, and that has its secret. */
+static bool is_from(const struct sockaddr_storage *address, const ClusterAddress *peer, PacketKind kind) {
+        const ClusterAddress *a = (const ClusterAddress *) address;
+
+        return cluster_address_equal(a, peer) &&
+               (kind == PACKET_LAST_GASP || cluster_address_port(a) == cluster_address_port(peer));
 }
 
 static void
@@ -341,8 +355,7 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
 
         t->counters.n_received++;
         if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
-            !(p = peer_of(t, h.from)) ||
-            !cluster_address_equal((const ClusterAddress *) address, &p->conf->addresses[l->index])) {
+            !(p = peer_of(t, h.from)) || !is_from(address, &p->conf->addresses[l->index], h.kind)) {
                 t->counters.n_bad++;
                 return;
         }
@@ -352,7 +365,7 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         p->answered_usec = now_usec;
 
         if (h.key_id != dtls_context_key_id(t->dtls)) {
-                on_other_key(t, c, now_usec);
+                on_other_key(t, p, c, now_usec);
                 return;
         }
         switch (h.kind) {

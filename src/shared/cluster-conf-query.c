@@ -89,6 +89,10 @@ bool cluster_address_equal(const ClusterAddress *a, const ClusterAddress *b) {
         return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
 }
 
+uint16_t cluster_address_port(const ClusterAddress *a) {
+        return ntohs(a->sa.sa_family == AF_INET ? a->in.sin_port : a->in6.sin6_port);
+}
+
 const char *cluster_address_format(const ClusterAddress *a, char buf[static CLUSTER_ADDRESS_TEXT_MAX]) {
         const void *p = a->sa.sa_family == AF_INET ? (const void *) &a->in.sin_addr : &a->in6.sin6_addr;
         const char *text = inet_ntop(a->sa.sa_family, p, buf, CLUSTER_ADDRESS_TEXT_MAX);

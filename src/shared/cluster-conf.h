@@ -137,4 +137,5 @@ ClusterConfKind cluster_conf_kind_from_string(const char *s);
 /* Length of an address for bind() and sendto(); its text. */
 socklen_t cluster_address_length(const ClusterAddress *a);
 bool cluster_address_equal(const ClusterAddress *a, const ClusterAddress *b); /* without ports */
+uint16_t cluster_address_port(const ClusterAddress *a);
 const char *cluster_address_format(const ClusterAddress *a, char buf[static CLUSTER_ADDRESS_TEXT_MAX]);

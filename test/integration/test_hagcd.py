@@ -11,7 +11,7 @@ import time
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hagcd_lab import Lab, program  # noqa: E402
+from hagcd_lab import DEADLINE, Lab, program  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")
 
@@ -174,6 +174,63 @@ def test_minority_delivers_nothing_and_joins_afresh(lab):
     members[2].wait(r"view members( m\d@n\d){3}\b")
     for member in members:
         assert not [x for x in member.lines.drain() if x.endswith(" lost") and "message" in x]
+
+
+FORGER = """if True:
+    import os, socket, struct, sys, time
+    own, victim, key_id, seconds = int(sys.argv[1]), int(sys.argv[2]), bytes.fromhex(sys.argv[3]), float(sys.argv[4])
+    raw = [socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) for _ in range(2)]
+    for i in range(2):
+        raw[i].bind((f"10.{77 + i}.0.{own}", 0))
+    clear = bytes([0xfe, 0xfd] + 8 * [0])
+    hello = bytes([22]) + clear + bytes([0, 60, 1, 0, 0, 48] + 5 * [0] + [48, 0xfe, 0xfd] + 46 * [1])
+    alert = bytes([21]) + clear + bytes([0, 2, 2, 40])
+    n = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        n += 1
+        short = bytes([23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, n // 256 % 256, n % 256, 0, n % 24]) + bytes(n % 24)
+        for i in range(2):
+            for kind, key, data in ((2, key_id, b""), (1, key_id, short), (1, key_id, hello), (1, key_id, alert),
+                                    (1, key_id, os.urandom(n % 1400)), (1, b"none", short), (3, key_id, bytes(32))):
+                for cls in range(2):
+                    data = bytes([0x48, 1, kind, cls, own, victim, i, 0]) + key + data
+                    head = struct.pack("!HHHH", 7700 + i, 7700 + i, 8 + len(data), 0)
+                    raw[i].sendto(head + data, (f"10.{77 + i}.0.{victim}", 0))
+        time.sleep(0.005)
+"""
+
+
+def forge(node, victim, seconds):
+    """Sends to the victim whatever can be written without the key, in the name of this node."""
+    with open(f"{node.folder}/run/last-gasp", encoding="ascii") as f:
+        key_id = f.readline().split()[3][16:24]
+    forger = subprocess.Popen(["ip", "netns", "exec", node.ns, sys.executable, "-c", FORGER, str(node.number),
+                               str(victim.number), key_id, str(seconds)])
+    node.lab.processes.append(forger)
+    return forger
+
+
+def test_forged_datagrams_change_nothing(lab):
+    start_all(lab)
+    members = join_all(lab)
+    for node in lab.nodes.values():
+        node.status_until(r"quorate n1=up n2=up n3=up$")
+    told = {i: len(node.lines.drain()) for i, node in lab.nodes.items()}
+    forgers = [forge(lab.nodes[a], lab.nodes[b], 3) for a, b in ((1, 2), (2, 1))]
+    for k in range(200):
+        members[k % 3].send(f"text-{k}")
+        time.sleep(0.01)
+    for forger in forgers:
+        assert forger.wait(timeout=DEADLINE) == 0
+    for member in members:
+        left = {f"text-{k}" for k in range(200)}
+        while left:
+            _, match = member.wait(r" message \S+ (text-\d+)$")
+            left.discard(match.group(1))
+        assert not [x for x in member.lines.seen if " left " in x or x == "frozen"]
+    for i, node in lab.nodes.items():
+        assert [x for x in node.lines.drain()[told[i]:] if "closed its connection" not in x] == []
 
 
 def test_wrong_key_is_told_on_both_sides(lab):
