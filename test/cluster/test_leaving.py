@@ -29,3 +29,19 @@ def test_R09_a_manager_that_was_told_nothing_does_not_say_that_nothing_runs(trio
     trio.await_up()
     trio.await_group("shop", on=owner)
     assert lab.crimes(since) == []
+
+
+def test_A21_a_node_that_shuts_down_votes_until_it_has_left(trio):
+    """It needs its store for that, while what runs on it takes its time to stop: another node dies meanwhile."""
+    lab = trio.lab
+    since = boottime()
+    trio.await_group("green", on="n3")
+    lab.run("n3", "sh", "-c", "mkdir -p /run/systemd/system/web@8002.service.d && cd /run/systemd/system/web@8002.service.d"
+            " && printf '[Service]\\nExecStop=/usr/bin/sleep 8\\n' > slow.conf && systemctl daemon-reload")
+    lab.run("n3", "systemctl", "poweroff", check=False)
+    trio.await_group("green", "stopping", node="n1")
+    lab.kill("n2")
+    trio.await_node("n2", "down", node="n1", timeout=5)
+    assert trio.group("green", "n1")["state"] == "stopping"
+    lab.await_node("n3", "off", timeout=40)
+    assert not trio.power_orders("n3", since)
