@@ -244,3 +244,17 @@ def test_B05_killed_or_hung_hagcd_resets_its_node(trio):
         took = boottime() - moment
         assert took < (0.6 if signal == "KILL" else 3), took
         trio.make_whole()
+
+
+def test_R17_killed_store_process_is_started_again_however_often(trio):
+    lab = trio.lab
+    for _ in range(8):
+        before = lab.processes("n3", "hagcd-store.service")
+        lab.signal("n3", "hagcd-store.service")
+        lab.until("another hagcd-store", lambda: set(lab.processes("n3", "hagcd-store.service")) - set(before), 5)
+    assert lab.run("n3", "systemctl", "is-active", "hagcd-store.service", "hagcd-store.socket").split() == ["active"] * 2
+    # It writes what it is told: here, that n3 promised a ballot.
+    before = trio.mid("n3")
+    lab.run("n2", "systemctl", "restart", "hagcd.service", timeout=60)
+    trio.await_up()
+    assert trio.mid("n3") > before
