@@ -295,6 +295,29 @@ static void test_prepared_is_completed_at_the_formation(void) {
         g_assert_cmpint(scene_run(&s, "web", NULL), ==, STATE_RUN_RUNNING);
 }
 
+/* The power fails while a configuration is prepared that takes a node out of the domain. Until it was in
+ * force that node could be given the group, and it is cut off now: what is completed does not forget it. */
+static void test_completed_keeps_the_domain_before(void) {
+        _cleanup_(scene_done) Scene s;
+
+        scene_init(&s, 3);
+        scene_file(&s, "web.group", WEB);
+        scene_form(&s);
+        g_assert_cmpuint(scene_owner(&s, "web"), ==, 1);
+        scene_file(&s, "web.group", "[Group]\nDomain=n2 n3\n[Unit app]\nUnit=web.service\n");
+        scene_send_files(&s, 2);
+        answer(&s, 2, true, NULL);
+        answer(&s, 3, true, NULL);
+        restart_all(&s, 6);
+        scene_hello(&s, 2);
+        scene_hello(&s, 3);
+        scene_settle(&s);
+        g_assert_cmpuint(state_group(scene_state(&s), "web")->config->n_domain, ==, 2);
+        g_assert_true(node_set_contains(state_group(scene_state(&s), "web")->may_run, 1));
+        g_assert_cmpuint(scene_owner(&s, "web"), ==, 0);
+        g_assert_cmpint(scene_run(&s, "web", NULL), ==, STATE_RUN_BLOCKED);
+}
+
 static void test_newer_record_found_later_is_kept_aside(void) {
         _cleanup_(scene_done) Scene s;
         bool told = false;
@@ -430,6 +453,8 @@ int main(int argc, char **argv) {
                         test_newest_record_wins_the_formation);
         g_test_add_func("/state/apply/prepared-is-completed-at-the-formation",
                         test_prepared_is_completed_at_the_formation);
+        g_test_add_func("/state/apply/completed-keeps-the-domain-before",
+                        test_completed_keeps_the_domain_before);
         g_test_add_func("/state/apply/newer-record-is-kept-aside",
                         test_newer_record_found_later_is_kept_aside);
         g_test_add_func("/state/apply/bad-record-is-passed-over", test_bad_record_is_told_and_passed_over);

@@ -308,7 +308,20 @@ static void form_groups(State *s, const StateRecord *r) {
         }
 }
 
-static HaConfig *parse_stored(State *s, GBytes *files_bytes) {
+/* A prepared configuration that is completed: until it was in force, a group could be given to whom the one
+ * before names. */
+static void form_domains_before(State *s, const HaConfig *before) {
+        for (guint i = 0; i < s->groups->len; i++) {
+                StateGroup *g = state_group_mutable(s, i);
+                const HaGroup *old = ha_config_find_group(before, g->name);
+
+                if (old)
+                        g->may_run |= ha_group_nodes(old);
+        }
+}
+
+/* NULL, and why in text, when it does not fit. */
+static HaConfig *parse_stored(const State *s, GBytes *files_bytes, char **ret_text) {
         ConfErrors errors = { 0 };
         HaConfig *c = NULL;
         HaFile *files = NULL;
@@ -320,14 +333,7 @@ static HaConfig *parse_stored(State *s, GBytes *files_bytes) {
             ha_config_parse(&s->node_table, files, n_files, &c, &errors) < 0) {
                 char *text = conf_errors_to_text(&errors);
 
-                state_event(s,
-                            STATE_EVENT_CONFIG_DROPPED,
-                            NULL,
-                            0,
-                            "the stored configuration does not fit this cluster.conf; no group is managed "
-                            "until a "
-                            "right one is applied: %s",
-                            strempty(text));
+                *ret_text = g_strdup(strempty(text));
                 free(text);
         }
         ha_files_free(files, n_files);
@@ -337,6 +343,8 @@ static HaConfig *parse_stored(State *s, GBytes *files_bytes) {
 
 void state_form_if_complete(State *s) {
         _cleanup_(state_record_done) StateRecord r = { 0 };
+        _cleanup_(ha_config_freep) HaConfig *before = NULL;
+        g_autofree char *text = NULL, *ignored = NULL;
         HaConfig *config = NULL;
 
         if (s->phase != STATE_PHASE_FORMING || !s->quorate || !all_have_said_hello(s))
@@ -355,12 +363,24 @@ void state_form_if_complete(State *s) {
                 s->serial = r.serial;
                 g_bytes_unref(s->files);
                 s->files = g_bytes_ref(files);
-                config = parse_stored(s, files);
+                config = parse_stored(s, files, &text);
+                if (text)
+                        state_event(s,
+                                    STATE_EVENT_CONFIG_DROPPED,
+                                    NULL,
+                                    0,
+                                    "the stored configuration does not fit this cluster.conf; no group is "
+                                    "managed until a right one is applied: %s",
+                                    text);
+                if (r.prepared_files)
+                        before = parse_stored(s, r.files, &ignored);
                 g_clear_pointer(&s->best, g_bytes_unref);
         }
         s->phase = STATE_PHASE_READY;
         s->formed_usec = s->time_usec;
         state_install_config(s, config ?: ha_config_new_empty());
+        if (before)
+                form_domains_before(s, before);
         form_groups(s, &r);
         state_record_bump(s, true, false);
         state_event(s,
