@@ -19,7 +19,11 @@ void check_print_errors(const ConfErrors *errors) {
 void nodes_from_conf(const ClusterConf *conf, HaNodes *ret) {
         NodeSet fenceable = cluster_conf_fenceable_nodes(conf);
 
-        *ret = (HaNodes){ .n_nodes = conf->n_nodes, .unseen_fence_usec = conf->unseen_fence_usec };
+        *ret = (HaNodes){
+                .n_nodes = conf->n_nodes,
+                .failure_usec = conf->failure_usec,
+                .unseen_fence_usec = conf->unseen_fence_usec,
+        };
         for (size_t i = 0; i < conf->n_nodes; i++) {
                 HaNode *n = &ret->nodes[i];
 

@@ -543,6 +543,36 @@ static void test_live_fence_result_after_the_loss(void) {
         g_assert_cmpint(node(&s, 1)->state, ==, STATE_NODE_DOWN);
 }
 
+/* A stop failed, the device says that the node is off, and the node goes on. When its links are cut days
+ * later that is no proof that it is dead. */
+static void test_live_fence_that_lied(void) {
+        _cleanup_(scene_done) Scene s;
+        EnginePlan p;
+
+        web_on_n1(&s);
+        scene_group_operation(&s, 2, STATE_OPERATION_GROUP_MOVE, "web", 2);
+        g_assert_true(scene_plan_and_deliver(&s));
+        scene_report_now(&s, 1, "web", STATE_REPORT_STOP_FAILED, "");
+        g_assert_true(scene_plan_and_deliver(&s));
+        scene_fence_result(&s, 2, state_node_boot(node(&s, 1)), true, "");
+        g_assert_true(node(&s, 1)->fence.confirmed);
+        scene_plan(&s, &p);
+        g_assert_cmpuint(p.wakeup_usec, ==, STATE_FENCE_LOSS_USEC);
+        engine_plan_done(&p);
+
+        s.now_usec = STATE_FENCE_LOSS_USEC;
+        scene_plan(&s, &p);
+        g_assert_true(p.tick);
+        engine_plan_done(&p);
+        scene_message(&s, 2, (StateMessage){ .type = STATE_MESSAGE_TICK });
+        g_assert_true(node(&s, 1)->lied);
+        g_assert_false(scene_plan_and_deliver(&s));
+        scene_lose(&s, 1, STATE_NODE_UNKNOWN);
+        g_assert_cmpint(node(&s, 1)->state, ==, STATE_NODE_UNKNOWN);
+        scene_settle(&s);
+        g_assert_cmpint(scene_run(&s, "web", NULL), ==, STATE_RUN_BLOCKED);
+}
+
 static void test_fence_fails_and_another_tries(void) {
         _cleanup_(scene_done) Scene s;
         EnginePlan p;
@@ -677,6 +707,7 @@ int main(int argc, char **argv) {
                         test_failed_stop_fences_once_then_blocks);
         g_test_add_func("/state/ownership/live-fence-result-after-the-loss",
                         test_live_fence_result_after_the_loss);
+        g_test_add_func("/state/ownership/live-fence-that-lied", test_live_fence_that_lied);
         g_test_add_func("/state/ownership/fence-fails-and-another-tries",
                         test_fence_fails_and_another_tries);
         g_test_add_func("/state/ownership/failures-move-on", test_failures_move_on_and_are_forgotten);

@@ -427,6 +427,13 @@ static void plan_group(Planner *p, const StateGroup *g, EngineDecision *d) {
         assign(p, g, target, d->reason);
 }
 
+static void tick_at(Planner *p, uint64_t usec) {
+        if (usec <= p->now_usec)
+                p->plan->tick = true;
+        else
+                wake_at(p, usec);
+}
+
 /* Marks that pass away by time: the state forgets them when a message moves its time on. */
 static void plan_time(Planner *p) {
         for (size_t i = 0; i < state_n_groups(p->state); i++) {
@@ -437,10 +444,13 @@ static void plan_time(Planner *p) {
                 FOREACH_ARRAY(gn, g->nodes, NODE_ID_MAX)
                         if (gn->failed)
                                 next_usec = MIN(next_usec, gn->failed_usec + window_usec);
-                if (next_usec <= p->now_usec)
-                        p->plan->tick = true;
-                else
-                        wake_at(p, next_usec);
+                tick_at(p, next_usec);
+        }
+        for (uint32_t id = NODE_ID_MIN; id <= NODE_ID_MAX; id++) {
+                const StateNode *n = state_node(p->state, id);
+
+                if (n && n->state == STATE_NODE_UP && n->fence.confirmed)
+                        tick_at(p, n->fence.retry_usec);
         }
 }
 

@@ -49,6 +49,7 @@ typedef struct HaNodes {
         HaNode nodes[NODE_ID_MAX]; /* by id, ascending */
         size_t n_nodes;
 
+        uint64_t failure_usec;      /* FailureSec= */
         uint64_t unseen_fence_usec; /* UnseenFenceSec=; 0: never */
 } HaNodes;
 

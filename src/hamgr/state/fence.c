@@ -138,6 +138,9 @@ static void node_is_down(State *s, StateNode *n, StateEventKind kind, const char
         if (n->state == STATE_NODE_UP) {
                 /* Fenced as a member, because a stop failed: its loss is about to be delivered. */
                 n->fence.confirmed = true;
+                n->fence.retry_usec =
+                                usec_add(s->time_usec,
+                                         usec_add(STATE_FENCE_LOSS_USEC, 4 * s->node_table.failure_usec));
                 state_node_changed(s, n->id);
                 return;
         }
@@ -150,6 +153,27 @@ static void node_is_down(State *s, StateNode *n, StateEventKind kind, const char
                     n->id,
                     "node %s is down; its groups may start elsewhere",
                     state_node_name(s, n->id, name));
+}
+
+/* R15: its device called it off, and it is a member all the same. Then the word of that device is no proof,
+ * neither now nor when the node is lost one day for another reason. */
+void state_fence_expire(State *s, StateNode *n) {
+        char name[NAME_LENGTH_MAX + 1];
+
+        if (n->state != STATE_NODE_UP || !n->fence.confirmed || s->time_usec < n->fence.retry_usec)
+                return;
+        n->lied = true;
+        state_event(s,
+                    STATE_EVENT_FENCE_LIED,
+                    NULL,
+                    n->id,
+                    "node %s is a member all the time although its fence device (%s) called it off: the "
+                    "device "
+                    "is not believed any more until the node has rebooted",
+                    state_node_name(s, n->id, name),
+                    n->fence.device);
+        n->fence = (StateFence){ 0 };
+        state_node_changed(s, n->id);
 }
 
 static bool result_is_about_now(const StateNode *n, const StateBoot *named) {

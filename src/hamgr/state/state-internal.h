@@ -167,6 +167,7 @@ bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reas
 void state_fence_start(State *s, const StateStep *step);
 void state_fence_withdraw(State *s, StateNode *n, const char *reason);
 void state_fence_give_up(State *s, StateNode *n, const char *reason);
+void state_fence_expire(State *s, StateNode *n);
 void state_take_fence_result(State *s, const StateViewMember *sender, const StateFenceResult *result);
 bool state_fence_confirm(State *s, const StateBoot *boot, char ret_reason[static STATE_TEXT_MAX]);
 

@@ -115,6 +115,8 @@ void state_advance(State *s, uint64_t time_usec) {
         if (time_usec <= s->time_usec)
                 return;
         s->time_usec = time_usec;
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
+                state_fence_expire(s, n);
         for (guint i = 0; i < s->groups->len; i++) {
                 StateGroup *g = state_group_mutable(s, i);
                 uint64_t window_usec = g->config->policy->restart_window_usec;

@@ -30,6 +30,9 @@
 #define STATE_FENCE_RETRY_MIN_USEC (UINT64_C(500000)) /* after a first failure; doubles */
 #define STATE_FENCE_RETRY_MAX_USEC (UINT64_C(30000000))
 #define STATE_FENCE_ANSWER_USEC (UINT64_C(120000000)) /* a fencer silent for longer is given up */
+/* In which a member that its device called off is lost, beside four times FailureSec=; or the device lied.
+ */
+#define STATE_FENCE_LOSS_USEC (UINT64_C(10000000))
 
 typedef struct State State;
 
@@ -204,7 +207,7 @@ typedef struct StateFence {
         uint32_t n_attempts; /* failed ones, for this loss */
         NodeSet tried;       /* fencers that failed since the last success */
         uint64_t started_usec;
-        uint64_t retry_usec; /* not before this */
+        uint64_t retry_usec; /* not before this; confirmed: the loss is overdue then */
         char device[NAME_LENGTH_MAX + 1];
         char text[STATE_FENCE_TEXT_MAX]; /* of the last result */
 } StateFence;

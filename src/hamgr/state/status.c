@@ -130,9 +130,10 @@ may_run_reason(const State *s, const StateGroup *g, uint32_t id, char ret[static
                                name);
         else if (node_set_contains(g->stop_failed, id))
                 state_text_set(ret,
-                               "the stop failed on %s (%s)",
+                               "the stop failed on %s (%s)%s",
                                name,
-                               gn->reason ? gn->reason : "no reason given");
+                               gn->reason ? gn->reason : "no reason given",
+                               n->lied ? ", and its fence device is not believed: reboot that node" : "");
         else if (n->instance == 0)
                 state_text_set(ret,
                                "hamgr does not run on %s and nothing else can tell what runs there: start "
