@@ -646,6 +646,26 @@ static void test_held_until_started(void) {
         g_assert_cmpint(scene_answer(&s, 2), ==, STATE_RESULT_OK);
 }
 
+/* It is so already, but not yet on every disk: then that is not confirmed to a second one who asks either.
+ */
+static void test_same_decision_waits_for_the_disks_too(void) {
+        _cleanup_(scene_done) Scene s;
+
+        web_on_n1(&s);
+        scene_group_operation(&s, 1, STATE_OPERATION_GROUP_STOP, "web", 0);
+        scene_store(&s, 1);
+        scene_store(&s, 3);
+        scene_group_operation(&s, 3, STATE_OPERATION_GROUP_STOP, "web", 0);
+        g_assert_cmpint(scene_answer(&s, 3), ==, _STATE_RESULT_INVALID);
+        scene_store(&s, 2);
+        g_assert_cmpint(scene_answer(&s, 1), ==, STATE_RESULT_OK);
+        g_assert_cmpint(scene_answer(&s, 3), ==, STATE_RESULT_NOTHING_TO_DO);
+        /* Now it is, and a third is told at once. */
+        scene_forget(&s);
+        scene_group_operation(&s, 2, STATE_OPERATION_GROUP_STOP, "web", 0);
+        g_assert_cmpint(scene_answer(&s, 2), ==, STATE_RESULT_NOTHING_TO_DO);
+}
+
 static void test_decision_is_answered_when_all_have_stored(void) {
         _cleanup_(scene_done) Scene s;
 
@@ -714,5 +734,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/ownership/held-until-started", test_held_until_started);
         g_test_add_func("/state/ownership/answered-when-all-have-stored",
                         test_decision_is_answered_when_all_have_stored);
+        g_test_add_func("/state/ownership/same-decision-waits-for-the-disks-too",
+                        test_same_decision_waits_for_the_disks_too);
         return g_test_run();
 }

@@ -93,7 +93,8 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
         }
         if (result == STATE_RESULT_OK && config->hash == s->config->hash &&
             g_bytes_equal(a->files, s->files)) {
-                state_answer(s, sender, a->request, STATE_RESULT_NOTHING_TO_DO, "it is in force already");
+                state_answer_stored(
+                                s, sender, a->request, STATE_RESULT_NOTHING_TO_DO, "it is in force already");
                 return;
         }
         if (result != STATE_RESULT_OK) {

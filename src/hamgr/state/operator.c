@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What operators order. A decision that must outlive a power cut is answered when it is on every disk;
- * asking for what is so already is a success. */
+ * asking for what is so already is a success, and waits for the disks too: whoever asked first may be
+ * waiting still. */
 
 #include "hamgr/state/state-internal.h"
 
 typedef struct Outcome {
         StateResult result;
-        bool durable;
+        bool changes; /* the record */
+        bool durable; /* answered when the record as it is now is on every disk */
         char text[STATE_TEXT_MAX];
 } Outcome;
 
@@ -17,7 +19,8 @@ static void group_start(State *s, StateGroup *g, Outcome *o) {
 
         for (uint32_t id = NODE_ID_MIN; id <= NODE_ID_MAX; id++)
                 failed = failed || group_node(g, id)->failed;
-        o->durable = g->stopped;
+        o->durable = true;
+        o->changes = g->stopped;
         o->result = g->stopped || held != 0 || failed ? STATE_RESULT_OK : STATE_RESULT_NOTHING_TO_DO;
         g->stopped = false;
         state_group_forget_failures(g, 0);
@@ -36,7 +39,8 @@ static void group_start(State *s, StateGroup *g, Outcome *o) {
 }
 
 static void group_stop(State *s, StateGroup *g, Outcome *o) {
-        o->durable = !g->stopped;
+        o->durable = true;
+        o->changes = !g->stopped;
         o->result = g->stopped ? STATE_RESULT_NOTHING_TO_DO : STATE_RESULT_OK;
         g->stopped = true;
         g->preferred = 0;
@@ -94,8 +98,9 @@ static void node_standby(State *s, StateNode *n, bool standby, Outcome *o) {
         char name[NAME_LENGTH_MAX + 1];
 
         o->result = n->standby == standby ? STATE_RESULT_NOTHING_TO_DO : STATE_RESULT_OK;
-        o->durable = n->standby != standby;
-        if (!o->durable)
+        o->durable = true;
+        o->changes = n->standby != standby;
+        if (!o->changes)
                 return;
         n->standby = standby;
         state_node_changed(s, n->id);
@@ -193,10 +198,11 @@ void state_take_operator(State *s, const StateViewMember *sender, const StateOpe
                             op->operation == STATE_OPERATION_FENCE_CONFIRM ? op->boot.node : op->node,
                             "%s",
                             state_message_format(&m, text));
-        if (o.durable) {
+        if (o.changes)
                 state_record_bump(s, false, false);
+        if (o.durable)
                 state_answer_stored(s, sender, op->request, o.result, o.text);
-        } else
+        else
                 state_answer(s, sender, op->request, o.result, o.text);
 }
 
