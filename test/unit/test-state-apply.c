@@ -117,6 +117,26 @@ static void test_refused_at_once(void) {
         g_assert_cmpint(scene_answer(&s, 3), ==, STATE_RESULT_NOTHING_TO_DO);
 }
 
+/* n3 cannot write, and somebody goes on applying what n2 refuses: each answer waits for n3's disk. There is
+ * an end to them, and a newcomer can still read the state. */
+static void test_requests_are_bounded(void) {
+        _cleanup_(scene_done) Scene s;
+        unsigned n_busy = 0;
+
+        formed(&s);
+        scene_file(&s, "web.group", WEB);
+        for (unsigned i = 0; i < 2 * STATE_REQUESTS_MAX; i++) {
+                scene_forget(&s);
+                scene_send_files(&s, 1);
+                n_busy += scene_answer(&s, 1) == STATE_RESULT_BUSY;
+                if (prepared(&s, 2))
+                        answer(&s, 2, false, "there is no unit web.service here");
+        }
+        g_assert_cmpuint(n_busy, ==, STATE_REQUESTS_MAX);
+        scene_boot(&s, 2);
+        scene_rejoin(&s, 2);
+}
+
 static void test_a_lost_node_is_not_waited_for(void) {
         _cleanup_(scene_done) Scene s;
 
@@ -445,6 +465,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/apply/one-refusal-drops-it", test_one_refusal_drops_it);
         g_test_add_func("/state/apply/refused-at-once", test_refused_at_once);
         g_test_add_func("/state/apply/a-lost-node-is-not-waited-for", test_a_lost_node_is_not_waited_for);
+        g_test_add_func("/state/apply/requests-are-bounded", test_requests_are_bounded);
         g_test_add_func("/state/apply/running-resources-stay", test_running_resources_stay);
         g_test_add_func("/state/apply/started-between-the-steps", test_started_between_the_steps);
         g_test_add_func("/state/apply/domain-changes", test_domain_changes_without_a_second_copy);

@@ -81,6 +81,14 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
                                                  : "the cluster is still forming; try again");
                 return;
         }
+        if (s->requests->len >= STATE_REQUESTS_MAX) {
+                state_answer(s,
+                             sender,
+                             a->request,
+                             STATE_RESULT_BUSY,
+                             "too many requests wait to be stored on every node; try again");
+                return;
+        }
         result = parse_files(s, a->files, &config, &text);
         if (result == STATE_RESULT_OK && !files_are_canonical(config, a->files)) {
                 result = STATE_RESULT_INVALID;
