@@ -117,6 +117,34 @@ static void test_refused_at_once(void) {
         g_assert_cmpint(scene_answer(&s, 3), ==, STATE_RESULT_NOTHING_TO_DO);
 }
 
+/* n3 is slow. What it says about the configuration that n2 has refused meanwhile is not about the next one.
+ */
+static void test_answers_are_about_one_configuration(void) {
+        _cleanup_(scene_done) Scene s;
+        StateVersion refused;
+
+        formed(&s);
+        scene_file(&s, "web.group", WEB);
+        scene_send_files(&s, 1);
+        refused = prepared(&s, 3)->version;
+        answer(&s, 2, false, "there is no unit web.service here");
+        scene_file(&s, "web.group", DB);
+        scene_forget(&s);
+        scene_send_files(&s, 1);
+        answer(&s, 1, true, NULL);
+        answer(&s, 2, true, NULL);
+        scene_message(&s,
+                      3,
+                      (StateMessage){
+                                      .type = STATE_MESSAGE_APPLY_ANSWER,
+                                      .apply_answer = { .version = refused, .ok = true },
+                      });
+        g_assert_true(state_apply_pending(scene_state(&s), NULL));
+        answer(&s, 3, true, NULL);
+        g_assert_false(state_apply_pending(scene_state(&s), NULL));
+        g_assert_cmpuint(state_n_groups(scene_state(&s)), ==, 1);
+}
+
 /* n3 cannot write, and somebody goes on applying what n2 refuses: each answer waits for n3's disk. There is
  * an end to them, and a newcomer can still read the state. */
 static void test_requests_are_bounded(void) {
@@ -465,6 +493,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/apply/one-refusal-drops-it", test_one_refusal_drops_it);
         g_test_add_func("/state/apply/refused-at-once", test_refused_at_once);
         g_test_add_func("/state/apply/a-lost-node-is-not-waited-for", test_a_lost_node_is_not_waited_for);
+        g_test_add_func("/state/apply/answers-are-about-one-configuration",
+                        test_answers_are_about_one_configuration);
         g_test_add_func("/state/apply/requests-are-bounded", test_requests_are_bounded);
         g_test_add_func("/state/apply/running-resources-stay", test_running_resources_stay);
         g_test_add_func("/state/apply/started-between-the-steps", test_started_between_the_steps);

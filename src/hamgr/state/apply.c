@@ -113,7 +113,7 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
         s->prepared = (StatePrepared){
                 .pending = true,
                 .files = g_bytes_ref(a->files),
-                .version = { s->mid, s->version.number + 1 },
+                .version = { s->mid, MAX(s->version.number, s->prepared.version.number) + 1 },
                 .waiting = state_members(s),
                 .request = a->request,
                 .node = sender->node,
@@ -131,7 +131,7 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
 static void prepared_drop(State *s, StateResult result, const char *text) {
         StatePrepared p = s->prepared;
 
-        s->prepared = (StatePrepared){ 0 };
+        s->prepared = (StatePrepared){ .version = p.version };
         g_bytes_unref(p.files);
         state_event(s,
                     STATE_EVENT_CONFIG_DROPPED,

@@ -186,10 +186,10 @@ static void write_state(ByteWriter *w, const void *object) {
         wire_write_bytes(w, s->files);
         wire_write_version(w, s->version);
         byte_writer_u64(w, s->config_serial);
+        wire_write_version(w, s->prepared.version);
         byte_writer_bool(w, s->prepared.pending);
         if (s->prepared.pending) {
                 wire_write_bytes(w, s->prepared.files);
-                wire_write_version(w, s->prepared.version);
                 byte_writer_u64(w, s->prepared.waiting);
                 byte_writer_u64(w, s->prepared.request);
                 byte_writer_u32(w, s->prepared.node);
@@ -296,10 +296,10 @@ static void read_state(ByteReader *r, State *s) {
         read_config(r, s);
         s->version = wire_read_version(r);
         s->config_serial = byte_reader_u64(r);
+        s->prepared.version = wire_read_version(r);
         s->prepared.pending = byte_reader_bool(r);
         if (s->prepared.pending) {
                 s->prepared.files = wire_read_bytes(r, STATE_MESSAGE_BYTES_MAX);
-                s->prepared.version = wire_read_version(r);
                 s->prepared.waiting = byte_reader_u64(r);
                 s->prepared.request = byte_reader_u64(r);
                 s->prepared.node = wire_read_node(r);

@@ -38,9 +38,10 @@ typedef struct StateRequest {
 /* A configuration that every hamgr is asked about. */
 typedef struct StatePrepared {
         bool pending;
-        GBytes *files; /* owned */
-        StateVersion version;
-        NodeSet waiting; /* have not answered */
+        GBytes *files;        /* owned */
+        StateVersion version; /* not pending: of the last one that was refused. Its number is not used again
+                               */
+        NodeSet waiting;      /* have not answered */
         uint64_t request;
         uint32_t node; /* that asked */
         uint64_t instance;
