@@ -599,6 +599,26 @@ static void test_fence_fails_and_another_tries(void) {
         g_assert_cmpuint(node(&s, 1)->fence.fencer, ==, 2);
 }
 
+/* The levels of n1 may take five minutes: the last one gets its turn. */
+static void test_slow_devices_get_their_time(void) {
+        _cleanup_(scene_done) Scene s;
+        EnginePlan p;
+
+        scene_init(&s, 3);
+        s.table.nodes[0].fence_timeout_usec = 300000000;
+        scene_file(&s, "web.group", "[Group]\nDomain=n1 n2 n3\n[Unit app]\nUnit=web.service\n");
+        scene_form(&s);
+        scene_lose(&s, 1, STATE_NODE_UNKNOWN);
+        g_assert_true(scene_plan_and_deliver(&s));
+        s.now_usec = 300000000;
+        scene_plan(&s, &p);
+        g_assert_cmpuint(p.plan.n_steps, ==, 0);
+        engine_plan_done(&p);
+        s.now_usec = p.wakeup_usec;
+        g_assert_true(scene_plan_and_deliver(&s));
+        g_assert_cmpuint(node(&s, 1)->fence.fencer, ==, 3);
+}
+
 static void test_failures_move_on_and_are_forgotten(void) {
         _cleanup_(scene_done) Scene s;
         StateGroupStatus status;
@@ -730,6 +750,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/ownership/live-fence-that-lied", test_live_fence_that_lied);
         g_test_add_func("/state/ownership/fence-fails-and-another-tries",
                         test_fence_fails_and_another_tries);
+        g_test_add_func("/state/ownership/slow-devices-get-their-time", test_slow_devices_get_their_time);
         g_test_add_func("/state/ownership/failures-move-on", test_failures_move_on_and_are_forgotten);
         g_test_add_func("/state/ownership/held-until-started", test_held_until_started);
         g_test_add_func("/state/ownership/answered-when-all-have-stored",

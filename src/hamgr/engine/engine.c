@@ -81,7 +81,7 @@ static void plan_fence(Planner *p, const StateNode *n, const char *reason) {
             !ha_nodes_find(state_nodes(p->state), n->id)->has_fence_device || plan_is_full(p))
                 return;
         if (n->fence.active) {
-                uint64_t end_usec = n->fence.started_usec + STATE_FENCE_ANSWER_USEC;
+                uint64_t end_usec = state_fence_end_usec(p->state, n);
 
                 if (p->now_usec < end_usec) {
                         wake_at(p, end_usec);

@@ -43,6 +43,7 @@ typedef struct HaNode {
         char name[NAME_LENGTH_MAX + 1];
         bool enabled;
         bool has_fence_device;
+        uint64_t fence_timeout_usec; /* of all its devices, one after the other */
 } HaNode;
 
 typedef struct HaNodes {

@@ -16,6 +16,14 @@ static bool node_has_failed_stop(const State *s, uint32_t node) {
         return false;
 }
 
+uint64_t state_fence_end_usec(const State *s, const StateNode *n) {
+        const HaNode *config = ha_nodes_find(&s->node_table, n->id);
+        uint64_t longest_usec =
+                        config ? usec_add(config->fence_timeout_usec, STATE_FENCE_ANSWER_USEC / 4) : 0;
+
+        return usec_add(n->fence.started_usec, MAX(STATE_FENCE_ANSWER_USEC, longest_usec));
+}
+
 bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reason[static STATE_TEXT_MAX]) {
         const StateNode *n = state_node(s, step->boot.node), *fencer = state_node(s, step->fencer);
         const HaNode *config = ha_nodes_find(&s->node_table, step->boot.node);
@@ -39,7 +47,7 @@ bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reas
                 state_text_set(ret_reason, "the fence device of %s is not believed", name);
         else if (n->fence.confirmed)
                 state_text_set(ret_reason, "%s was switched off already", name);
-        else if (n->fence.active && s->time_usec - n->fence.started_usec < STATE_FENCE_ANSWER_USEC)
+        else if (n->fence.active && s->time_usec < state_fence_end_usec(s, n))
                 state_text_set(ret_reason, "%s is being fenced already", name);
         else if (!n->fence.active && s->time_usec < n->fence.retry_usec)
                 state_text_set(ret_reason, "the next attempt on %s is not due", name);

@@ -29,7 +29,8 @@
 #define STATE_FENCE_TEXT_MAX 160U
 #define STATE_FENCE_RETRY_MIN_USEC (UINT64_C(500000)) /* after a first failure; doubles */
 #define STATE_FENCE_RETRY_MAX_USEC (UINT64_C(30000000))
-#define STATE_FENCE_ANSWER_USEC (UINT64_C(120000000)) /* a fencer silent for longer is given up */
+/* A fencer that is silent for longer is given up; it gets more for devices that may take longer. */
+#define STATE_FENCE_ANSWER_USEC (UINT64_C(120000000))
 /* In which a member that its device called off is lost, beside four times FailureSec=; or the device lied.
  */
 #define STATE_FENCE_LOSS_USEC (UINT64_C(10000000))
@@ -361,6 +362,8 @@ bool state_group_node_usable(
 uint32_t state_standby_load(const State *s, uint32_t node, const StateGroup *except_or_null);
 /* Which boot a fence order, result or confirmation about this node has to name now. */
 StateBoot state_node_boot(const StateNode *n);
+/* When an attempt under way is given up. */
+uint64_t state_fence_end_usec(const State *s, const StateNode *n);
 /* Why this group must not start now; false: nothing is in the way of this target. */
 bool state_group_blocked(
                 const State *s,
