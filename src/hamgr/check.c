@@ -30,9 +30,7 @@ void nodes_from_conf(const ClusterConf *conf, HaNodes *ret) {
                 n->id = conf->nodes[i].id;
                 n->enabled = conf->nodes[i].enabled;
                 n->has_fence_device = node_set_contains(fenceable, n->id);
-                for (size_t k = 0; k < conf->n_fences; k++)
-                        if (cluster_fence_plug(&conf->fences[k], n->id))
-                                n->fence_timeout_usec += conf->fences[k].timeout_usec;
+                n->fence_timeout_usec = cluster_conf_fence_usec(conf, n->id);
                 (void) g_strlcpy(n->name, conf->nodes[i].name, sizeof(n->name));
         }
 }

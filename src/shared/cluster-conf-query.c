@@ -75,6 +75,15 @@ const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id) {
         return NULL;
 }
 
+uint64_t cluster_conf_fence_usec(const ClusterConf *c, uint32_t node_id) {
+        uint64_t sum_usec = 0;
+
+        FOREACH_ARRAY(f, c->fences, c->n_fences)
+                if (cluster_fence_plug(f, node_id))
+                        sum_usec = usec_add(sum_usec, f->timeout_usec);
+        return sum_usec;
+}
+
 /* ---- Addresses ---- */
 
 socklen_t cluster_address_length(const ClusterAddress *a) {

@@ -617,12 +617,13 @@ static int load_fences(Loader *l) {
         return 0;
 }
 
-/* One and a half times the longest limit of a device: then the tie-breaker's half has tried and failed. */
+/* One and a half times what fencing a node can take: then the tie-breaker's half has tried all and failed.
+ */
 static uint64_t default_fence_delay(const ClusterConf *c) {
         uint64_t longest = 0;
 
-        FOREACH_ARRAY(f, c->fences, c->n_fences)
-                longest = MAX(longest, f->timeout_usec);
+        FOREACH_ARRAY(n, c->nodes, c->n_nodes)
+                longest = MAX(longest, cluster_conf_fence_usec(c, n->id));
         return longest + longest / 2;
 }
 

@@ -127,6 +127,8 @@ NodeSet cluster_conf_fenceable_nodes(const ClusterConf *c);
 
 /* The plug of the node at that device, NULL when the device does not serve it. */
 const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id);
+/* The longest that fencing this node can take: the limits of its devices, summed. 0: it has none. */
+uint64_t cluster_conf_fence_usec(const ClusterConf *c, uint32_t node_id);
 
 /* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
 char *cluster_conf_to_text(const ClusterConf *c);

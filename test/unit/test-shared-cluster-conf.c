@@ -119,6 +119,17 @@ static void test_default_delay_outlasts_the_devices(void) {
         g_assert_cmpuint(c->fence_delay_usec, ==, 6 * USEC_PER_SEC);
 }
 
+/* The tie-breaker's half may come to the last device of a node; the other half does not shoot before. */
+static void test_default_delay_outlasts_all_levels(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(
+                        CLUSTER NODES FENCE "[Fence pdu]\nAgent=fence_apc\nNodes=n2\nTimeoutSec=6s\n");
+
+        g_assert_cmpuint(cluster_conf_fence_usec(c, 1), ==, 4 * USEC_PER_SEC);
+        g_assert_cmpuint(cluster_conf_fence_usec(c, 2), ==, 10 * USEC_PER_SEC);
+        g_assert_cmpuint(cluster_conf_fence_usec(c, 4), ==, 0);
+        g_assert_cmpuint(c->fence_delay_usec, ==, 15 * USEC_PER_SEC);
+}
+
 static void test_tie_breaker_is_the_lowest_enabled(void) {
         _cleanup_(cluster_conf_freep) ClusterConf *c =
                         parse_good(CLUSTER NODE_1 "Enabled=no\n" NODE_3 NODE_2);
@@ -285,6 +296,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/shared/cluster-conf/everything-given", test_everything_given);
         g_test_add_func("/shared/cluster-conf/links-have-ports", test_links_have_ports_of_their_own);
         g_test_add_func("/shared/cluster-conf/default-delay", test_default_delay_outlasts_the_devices);
+        g_test_add_func("/shared/cluster-conf/default-delay-outlasts-all-levels",
+                        test_default_delay_outlasts_all_levels);
         g_test_add_func("/shared/cluster-conf/default-tie-breaker", test_tie_breaker_is_the_lowest_enabled);
         g_test_add_func("/shared/cluster-conf/duplicates-are-refused", test_duplicates_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-values-are-refused", test_bad_values_are_refused);

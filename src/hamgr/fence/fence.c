@@ -435,19 +435,6 @@ int fence_load(Fence *f) {
         return 0;
 }
 
-bool fence_covers_node(const Fence *f, uint32_t node_id) {
-        return fence_node_timeout_usec(f, node_id) > 0;
-}
-
-uint64_t fence_node_timeout_usec(const Fence *f, uint32_t node_id) {
-        uint64_t sum_usec = 0;
-
-        for (size_t i = 0; i < f->conf->n_fences; i++)
-                if (cluster_fence_plug(&f->conf->fences[i], node_id))
-                        sum_usec = usec_add(sum_usec, f->conf->fences[i].timeout_usec);
-        return sum_usec;
-}
-
 /* ---- hactl check ---- */
 
 static void on_checked(FenceDevice *d, void *userdata) {

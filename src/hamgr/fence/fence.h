@@ -56,10 +56,6 @@ void fence_set_handlers(
  * within its time limit. */
 int fence_load(Fence *f);
 
-bool fence_covers_node(const Fence *f, uint32_t node_id);
-/* The longest time a request for this node can take: the limits of its devices, summed. */
-uint64_t fence_node_timeout_usec(const Fence *f, uint32_t node_id);
-
 /* Switches the node off for certain. A node without a device fails with that reason, through the handler. A
  * running `on` for the same node is killed first. -EBUSY: there is a request for this node already. */
 int fence_request_new(
