@@ -149,10 +149,10 @@ static void cancel_half(Manager *m) {
         (void) event_timer_disarm(m->half_timer);
 }
 
-/* A node that is heard is on its way back; one that was never seen may just be slow to start. */
+/* A node that is heard is on its way back. One that left with groups running, as when its hagcd is
+ * restarted, is waited for (R9). */
 static bool has_to_be_fenced(const Manager *m, const hagcs_node *n) {
-        return n->enabled && (n->state == HAGCS_NODE_UNKNOWN || n->state == HAGCS_NODE_DETACHED) &&
-               !n->heard;
+        return n->enabled && n->state == HAGCS_NODE_UNKNOWN && !n->heard;
 }
 
 static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -64,6 +64,16 @@ static void update_trouble(Manager *m) {
                 return;
         }
         for (size_t i = 0; i < c->n_nodes; i++)
+                if (c->nodes[i].state == HAGCS_NODE_DETACHED && !c->nodes[i].heard) {
+                        set_trouble(m,
+                                    "no quorum%s; %s left with groups running: start its hagcd, or make "
+                                    "sure that it is off, then: hactl fence confirm %s",
+                                    c->quorum == HAGCS_QUORUM_HALF ? " (exactly half of the votes)" : "",
+                                    c->nodes[i].name,
+                                    c->nodes[i].name);
+                        return;
+                }
+        for (size_t i = 0; i < c->n_nodes; i++)
                 if (c->nodes[i].id != c->node_id && !isempty(c->nodes[i].problem)) {
                         set_trouble(m,
                                     "no quorum%s; %s: %s",

@@ -45,3 +45,17 @@ def test_A21_a_node_that_shuts_down_votes_until_it_has_left(trio):
     assert trio.group("green", "n1")["state"] == "stopping"
     lab.await_node("n3", "off", timeout=40)
     assert not trio.power_orders("n3", since)
+
+
+def test_R09_restarting_hagcd_of_a_pair_resets_nobody(duo):
+    """A node that restarts hagcd is detached for a moment, and the other is half of the cluster: it waits for it."""
+    lab = duo.lab
+    since = boottime()
+    boots = {node: lab.boots(node) for node in duo.nodes()}
+    for node in ("n2", "n1"):
+        lab.run(node, "systemctl", "restart", "hagcd.service", timeout=60)
+        duo.await_up(timeout=40)
+        duo.await_group("left", on="n1", timeout=40)
+        duo.await_group("right", on="n2", timeout=40)
+    assert {node: lab.boots(node) for node in duo.nodes()} == boots
+    assert lab.power_orders(since) == []
