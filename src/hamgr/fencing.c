@@ -51,6 +51,15 @@ static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result)
         group_send(m, &message);
 }
 
+static bool is_heard(const Manager *m, uint32_t node) {
+        const hagcs_cluster *c = hagcs_get_cluster(m->group);
+
+        for (size_t i = 0; i < c->n_nodes; i++)
+                if (c->nodes[i].id == node)
+                        return c->nodes[i].heard;
+        return false;
+}
+
 static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result) {
         const char *name = manager_node_name(m, j->boot.node);
 
@@ -61,7 +70,6 @@ static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result)
                           "fencing %s to gain quorum failed: %s; trying again",
                           name,
                           result->reason);
-                (void) event_timer_in(m->half_timer, HALF_RETRY_USEC);
                 return;
         }
         log_event(LOG_NOTICE,
@@ -70,12 +78,15 @@ static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result)
                   "%s is off, %s confirms it",
                   name,
                   strempty(result->device));
-        if (m->group)
-                (void) hagcs_confirm_down(
-                                m->group,
-                                j->boot.node,
-                                j->boot.incarnation,
-                                (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node });
+        /* About a node that is heard hagcd does not take it (R15): it is fenced again if it falls silent. */
+        if (m->group &&
+            hagcs_confirm_down(
+                            m->group,
+                            j->boot.node,
+                            j->boot.incarnation,
+                            (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node }) >= 0 &&
+            !is_heard(m, j->boot.node))
+                node_set_add(&m->half_off, j->boot.node);
 }
 
 static void on_result(FenceRequest *request, const FenceResult *result, void *userdata) {
@@ -147,12 +158,14 @@ static void cancel_half(Manager *m) {
                         g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
         }
         (void) event_timer_disarm(m->half_timer);
+        m->half_off = NODE_SET_EMPTY;
 }
 
 /* A node that is heard is on its way back. One that left with groups running, as when its hagcd is
- * restarted, is waited for (R9). */
+ * restarted, is waited for (R9). One that was switched off in this split may be starting by now. */
 static bool has_to_be_fenced(const Manager *m, const hagcs_node *n) {
-        return n->enabled && n->state == HAGCS_NODE_UNKNOWN && !n->heard;
+        return n->enabled && n->state == HAGCS_NODE_UNKNOWN && !n->heard &&
+               !node_set_contains(m->half_off, n->id);
 }
 
 static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -180,6 +193,8 @@ static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata)
                           n->name);
                 job_start(m, &boot, true);
         }
+        /* What failed is tried again; and whoever was heard may be silent by then. */
+        (void) event_timer_in(m->half_timer, HALF_RETRY_USEC);
         return 0;
 }
 
