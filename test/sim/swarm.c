@@ -326,17 +326,6 @@ static NodeSet cut_for_good(Swarm *x) {
         return best_set(&in);
 }
 
-static bool some_quorum_works(const Swarm *x) {
-        NODE_SET_FOREACH(id, x->s->config.enabled) {
-                const Cms *c = x->s->nodes[id - 1].cms;
-                const Membership *m = c ? cms_membership(c) : NULL;
-
-                if (m && m->quorate && cms_checker_is_at_work(x->w, x->s, m))
-                        return true;
-        }
-        return false;
-}
-
 static uint64_t memberships_installed(const Swarm *x) {
         uint64_t n = 0;
 
@@ -345,10 +334,41 @@ static uint64_t memberships_installed(const Swarm *x) {
         return n;
 }
 
+static NodeSet working_quorum(const Swarm *x) {
+        NODE_SET_FOREACH(id, x->s->config.enabled) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+                const Membership *m = c ? cms_membership(c) : NULL;
+
+                if (m && m->quorate && cms_checker_is_at_work(x->w, x->s, m))
+                        return m->members;
+        }
+        return NODE_SET_EMPTY;
+}
+
+/* From now on nothing is installed any more, and nothing is promised in the quorum, even if nothing comes of
+ * it: a promise stops what is ordered. */
+static void judge_steadiness(Swarm *x, const char *what) {
+        World *w = x->w;
+        uint64_t before = memberships_installed(x);
+        NodeSet quorum = working_quorum(x);
+        Mid promised[NODE_ID_MAX] = { 0 };
+
+        NODE_SET_FOREACH(id, quorum)
+                promised[id - 1] = x->s->nodes[id - 1].cms->promised;
+        world_run_until(w, w->now_usec + STEADY_USEC);
+        if (w->failed)
+                return;
+        if (memberships_installed(x) != before)
+                world_fail(w, "%s", what);
+        NODE_SET_FOREACH(id, quorum)
+                if (!mid_equal(promised[id - 1], x->s->nodes[id - 1].cms->promised))
+                        world_fail(w, "%s: n%" PRIu32 " promised", what, id);
+}
+
 /* Invariants 5 and 6. */
 static void judge_peace(Swarm *x, SwarmResult *ret) {
         World *w = x->w;
-        uint64_t start = w->now_usec, bound = CALM_FAILURES * x->s->config.failure_usec, before;
+        uint64_t start = w->now_usec, bound = CALM_FAILURES * x->s->config.failure_usec;
         char up[NODE_SET_TEXT_MAX];
 
         /* A silence that began before may still be noticed. */
@@ -368,17 +388,13 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         ret->longest_calm_usec = w->now_usec - start;
         /* Datagrams of the time before are on their way for so long. */
         world_run_until(w, w->now_usec + MAX(3 * x->s->config.failure_usec, 2 * USEC_PER_SEC));
-        before = memberships_installed(x);
-        world_run_until(w, w->now_usec + STEADY_USEC);
-        if (!w->failed && memberships_installed(x) != before)
-                world_fail(w, "a stable cluster changes its membership");
+        judge_steadiness(x, "a stable cluster changes its membership");
 }
 
 /* Links stop changing, and not all of them work: if some complete set holds quorum, one such set must be at
  * work after the bound, and nobody may change anything any more. */
 static void judge_broken_peace(Swarm *x) {
         World *w = x->w;
-        uint64_t before;
         NodeSet best = cut_for_good(x);
         bool possible;
 
@@ -387,12 +403,9 @@ static void judge_broken_peace(Swarm *x) {
 
         world_run_until(w, w->now_usec + CALM_FAILURES * x->s->config.failure_usec);
         possible = is_majority(x, best);
-        if (!w->failed && possible && !some_quorum_works(x))
+        if (!w->failed && possible && working_quorum(x) == NODE_SET_EMPTY)
                 world_fail(w, "no quorate membership although the links that are left allow it");
-        before = memberships_installed(x);
-        world_run_until(w, w->now_usec + STEADY_USEC);
-        if (!w->failed && memberships_installed(x) != before)
-                world_fail(w, "the membership goes on changing although the links do not");
+        judge_steadiness(x, "the membership goes on changing although the links do not");
 }
 
 static void set_up(Swarm *x) {
