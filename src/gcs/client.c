@@ -2,14 +2,17 @@
 
 /* Local clients. Forward, a client may have so much sent and not delivered back (its window); backward, what
  * was delivered and not consumed is its backlog. A long backlog makes the client slow and its group with it:
- * all nodes refuse sends to that group until it has caught up, or is expelled because it takes nothing at
- * all. */
+ * all nodes refuse sends to that group until it has caught up, or is expelled because it takes nothing, or
+ * so little that it holds up the group for long. */
 
 #include "basic/parse.h"
 #include "gcs/gcs-internal.h"
 
 /* A newcomer that waits for its snapshot takes nothing for a reason, yet not for ever. */
 #define AWAITING_PATIENCE 6U
+
+/* Of what makes a client slow, the part that counts as going on once it is taken. */
+#define FAIR_PART 16U
 
 GcsClient *gcs_client_find(const Gcs *g, uint64_t id) {
         for (unsigned i = 0; i < g->n_clients; i++)
@@ -64,11 +67,17 @@ void gcs_client_forget(Gcs *g, GcsClient *c) {
 
 /* ---- Backlog ---- */
 
+static void note_progress(Gcs *g, GcsClient *c) {
+        c->progress_usec = g->now_usec;
+        c->n_taken = 0;
+        c->taken_bytes = 0;
+}
+
 static void set_slow(Gcs *g, GcsClient *c, bool slow) {
         if (c->slow == slow)
                 return;
         c->slow = slow;
-        c->progress_usec = g->now_usec;
+        note_progress(g, c);
         gcs_trace(g, (GcsTrace){ .type = GCS_TRACE_SLOW, .client = c->id, .flag = slow });
         find_slow(g);
 }
@@ -101,7 +110,11 @@ static void on_consumed(Gcs *g, const GcsEvent *e) {
                 return;
         c->n_backlog -= MIN(e->consumed.n_messages, c->n_backlog - c->n_held);
         c->backlog_bytes -= MIN(e->consumed.n_bytes, c->backlog_bytes - c->held_bytes);
-        c->progress_usec = g->now_usec;
+        c->n_taken += e->consumed.n_messages;
+        c->taken_bytes += e->consumed.n_bytes;
+        if (c->n_taken >= g->config.backlog_messages / FAIR_PART ||
+            c->taken_bytes >= g->config.backlog_bytes / FAIR_PART)
+                note_progress(g, c);
         judge_backlog(g, c);
 }
 

@@ -88,7 +88,9 @@ typedef struct GcsClient {
         uint32_t n_held;
         uint64_t held_bytes;
         bool slow;
-        uint64_t progress_usec; /* when it last took something, or began to be slow */
+        uint64_t progress_usec; /* when it began to be slow, or had last taken a fair amount */
+        uint32_t n_taken;       /* since then */
+        uint64_t taken_bytes;
 
         bool rejoining; /* it was a member before it was shut out */
 

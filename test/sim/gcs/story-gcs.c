@@ -705,6 +705,29 @@ static void test_stalled_member(void) { /* C21, R16 */
         stalls(GCS_JOIN_CRITICAL, true);
 }
 
+/* A message now and then is as good as none: the group waits all the same. */
+static void test_trickling_member(void) { /* C21 */
+        _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_RING);
+        Actor *a = joined(c, 1, "shop", "a"), *b = joined(c, 3, "shop", "b");
+
+        b->stopped_reading = true;
+        for (unsigned i = 0; i < 8000 && !b->expelled; i++) {
+                (void) actor_send(a, 100);
+                cluster_run(c, USEC_PER_MSEC);
+                if (i % 1000 == 999 && b->n_unread > 0) {
+                        b->n_unread--;
+                        b->unread_bytes -= 100;
+                        cluster_feed(c,
+                                     3,
+                                     (GcsEvent){ .type = GCS_EVENT_CONSUMED,
+                                                 .consumed = { b->client, 1, 100 } });
+                }
+        }
+        g_assert_true(b->expelled);
+        settle_live(c);
+        g_assert_false(a->blocked);
+}
+
 static void test_same_seed_same_story(void) {
         uint64_t story[2];
 
@@ -753,6 +776,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/gcs/flow/window", test_window);
         g_test_add_func("/gcs/flow/slow-member-slows-its-senders", test_slow_member);
         g_test_add_func("/gcs/flow/stalled-member-is-expelled", test_stalled_member);
+        g_test_add_func("/gcs/flow/trickling-member-is-expelled", test_trickling_member);
 
         g_test_add_func("/gcs/simulator/same-seed-same-story", test_same_seed_same_story);
 
