@@ -70,10 +70,12 @@ def node():
             "fast": "ExecStart=/bin/sleep 1000\n",
             # never pets its watchdog
             "hung": "ExecStart=/bin/sleep 1000\n",
+            # with the default time limits
+            "patient": "ExecStart=/bin/sleep 1000\n",
         }
         for name, text in units.items():
             container.write("/etc/systemd/system/%s.service" % name, "[Service]\n" + text)
-            settings = {"StartSec": "1s", "StopSec": "1s"}
+            settings = {} if name == "patient" else {"StartSec": "1s", "StopSec": "1s"}
             if name == "hung":
                 settings["WatchdogSec"] = "300ms"
             container.write("/etc/drive-test/%s.group" % name, group(name + ".service", **settings))

@@ -321,6 +321,34 @@ def test_a_start_goes_on_after_systemd_is_reexecuted(node, driver):
     start(driver, "fast", 3)
 
 
+def test_a_call_that_was_lost_with_systemds_connection_is_made_again(node, driver):
+    os.kill(node.pid, signal.SIGSTOP)
+    driver.order("start", "shop", 1)  # waits in the socket of a systemd that is re-executed before it reads it
+    os.kill(node.pid, signal.SIGTERM)
+    os.kill(node.pid, signal.SIGCONT)
+    event = driver.wait(*STARTED, group="shop", timeout=15)
+    assert event["type"] == "STARTED", event
+    stop(driver, "shop")
+
+
+def test_with_a_bus_that_stands_still_it_goes_on(node, driver):
+    """Calls over it are given up, and so are connections that it accepts and does not serve."""
+    bus = node.unit_processes("dbus.service")
+    number = 0
+    try:
+        for pid in bus:
+            os.kill(pid, signal.SIGSTOP)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            number += 2
+            start(driver, "patient", number)
+            stop(driver, "patient", number + 1)
+            time.sleep(0.2)
+    finally:
+        for pid in bus:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_without_the_bus_it_still_stops(node, driver):
     start(driver, "shop")
     node.run("sh", "-c", "systemctl stop dbus.socket dbus.service 2>&1; true")

@@ -7,6 +7,7 @@
 
 #include "basic/time-util.h"
 #include "hamgr/drive/internal.h"
+#include "shared/bus-util.h"
 #include "shared/event-util.h"
 
 #define QUESTION_TIMEOUT_USEC (2 * USEC_PER_SEC)
@@ -91,7 +92,7 @@ static int ask(Question *q) {
                       &q->ask_job,
                       on_job,
                       q,
-                      QUESTION_TIMEOUT_USEC,
+                      BUS_CALL_TIMEOUT_USEC,
                       "ListUnitsByNames",
                       "as",
                       1,
@@ -104,7 +105,7 @@ static int ask(Question *q) {
         r = sd_bus_message_append(m, "ss", SYSTEMD_MANAGER, "SystemState");
         if (r < 0)
                 return r;
-        return link_send(l, m, &q->ask_state, on_state, q, QUESTION_TIMEOUT_USEC);
+        return link_send(l, m, &q->ask_state, on_state, q, BUS_CALL_TIMEOUT_USEC);
 }
 
 Question *question_new(Drive *d, QuestionHandler handler, void *userdata) {

@@ -16,6 +16,8 @@
 #include "shared/log.h"
 
 #define SUBSCRIBE_TIMEOUT_USEC (5 * USEC_PER_SEC)
+/* A bus that takes connections and does not serve them: sd-bus itself gives up after 90 s. */
+#define CONNECT_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 struct LinkCall {
         Link *link;              /* weak */
@@ -36,13 +38,13 @@ struct Link {
         bool direct;
         bool up;
         bool prefer_direct; /* the bus was refused just now */
-        uint64_t up_since_usec;
 
         sd_bus_slot *slot_disconnected; /* owned, as those below */
         sd_bus_slot *slot_job_removed;
         sd_bus_slot *slot_subscribe;
 
         sd_event_source *retry; /* owned: to connect again */
+        sd_event_source *limit; /* owned: of a connection that does not come up */
         sd_event_source *drop;  /* owned: closes a lost connection outside of its own handlers */
 
         GQueue waiting;   /* LinkCall, owned */
@@ -70,12 +72,31 @@ static void drop_calls(GQueue *queue) {
                 (void) call_free(c);
 }
 
+/* Not an answer of systemd, but the word that there will be none: it has left the bus (it is being
+ * re-executed), or the bus is gone or stands still. */
+static bool is_lost(sd_bus_message *reply) {
+        static const char *const names[] = {
+                SD_BUS_ERROR_NO_REPLY,
+                SD_BUS_ERROR_SERVICE_UNKNOWN,
+                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+        };
+
+        FOREACH_ARRAY(name, names, ELEMENTSOF(names))
+                if (sd_bus_message_is_method_error(reply, *name))
+                        return true;
+        return false;
+}
+
 static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         LinkCall *c = userdata;
         Link *l = c->link;
         LinkReplyHandler handler = c->handler;
         void *handler_userdata = c->userdata;
 
+        if (is_lost(reply)) {
+                (void) event_defer_arm(l->drop); /* takes this call along */
+                return 0;
+        }
         g_queue_remove(&l->in_flight, c);
         (void) call_free(c);
         send_waiting(l);
@@ -223,6 +244,7 @@ static void disconnect(Link *l, const char *why) {
         bool was_up = l->up;
 
         l->up = false;
+        (void) event_timer_disarm(l->limit);
         drop_calls(&l->waiting);
         drop_calls(&l->in_flight);
         l->slot_disconnected = sd_bus_slot_unref(l->slot_disconnected);
@@ -234,20 +256,29 @@ static void disconnect(Link *l, const char *why) {
                 l->handlers.on_down(l, why, l->userdata);
 }
 
-static int on_drop(sd_event_source *s, void *userdata) {
-        Link *l = userdata;
+static void drop(Link *l) {
         bool was_up = l->up;
 
         if (!l->bus)
-                return 0;
-        /* A bus that refuses or vanishes: the next try is direct, and so on in turn. */
+                return;
+        /* A bus that refuses, vanishes or stands still: the next try is direct, and so on in turn. */
         l->prefer_direct = !l->direct;
         disconnect(l,
-                   l->direct ? "process 1 closed the connection" : "the system bus closed the connection");
+                   l->direct ? "the direct connection to systemd is lost"
+                             : "the connection to systemd over the system bus is lost");
         if (was_up)
                 connect_now(l);
         else
                 (void) event_timer_in(l->retry, LINK_RETRY_USEC);
+}
+
+static int on_drop(sd_event_source *s, void *userdata) {
+        drop(userdata);
+        return 0;
+}
+
+static int on_limit(sd_event_source *s, uint64_t due_usec, void *userdata) {
+        drop(userdata);
         return 0;
 }
 
@@ -268,7 +299,7 @@ static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *re
                 return 0;
         }
         l->up = true;
-        l->up_since_usec = now_boottime_usec();
+        (void) event_timer_disarm(l->limit);
         if (l->direct)
                 (void) event_timer_in(l->retry, LINK_DIRECT_USEC);
         l->handlers.on_up(l, l->direct, l->userdata);
@@ -329,6 +360,8 @@ static void connect_now(Link *l) {
         l->prefer_direct = false;
         if (r >= 0)
                 r = set_up(l);
+        if (r >= 0)
+                r = event_timer_in(l->limit, CONNECT_TIMEOUT_USEC);
         if (r < 0) {
                 disconnect(l, "cannot connect");
                 (void) event_timer_in(l->retry, LINK_RETRY_USEC);
@@ -367,6 +400,9 @@ int link_new(sd_event *event, const LinkHandlers *handlers, void *userdata, Link
         r = event_timer_new(event, "drive-link-retry", on_retry, l, &l->retry);
         if (r < 0)
                 return r;
+        r = event_timer_new(event, "drive-link-limit", on_limit, l, &l->limit);
+        if (r < 0)
+                return r;
         r = event_defer_new(event, "drive-link-drop", on_drop, l, &l->drop);
         if (r < 0)
                 return r;
@@ -388,6 +424,7 @@ Link *link_free(Link *l) {
         sd_bus_slot_unref(l->slot_subscribe);
         sd_bus_flush_close_unref(l->bus);
         sd_event_source_disable_unref(l->retry);
+        sd_event_source_disable_unref(l->limit);
         sd_event_source_disable_unref(l->drop);
         sd_event_unref(l->event);
         g_free(l);
