@@ -70,12 +70,15 @@ def node():
             "fast": "ExecStart=/bin/sleep 1000\n",
             # never pets its watchdog
             "hung": "ExecStart=/bin/sleep 1000\n",
+            # does not start when it is told not to
+            "moody": "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '! test -e /run/moody'\n"
+                     "ExecStop=/bin/sleep 0.5\n",
             # with the default time limits
             "patient": "ExecStart=/bin/sleep 1000\n",
         }
         for name, text in units.items():
             container.write("/etc/systemd/system/%s.service" % name, "[Service]\n" + text)
-            settings = {} if name == "patient" else {"StartSec": "1s", "StopSec": "1s"}
+            settings = {} if name in ("moody", "patient") else {"StartSec": "1s", "StopSec": "1s"}
             if name == "hung":
                 settings["WatchdogSec"] = "300ms"
             container.write("/etc/drive-test/%s.group" % name, group(name + ".service", **settings))

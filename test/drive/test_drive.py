@@ -242,6 +242,18 @@ def test_an_operators_restart_is_nothing(node, driver):
     assert driver.order("state", "fast") == "running"
 
 
+def test_an_operators_restart_that_fails_is_a_failure(node, driver):
+    """Whoever wants it restarted wants it to run."""
+    start(driver, "moody")
+    node.run("touch", "/run/moody")
+    try:
+        assert node.run("systemctl", "restart", "moody.service", check=False).returncode != 0
+    finally:
+        node.run("rm", "/run/moody")
+    event = driver.wait("OPERATOR_STOPPED", "RESOURCE_FAILED")
+    assert (event["type"], event["reason"]) == ("RESOURCE_FAILED", "exit-code"), event
+
+
 def test_what_runs_is_adopted(node, driver):
     """D21"""
     start(driver, "shop", 5)

@@ -36,8 +36,8 @@ typedef enum UnitActive {
 typedef enum ForeignJob {
         FOREIGN_NONE,
         FOREIGN_UNKNOWN, /* ended before it could be asked what it was: only a stop is so fast */
-        FOREIGN_STOP,    /* or restart */
-        FOREIGN_OTHER,
+        FOREIGN_STOP,
+        FOREIGN_OTHER, /* a restart too: whoever wants one does not want it to be down */
 } ForeignJob;
 
 typedef enum Operation {

@@ -542,9 +542,7 @@ static void on_job_type(sd_bus_message *reply, const sd_bus_error *error, void *
         const char *type;
 
         if (!error && sd_bus_message_read(reply, "v", "s", &type) >= 0)
-                r->foreign = streq(type, "stop") || streq(type, "restart") || streq(type, "try-restart")
-                                             ? FOREIGN_STOP
-                                             : FOREIGN_OTHER;
+                r->foreign = streq(type, "stop") ? FOREIGN_STOP : FOREIGN_OTHER;
         judge(r);
 }
 
