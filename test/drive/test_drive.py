@@ -254,6 +254,23 @@ def test_an_operators_restart_that_fails_is_a_failure(node, driver):
     assert (event["type"], event["reason"]) == ("RESOURCE_FAILED", "exit-code"), event
 
 
+def test_an_operators_stop_is_not_guessed(node, driver):
+    """As long as systemd does not say whether the machine shuts down."""
+    start(driver, "moody")
+    node.run("systemctl", "stop", "--no-block", "moody.service")
+    until(lambda: node.active("moody.service") == "deactivating", "the stop")
+    driver.order("state", "moody")  # by now it knows what job that is
+    node.kill_unit("hamgr.service", signal.SIGSTOP)
+    until(lambda: node.active("moody.service") == "inactive", "the end of the stop")
+    os.kill(node.pid, signal.SIGSTOP)
+    try:
+        node.kill_unit("hamgr.service", signal.SIGCONT)
+        driver.quiet(("OPERATOR_STOPPED", "RESOURCE_FAILED"), 3)
+    finally:
+        os.kill(node.pid, signal.SIGCONT)
+    assert driver.wait("OPERATOR_STOPPED", "RESOURCE_FAILED")["type"] == "OPERATOR_STOPPED"
+
+
 def test_what_runs_is_adopted(node, driver):
     """D21"""
     start(driver, "shop", 5)

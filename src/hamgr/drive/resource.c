@@ -93,6 +93,7 @@ static int on_retry(sd_event_source *s, uint64_t due_usec, void *userdata) {
                 return 0; /* resumed by on_up */
         switch (r->operation) {
         case OPERATION_NONE:
+                judge(r);
                 break;
         case OPERATION_START:
                 start_call(r);
@@ -565,6 +566,11 @@ static void on_leaving_known(DriveLeaving answer, void *userdata) {
         Resource *r = userdata;
 
         r->ask_leaving = question_free(r->ask_leaving);
+        /* Not told within two seconds, as at a shutdown it may be: a guess could hold the group for ever. */
+        if (answer == DRIVE_LEAVING_UNKNOWN) {
+                (void) event_timer_in(r->retry, RETRY_USEC);
+                return;
+        }
         r->foreign = FOREIGN_NONE;
         if (r->group->drive->leaving || answer == DRIVE_LEAVING_SHUTDOWN || answer == DRIVE_LEAVING_STOP)
                 return; /* the node leaves: whoever drains will order the stop */
