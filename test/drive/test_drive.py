@@ -235,6 +235,17 @@ def test_an_operators_stop_is_told_apart(node, driver):
     assert event["type"] == "RESOURCE_FAILED" and event["reason"] == "signal"
 
 
+def test_a_hand_that_stopped_it_starts_it_again(node, driver):
+    """D20"""
+    start(driver, "fast", 1)
+    node.run("systemctl", "stop", "fast.service")
+    driver.wait("OPERATOR_STOPPED")
+    node.run("systemctl", "start", "fast.service")
+    assert driver.wait(*STARTED, group="fast")["assignment"] == "1"
+    node.kill_unit("fast.service")
+    assert driver.wait("OPERATOR_STOPPED", "RESOURCE_FAILED")["type"] == "RESOURCE_FAILED"
+
+
 def test_an_operators_restart_is_nothing(node, driver):
     start(driver, "fast")
     node.run("systemctl", "restart", "fast.service")

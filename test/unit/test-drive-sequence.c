@@ -214,6 +214,29 @@ static void operator_and_strangers(void) {
         g_assert_cmpint(s.state, ==, DRIVE_GROUP_FAILED);
 }
 
+/* Whoever stopped it by hand starts it again. A failure is not mended so: it has been told, and is acted on.
+ */
+static void hand_that_stopped_it_starts_it_again(void) {
+        Sequence s;
+
+        running(&s);
+        EXPECT(&s, SEQUENCE_OPERATOR_STOPPED, 2, "tell:OPERATOR_STOPPED:2");
+        EXPECT(&s, SEQUENCE_OPERATOR_STOPPED, 1, "");
+        EXPECT(&s, SEQUENCE_CAME_UP, 2, "");
+        EXPECT(&s, SEQUENCE_CAME_UP, 1, "tell:STARTED");
+        EXPECT(&s, SEQUENCE_WENT_DOWN, 1, "tell:RESOURCE_FAILED:1");
+        EXPECT(&s, SEQUENCE_CAME_UP, 1, "");
+        g_assert_cmpint(s.state, ==, DRIVE_GROUP_FAILED);
+        EXPECT(&s, SEQUENCE_ORDER_STOP, 0, "disown stop:2");
+
+        /* Also after a restart of hamgr meanwhile. */
+        look(&s, SEQUENCE_UP, SEQUENCE_DOWN, SEQUENCE_UP, DRIVE_FOUND_PART);
+        EXPECT(&s, SEQUENCE_CAME_UP, 1, "");
+        look(&s, SEQUENCE_UP, SEQUENCE_DOWN, SEQUENCE_UP, DRIVE_FOUND_PART);
+        EXPECT(&s, SEQUENCE_ORDER_ADOPT, 0, "own tell:RESOURCE_FAILED:1");
+        EXPECT(&s, SEQUENCE_CAME_UP, 1, "tell:STARTED");
+}
+
 static void started_again_during_the_stop(void) {
         Sequence s;
 
@@ -298,6 +321,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/drive/sequence/restart-whose-stop-fails", restart_whose_stop_fails);
         g_test_add_func("/drive/sequence/failure-while-starting", failure_while_starting);
         g_test_add_func("/drive/sequence/operator-and-strangers", operator_and_strangers);
+        g_test_add_func("/drive/sequence/hand-that-stopped-it-starts-it-again",
+                        hand_that_stopped_it_starts_it_again);
         g_test_add_func("/drive/sequence/started-again-during-the-stop", started_again_during_the_stop);
         g_test_add_func("/drive/sequence/adopt-a-part", adopt_a_part);
         g_test_add_func("/drive/sequence/random-happenings", random_happenings);

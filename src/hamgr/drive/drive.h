@@ -111,7 +111,7 @@ typedef enum DriveEventType {
         DRIVE_EVENT_RESOURCE_FAILED,  /* RUNNING -> FAILED: resource, reason */
         DRIVE_EVENT_OPERATOR_STOPPED, /* RUNNING -> FAILED: somebody stopped the resource with systemctl.
                                        * Never told while the machine shuts down or hamgr itself is being
-                                       * stopped */
+                                       * stopped. STARTED follows when all of it was started again by hand */
         DRIVE_EVENT_RESOURCE_CHANGED, /* for display: drive_resource_status() answers differently now */
         DRIVE_EVENT_STRAY, /* a resource of a STOPPED or UNREAD-and-not-ours group began to run here, asked
                             * by somebody else; the group is FAILED now: stop it */
@@ -178,9 +178,10 @@ bool drive_was_used(const Drive *d);
  * ownership file, ends a start in progress, stops in reverse, proves. STOPPED also when nothing ran. A stop
  * while STOPPING takes only the new assignment number. Adopt: after FOUND; takes what runs as the result of
  * this assignment and restarts nothing. STARTED when all of it runs, else RESOURCE_FAILED with the first
- * that does not. Restart: stops what comes after the resource, in reverse, and it (if they run at all), then
- * starts from it on. For a group that is FAILED or RUNNING. Ends in STARTED or START_FAILED; a resource
- * before it that does not run any more is started as well. */
+ * that does not, and STARTED when somebody else has started the rest. Restart: stops what comes after the
+ * resource, in reverse, and it (if they run at all), then starts from it on. For a group that is FAILED or
+ * RUNNING. Ends in STARTED or START_FAILED; a resource before it that does not run any more is started as
+ * well. */
 int drive_start(Drive *d, const char *group, uint64_t assignment);
 int drive_stop(Drive *d, const char *group, uint64_t assignment);
 int drive_adopt(Drive *d, const char *group, uint64_t assignment);

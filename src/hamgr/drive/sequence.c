@@ -146,6 +146,7 @@ static void order_adopt(Sequence *s, SequenceEffects *effects) {
                 return;
         if (i != SIZE_MAX) {
                 fail(s, DRIVE_GROUP_FAILED, DRIVE_EVENT_RESOURCE_FAILED, i, effects);
+                s->held = true;
                 return;
         }
         s->state = DRIVE_GROUP_RUNNING;
@@ -228,9 +229,10 @@ static void went_down(Sequence *s, size_t index, DriveEventType what, SequenceEf
                 return; /* its own end tells */
         s->presence[index] = SEQUENCE_UNCLEAR;
 
-        if (s->state == DRIVE_GROUP_RUNNING)
+        if (s->state == DRIVE_GROUP_RUNNING) {
                 fail(s, DRIVE_GROUP_FAILED, what, index, effects);
-        else if (s->state == DRIVE_GROUP_STARTING && (s->down_to == SIZE_MAX || index < s->down_to))
+                s->held = what == DRIVE_EVENT_OPERATOR_STOPPED;
+        } else if (s->state == DRIVE_GROUP_STARTING && (s->down_to == SIZE_MAX || index < s->down_to))
                 fail(s, DRIVE_GROUP_FAILED, DRIVE_EVENT_START_FAILED, index, effects);
 }
 
@@ -243,11 +245,18 @@ static void came_up(Sequence *s, size_t index, SequenceEffects *effects) {
         s->presence[index] = SEQUENCE_UP;
         if (s->state == DRIVE_GROUP_STOPPED)
                 fail(s, DRIVE_GROUP_FAILED, DRIVE_EVENT_STRAY, index, effects);
+        else if (s->state == DRIVE_GROUP_FAILED && s->held && first_not_up(s) == SIZE_MAX) {
+                s->held = false;
+                s->state = DRIVE_GROUP_RUNNING;
+                tell(effects, DRIVE_EVENT_STARTED, SIZE_MAX);
+        }
 }
 
 void sequence_step(Sequence *s, const SequenceEvent *event, SequenceEffects *ret_effects) {
         *ret_effects = (SequenceEffects){};
 
+        if (event->type <= SEQUENCE_ORDER_RESTART)
+                s->held = false;
         switch (event->type) {
         case SEQUENCE_ORDER_START:
                 order_start(s, ret_effects);

@@ -76,6 +76,9 @@ typedef struct Sequence {
         SequencePresence presence[HA_RESOURCES_MAX];
         size_t n_resources;
 
+        bool held; /* FAILED by somebody's hand, which may also bring it back: RUNNING when all is up again
+                    */
+
         SequenceDoing doing; /* the one effect whose end is awaited */
         size_t doing_index;
         size_t down_to; /* while STARTING or STOPPING: all from here on has to be down first; SIZE_MAX: none
