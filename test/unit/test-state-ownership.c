@@ -660,6 +660,9 @@ static void test_held_until_started(void) {
         scene_report_now(&s, 1, "web", STATE_REPORT_HELD, "systemctl stop");
         g_assert_cmpint(scene_run(&s, "web", NULL), ==, STATE_RUN_HELD);
         g_assert_false(scene_plan_and_deliver(&s));
+        /* What would be accepted here would never come about. */
+        scene_group_operation(&s, 2, STATE_OPERATION_GROUP_MOVE, "web", 2);
+        g_assert_cmpint(scene_answer(&s, 2), ==, STATE_RESULT_REFUSED);
         scene_forget(&s);
         scene_group_operation(&s, 2, STATE_OPERATION_GROUP_START, "web", 0);
         g_assert_nonnull(scene_effect(&s, 1, STATE_EFFECT_START, "web"));

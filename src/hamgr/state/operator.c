@@ -58,6 +58,17 @@ static void group_move(State *s, StateGroup *g, uint32_t node, Outcome *o) {
                                g->name);
                 return;
         }
+        if (g->held != 0) {
+                char name[NAME_LENGTH_MAX + 1];
+
+                state_text_set(o->text,
+                               "group %s is held, since an operator stopped a unit of it on %s; start it "
+                               "first: hactl group start %s",
+                               g->name,
+                               state_node_name(s, g->held, name),
+                               g->name);
+                return;
+        }
         for (size_t i = 0; node == 0 && target == 0 && i < g->config->n_domain; i++)
                 if (state_group_node_usable(s, g, g->config->domain[i], reason))
                         target = g->config->domain[i];
