@@ -26,6 +26,7 @@ struct Local {
         LocalOrder order; /* the newest */
         uint64_t number;
         bool waits; /* the drive has not taken it yet */
+        bool held;  /* a start of what an operator had stopped a part of: it is only watched */
 
         GArray *restarts;      /* owned; uint64_t boot times of restarts in place */
         bool restarting;       /* the drive's start under way is one in place */
@@ -143,7 +144,8 @@ static int start(Manager *m, Local *l) {
                 return 0;
         }
         group_set_armed(m, true);
-        return drive_start(m->drive, l->group, l->number);
+        return l->held ? drive_adopt(m->drive, l->group, l->number)
+                       : drive_start(m->drive, l->group, l->number);
 }
 
 /* Give the newest order to the drive if it can take it now. */
@@ -181,6 +183,13 @@ static void act_all(Manager *m) {
                 act(m, m->locals->pdata[i]);
 }
 
+/* The order of before is given again to a hamgr that begins anew: that does not end an operator's hold. */
+static bool is_held_here(const Manager *m, const Local *l) {
+        const StateGroup *g = state_group(m->state, l->group);
+
+        return g && g->held == m->self;
+}
+
 void local_order(Manager *m, const StateEffect *e) {
         Local *l = local_get(m, e->group);
 
@@ -190,6 +199,7 @@ void local_order(Manager *m, const StateEffect *e) {
                                                   : LOCAL_ORDER_PROBE;
         l->waits = true;
         l->restarting = false;
+        l->held = l->order == LOCAL_ORDER_START && is_held_here(m, l);
         if (l->order == LOCAL_ORDER_START)
                 g_array_set_size(l->restarts, 0);
         act(m, l);
@@ -327,13 +337,15 @@ static void on_group_event(Manager *m, const DriveEvent *e) {
                                   e->found == DRIVE_FOUND_ALL ? "all" : "a part");
                 break;
         case DRIVE_EVENT_STARTED:
-                l->restarting = false;
+                l->restarting = l->held = false;
                 report(m, l, e->assignment, STATE_REPORT_RUNNING, "");
                 break;
         case DRIVE_EVENT_START_FAILED:
         case DRIVE_EVENT_RESOURCE_FAILED:
                 if (l->order == LOCAL_ORDER_PROBE)
                         report(m, l, e->assignment, STATE_REPORT_PARTIAL, e->text);
+                else if (l->held)
+                        report(m, l, e->assignment, STATE_REPORT_HELD, e->text);
                 else
                         on_failure(m, l, e);
                 break;

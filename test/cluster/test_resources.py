@@ -272,3 +272,30 @@ def test_D21_nothing_is_restarted_with_hamgr(trio, how):
     # And it is managed again.
     lab.signal(node, "shop.service", "KILL")
     lab.until("a new process", lambda: running_since(lab, node, "shop.service")[0] not in ("0", before["shop.service"][0]), 10)
+
+
+def test_D20_what_an_operator_stopped_stays_stopped_until_somebody_starts_it(trio):
+    """Also when hamgr begins anew meanwhile; a start by hand ends it as well as one by hactl."""
+    lab = trio.lab
+    node = trio.group("blue")["node"]
+    service = "web@8001.service"
+    lab.run(node, "systemctl", "stop", service)
+    trio.await_group("blue", "held", on=node)
+    lab.run(node, "systemctl", "restart", "hamgr.service")
+    trio.await_up()
+    time.sleep(1)
+    assert trio.await_group("blue", "held")["node"] == node
+    assert unit(lab, node, service, "ActiveState") == "inactive"
+    lab.run(node, "systemctl", "start", service)
+    trio.await_group("blue", on=node)
+    # And it is managed again.
+    before = running_since(lab, node, service)[0]
+    lab.signal(node, service, "KILL")
+    lab.until("a new process", lambda: running_since(lab, node, service)[0] not in ("0", before), 10)
+
+    lab.run(node, "systemctl", "stop", service)
+    trio.await_group("blue", "held", on=node)
+    refused = trio.hactl("group", "move", "blue", check=False)
+    assert refused["status"] == 1 and "is held" in refused["err"] and "hactl group start blue" in refused["err"], refused
+    trio.hactl("group", "start", "blue")
+    trio.await_group("blue", on=node)
