@@ -9,7 +9,6 @@
 #include "basic/time-util.h"
 #include "hamgr/check.h"
 #include "hamgr/manager.h"
-#include "shared/bus-util.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
@@ -309,9 +308,6 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         r = record_new(m->event, RECORD_FOLDER, on_record_written, m, &m->record);
         if (r < 0)
                 return r;
-        r = bus_open_system(m->event, "hamgr", &m->bus);
-        if (r < 0)
-                return log_error_errno(r, "cannot connect to the system bus: %m");
         apply_start(m);
         r = requests_start(m);
         if (r >= 0)
@@ -342,7 +338,6 @@ Manager *manager_free(Manager *m) {
         sd_event_source_disable_unref(m->plan_wake);
         state_effects_done(&m->effects);
         state_free(m->state);
-        sd_bus_flush_close_unref(m->bus);
         cluster_conf_free(m->conf);
         sd_event_unref(m->event);
         g_free(m);

@@ -47,7 +47,6 @@ typedef enum ManagerLeaving {
 
 typedef struct Manager {
         sd_event *event; /* ref */
-        sd_bus *bus;     /* ref */
 
         ClusterConf *conf; /* owned */
         HaNodes nodes;     /* the same, as the cores want it */

@@ -314,10 +314,10 @@ int requests_start(Manager *m) {
         m->requests = g_ptr_array_new_with_free_func(request_free);
         /* Numbers of an earlier life of this manager must not be answered in this one. */
         m->request_number = now_boottime_usec();
-        r = api_new(m->event, m->bus, &m->nodes, &handlers, m, &m->api);
+        r = api_new(m->event, &m->nodes, &handlers, m, &m->api);
         if (r < 0)
                 return log_error_errno(r, "cannot offer org.hamgr1 on the bus: %m");
-        return api_request_name(m->api);
+        return api_start(m->api);
 }
 
 void requests_stop(Manager *m) {

@@ -274,6 +274,29 @@ def test_D21_nothing_is_restarted_with_hamgr(trio, how):
     lab.until("a new process", lambda: running_since(lab, node, "shop.service")[0] not in ("0", before["shop.service"][0]), 10)
 
 
+def test_D21_hamgr_begins_without_the_bus_and_comes_to_it_later(trio):
+    """A node whose hamgr needs D-Bus to begin would be reset for the want of it."""
+    lab = trio.lab
+    node = trio.group("shop")["node"]
+    boots = lab.boots(node)
+    before = running_since(lab, node, "shop.service")
+    pid = unit(lab, node, "hamgr.service", "MainPID")
+    lab.run(node, "systemctl", "stop", "dbus.socket", "dbus.service")
+    lab.signal(node, "hamgr.service", "KILL")
+    lab.until("hamgr again", lambda: unit(lab, node, "hamgr.service", "MainPID") not in ("0", pid), 10)
+    other = next(name for name in trio.nodes() if name != node)
+    trio.await_node(node, "up", node=other)
+    # It acts.
+    lab.signal(node, "shop.service", "KILL")
+    lab.until("a new process", lambda: running_since(lab, node, "shop.service")[0] not in ("0", before[0]), 10)
+    lab.run(node, "systemctl", "start", "dbus.socket")
+    lab.until("hactl", lambda: trio.hactl("status", node=node, check=False)["status"] == 0, 10)
+    lab.run(node, "systemctl", "restart", "dbus.service")
+    lab.until("hactl", lambda: trio.hactl("status", node=node, check=False)["status"] == 0, 10)
+    assert lab.boots(node) == boots
+    trio.await_up()
+
+
 def test_D20_what_an_operator_stopped_stays_stopped_until_somebody_starts_it(trio):
     """Also when hamgr begins anew meanwhile; a start by hand ends it as well as one by hactl."""
     lab = trio.lab

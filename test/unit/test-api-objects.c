@@ -132,7 +132,8 @@ static void world_up(World *w, gconstpointer data) {
 
         w->log = g_string_new(NULL);
         w->state = state_with_group();
-        g_assert_cmpint(api_new(w->event, w->server, &NODES, &handlers, w, &w->api), >=, 0);
+        g_assert_cmpint(api_new(w->event, &NODES, &handlers, w, &w->api), >=, 0);
+        g_assert_cmpint(api_attach(w->api, w->server), >=, 0);
 }
 
 static void world_down(World *w, gconstpointer data) {

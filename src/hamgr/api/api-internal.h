@@ -18,7 +18,11 @@
 #define API_RESOURCE_INTERFACE "org.hamgr1.Resource"
 
 struct Api {
-        sd_bus *bus;          /* ref */
+        sd_event *event;        /* ref */
+        sd_bus *bus;            /* ref; NULL between two tries */
+        sd_event_source *retry; /* owned: to connect again, outside of the bus's own handlers */
+        bool absent;            /* the bus cannot be reached, and that was said */
+
         const HaNodes *nodes; /* weak */
         ApiHandlers handlers;
         void *userdata;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Registration on the bus, and signals: changes are gathered and go out once at the end of a turn of the
- * loop. */
+/* The connection to the bus, made again whenever it was lost, since hamgr goes on without; and signals:
+ * changes are gathered and go out once at the end of a turn of the loop. */
 
+#include "basic/time-util.h"
 #include "hamgr/api/api-internal.h"
+#include "shared/bus-util.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
+
+#define RETRY_USEC USEC_PER_SEC
 
 static void slot_free(void *slot) {
         sd_bus_slot_unref(slot);
@@ -16,16 +20,110 @@ static int on_flush(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-int api_new(sd_event *event,
-            sd_bus *bus,
-            const HaNodes *nodes,
-            const ApiHandlers *handlers,
-            void *userdata,
-            Api **ret) {
-        _cleanup_(api_freep) Api *a = g_new0(Api, 1);
+/* ---- The connection ---- */
+
+/* Calls that the manager has are answered into the void when they are; those not yet checked end here. */
+static void detach(Api *a) {
+        for (GList *i = a->calls, *next; i; i = next) {
+                ApiCall *call = i->data;
+
+                next = i->next;
+                if (call->slot)
+                        api_call_free(call);
+        }
+        g_ptr_array_set_size(a->slots, 0);
+        a->bus = sd_bus_close_unref(a->bus);
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Api *a = userdata;
+
+        log_warning("the system bus closed the connection, hactl cannot reach hamgr until it is there "
+                    "again");
+        a->absent = true;
+        return event_timer_in(a->retry, 0);
+}
+
+static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *e = sd_bus_message_get_error(reply);
+
+        if (e)
+                log_error("cannot own the bus name org.hamgr1: %s; is another hamgr running?", e->message);
+        return 0;
+}
+
+int api_attach(Api *a, sd_bus *bus) {
+        sd_bus_slot *slot;
         int r;
 
         a->bus = sd_bus_ref(bus);
+        r = sd_bus_match_signal_async(
+                        bus,
+                        &slot,
+                        NULL,
+                        NULL,
+                        "org.freedesktop.DBus.Local",
+                        "Disconnected",
+                        on_disconnected,
+                        NULL,
+                        a);
+        if (r < 0)
+                return r;
+        g_ptr_array_add(a->slots, slot);
+        return api_add_objects(a);
+}
+
+static int connect_now(Api *a) {
+        _cleanup_(sd_bus_unrefp) sd_bus *bus = NULL;
+        sd_bus_slot *slot;
+        int r;
+
+        r = bus_open_system(a->event, "hamgr", &bus);
+        if (r < 0)
+                return r;
+        r = api_attach(a, bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_request_name_async(bus, &slot, "org.hamgr1", 0, on_name, a);
+        if (r >= 0)
+                g_ptr_array_add(a->slots, slot);
+        return r;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Api *a = userdata;
+        int r;
+
+        detach(a);
+        r = connect_now(a);
+        if (r < 0) {
+                detach(a);
+                if (!a->absent)
+                        log_warning_errno(
+                                        r,
+                                        "cannot connect to the system bus, hactl cannot reach hamgr until "
+                                        "it "
+                                        "works: %m");
+                a->absent = true;
+                return event_timer_in(a->retry, RETRY_USEC);
+        }
+        if (a->absent)
+                log_notice("connected to the system bus again");
+        a->absent = false;
+        return 0;
+}
+
+int api_start(Api *a) {
+        return event_timer_in(a->retry, 0);
+}
+
+/* ---- The object ---- */
+
+int api_new(sd_event *event, const HaNodes *nodes, const ApiHandlers *handlers, void *userdata, Api **ret) {
+        _cleanup_(api_freep) Api *a = g_new0(Api, 1);
+        int r;
+
+        a->event = sd_event_ref(event);
         a->nodes = nodes;
         a->handlers = *handlers;
         a->userdata = userdata;
@@ -35,7 +133,7 @@ int api_new(sd_event *event,
         r = event_defer_new(event, "api-changes", on_flush, a, &a->flush);
         if (r < 0)
                 return r;
-        r = api_add_objects(a);
+        r = event_timer_new(event, "api-bus-retry", on_retry, a, &a->retry);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(a);
@@ -48,34 +146,19 @@ Api *api_free(Api *a) {
         while (a->calls)
                 api_call_refuse(a->calls->data, API_ERROR_NOT_READY, "hamgr is stopping on this node");
         sd_event_source_disable_unref(a->flush);
-        if (a->slots)
-                g_ptr_array_unref(a->slots);
-        if (a->groups_changed)
-                g_hash_table_unref(a->groups_changed);
-        if (a->paths)
-                g_ptr_array_unref(a->paths);
-        sd_bus_unref(a->bus);
+        sd_event_source_disable_unref(a->retry);
+        if (a->bus && sd_bus_is_ready(a->bus) > 0)
+                (void) sd_bus_flush(a->bus);
+        detach(a);
+        g_ptr_array_unref(a->slots);
+        g_hash_table_unref(a->groups_changed);
+        g_ptr_array_unref(a->paths);
+        sd_event_unref(a->event);
         g_free(a);
         return NULL;
 }
 
-static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const sd_bus_error *e = sd_bus_message_get_error(reply);
-
-        if (e)
-                log_error("cannot own the bus name org.hamgr1: %s; is another hamgr running?", e->message);
-        return 0;
-}
-
-int api_request_name(Api *a) {
-        sd_bus_slot *slot;
-        int r;
-
-        r = sd_bus_request_name_async(a->bus, &slot, "org.hamgr1", 0, on_name, a);
-        if (r >= 0)
-                g_ptr_array_add(a->slots, slot);
-        return r;
-}
+/* ---- Signals ---- */
 
 static void arm(Api *a) {
         (void) event_defer_arm(a->flush);
@@ -107,6 +190,8 @@ void api_objects_changed(Api *a) {
 }
 
 void api_event(Api *a, const char *kind, const char *group, const char *node, const char *text) {
+        if (!a->bus)
+                return;
         (void) sd_bus_emit_signal(
                         a->bus,
                         API_PATH,
@@ -193,6 +278,8 @@ static void emit_group(Api *a, const HaGroup *g) {
 void api_flush_changes(Api *a) {
         const State *s = a->handlers.state(a->userdata);
 
+        if (!a->bus)
+                return; /* whoever comes to the next one reads all */
         if (a->objects_changed)
                 flush_objects(a);
         if (a->cluster_changed || a->all_changed)

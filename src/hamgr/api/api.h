@@ -83,17 +83,15 @@ typedef struct ApiHandlers {
 } ApiHandlers;
 
 /* The nodes are those of cluster.conf and never change; borrowed. */
-int api_new(sd_event *event,
-            sd_bus *bus,
-            const HaNodes *nodes,
-            const ApiHandlers *handlers,
-            void *userdata,
-            Api **ret);
+int api_new(sd_event *event, const HaNodes *nodes, const ApiHandlers *handlers, void *userdata, Api **ret);
 Api *api_free(Api *a);
 DEFINE_TRIVIAL_CLEANUP(Api *, api_free);
 
-/* Ask for the name org.hamgr1, once, at start. */
-int api_request_name(Api *a);
+/* Goes to the system bus as org.hamgr1, as soon as there is one and again whenever it was lost. */
+int api_start(Api *a);
+
+/* Offers the objects on this connection. */
+int api_attach(Api *a, sd_bus *bus);
 
 /* Every call ends by exactly one of these; the call is gone then. */
 void api_call_done(ApiCall *call);
