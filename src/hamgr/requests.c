@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "basic/parse.h"
 #include "basic/time-util.h"
 #include "hamgr/manager.h"
 #include "shared/event-util.h"
@@ -157,9 +158,14 @@ static void operate(Manager *m, ApiCall *call, const ApiRequest *request) {
         const HaNode *node = NULL;
 
         o->operation = request->operation;
+        /* What could be no name would not even be an order that the others understand. */
+        if (request->group && !name_is_valid(request->group)) {
+                api_call_refuse(call, API_ERROR_NO_SUCH_GROUP, "there is no group \"%s\"", request->group);
+                return;
+        }
         if (request->group)
                 (void) g_strlcpy(o->group, request->group, sizeof(o->group));
-        if (!isempty(request->node)) {
+        if (!isempty(request->node) || !request->group) {
                 node = ha_nodes_find_name(&m->nodes, request->node);
                 if (!node) {
                         api_call_refuse(call,

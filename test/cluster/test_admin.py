@@ -221,3 +221,17 @@ def test_F06_status_is_the_same_on_every_node(trio):
         trees.append(tree)
     assert trees[0] == trees[1] == trees[2]
     assert "/org/hamgr1/group/shop" in trees[0]
+
+
+def test_F03_what_is_no_name_is_refused_at_once(trio):
+    before = boottime()
+    for arguments, said in (
+        (("group", "stop", "Web Shop"), 'there is no group "Web Shop"'),
+        (("group", "move", "x" * 200, "n1"), 'there is no group "xxx'),
+        (("group", "stop", ""), 'there is no group ""'),
+        (("node", "standby", ""), 'there is no node ""'),
+        (("fence", "confirm", "", "--yes"), 'there is no node ""'),
+    ):
+        done = trio.hactl(*arguments, node="n1", check=False)
+        assert done["status"] == 1 and said in done["err"], done
+    assert boottime() - before < 10
