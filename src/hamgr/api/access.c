@@ -53,6 +53,7 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 }
 
 static void ask_polkit(ApiCall *call) {
+        bool interactive = sd_bus_message_get_allow_interactive_authorization(call->m) > 0;
         int r;
 
         call->slot = sd_bus_slot_unref(call->slot);
@@ -74,7 +75,7 @@ static void ask_polkit(ApiCall *call) {
                                        sd_bus_message_get_sender(call->m),
                                        call->action,
                                        0,
-                                       POLKIT_ALLOW_USER_INTERACTION,
+                                       interactive ? POLKIT_ALLOW_USER_INTERACTION : 0U,
                                        "");
         if (r < 0)
                 api_call_refuse(call,

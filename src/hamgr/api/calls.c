@@ -29,10 +29,24 @@ const char *api_error_name(ApiError e) {
         return error_names[e];
 }
 
+/* Of those whose sender is being checked, the one that has waited longest: with polkit that may be a
+ * password prompt of anybody, and must not keep root out. */
+static bool make_room(Api *a) {
+        for (GList *i = g_list_last(a->calls); i; i = i->prev) {
+                ApiCall *call = i->data;
+
+                if (!call->slot)
+                        continue;
+                api_call_refuse(call, API_ERROR_NOT_READY, "too many calls are waiting; try again later");
+                return true;
+        }
+        return false;
+}
+
 static int call_new(Api *a, sd_bus_message *m, const char *action, sd_bus_error *error, ApiCall **ret) {
         ApiCall *call;
 
-        if (a->n_calls >= API_CALLS_MAX) {
+        if (a->n_calls >= API_CALLS_MAX && !make_room(a)) {
                 (void) sd_bus_error_setf(
                                 error,
                                 api_error_name(API_ERROR_NOT_READY),
