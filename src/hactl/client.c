@@ -37,6 +37,8 @@ sd_bus *hactl_bus(Hactl *h) {
                 hactl_error("cannot reach the system bus: %s; is dbus.service running?", strerror(-r));
                 return NULL;
         }
+        /* polkit may ask for a password. */
+        (void) sd_bus_set_allow_interactive_authorization(h->bus, true);
         return h->bus;
 }
 
@@ -58,6 +60,10 @@ static int tell(const sd_bus_error *e, int r) {
                 return HACTL_UNREACHABLE;
         }
         if (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY))
+                hactl_error("hamgr ended before it answered; the order may still be carried out: see "
+                            "\"hactl "
+                            "status\"");
+        else if (r == -ETIMEDOUT)
                 hactl_error("hamgr did not answer within %d s; the order may still be carried out: see "
                             "\"hactl "
                             "status\"",

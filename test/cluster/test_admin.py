@@ -235,3 +235,11 @@ def test_F03_what_is_no_name_is_refused_at_once(trio):
         done = trio.hactl(*arguments, node="n1", check=False)
         assert done["status"] == 1 and said in done["err"], done
     assert boottime() - before < 10
+
+
+def test_hactl_tells_when_hamgr_ended_meanwhile(trio):
+    lab = trio.lab
+    lab.signal("n3", "hamgr.service", "STOP")  # which is noticed, and it is killed
+    done = trio.hactl("status", node="n3", check=False)
+    assert done["status"] == 1 and "ended before it answered" in done["err"], done
+    trio.await_up()
