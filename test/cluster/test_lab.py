@@ -116,6 +116,17 @@ def test_power_off_from_inside_stays_off(lab):
     assert fence(lab, "n2", "status", "n1")["status"] == 2
 
 
+def test_power_that_is_cut_at_once_ends_the_boot(lab):
+    """Also of a node whose process has not come as far as its control group."""
+    for _ in range(5):
+        lab.off("n1")
+        lab.on("n1", wait=False)
+        lab.off("n1")
+        assert lab.status()["nodes"]["n1"]["state"] == "off"
+    lab.on("n1")
+    assert lab.run("n1", "systemctl", "is-system-running").strip() == "running"
+
+
 def test_paused_node_does_nothing_and_goes_on(lab):
     lab.run("n1", "systemd-run", "--unit=ticker", "sh", "-c", "while :; do date +%s%N >> /var/lib/ticks; sleep 0.02; done")
     lab.until("ticks", lambda: lab.read("n1", "/var/lib/ticks"))

@@ -219,6 +219,7 @@ class Node:
         unplug = threading.Thread(target=self.lab.switch.unplug_node, args=(self.number,))
         unplug.start()
         try:
+            self.process.kill()  # it may not have entered its control group yet
             self.cgroup.kill()
         finally:
             unplug.join()
