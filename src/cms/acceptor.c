@@ -296,13 +296,11 @@ static void learn_member(Cms *c, uint32_t id, const MembershipNode *n) {
 
 static void learn_outsider(Cms *c, uint32_t id, const MembershipNode *n, bool same_split) {
         MembershipNode *k = &c->known[id - 1];
-        bool proven = same_split && (k->proven || n->proven);
-        bool local = k->state != NODE_UP && k->state != NODE_UNKNOWN &&
-                     mid_equal(k->last_mid, n->last_mid) && n->state == NODE_UNKNOWN &&
-                     n->reason != NODE_REASON_HEARD_AGAIN;
+        bool same_life = mid_equal(k->last_mid, n->last_mid);
+        bool proven = same_split && (n->proven || (same_life && k->proven));
 
         /* What was heard here since the proposal was made is not forgotten. */
-        if (!local)
+        if (!same_life || cms_knowledge_weight(k) <= cms_knowledge_weight(n))
                 *k = *n;
         k->proven = proven && k->state != NODE_UNKNOWN;
 }

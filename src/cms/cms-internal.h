@@ -295,6 +295,7 @@ void cms_ballot_abandon(Cms *c, CmsWhy why, uint64_t retry_usec);
 void cms_ballot_run(Cms *c);
 uint64_t cms_ballot_due(const Cms *c);
 uint64_t cms_backoff(Cms *c);
+unsigned cms_knowledge_weight(const MembershipNode *n);
 void cms_on_answer(Cms *c, uint32_t from, const CmsMessage *m);
 void cms_on_acknowledge(Cms *c, uint32_t from, const CmsMessage *m);
 void cms_on_refuse(Cms *c, uint32_t from, const CmsMessage *m);

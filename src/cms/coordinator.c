@@ -143,7 +143,7 @@ static void merge_rows(Cms *c, CmsBallot *b, uint32_t from, const CmsAnswer *a) 
 
 /* What one knows of a lost node is worth more the newer the membership is that it remembers it from; of one
  * membership, having been heard again beats proof, and proof beats not knowing. */
-static unsigned knowledge_weight(const MembershipNode *n) {
+unsigned cms_knowledge_weight(const MembershipNode *n) {
         switch (n->state) {
         case NODE_UP:
                 return 0;
@@ -168,7 +168,7 @@ static void merge_known(CmsBallot *b, const CmsAnswer *a) {
                 MembershipNode *k = &b->nodes[id - 1];
                 int newer = node_set_contains(b->known, id) ? mid_compare(n->last_mid, k->last_mid) : 1;
 
-                if (newer < 0 || (newer == 0 && knowledge_weight(n) <= knowledge_weight(k)))
+                if (newer < 0 || (newer == 0 && cms_knowledge_weight(n) <= cms_knowledge_weight(k)))
                         continue;
                 node_set_add(&b->known, id);
                 *k = *n;
@@ -221,10 +221,28 @@ static NodeReason loss_reason(const Cms *c, uint32_t id, const MembershipNode *k
         return NODE_REASON_CONNECTIVITY;
 }
 
-static void fill_lost_node(const Cms *c, uint32_t id, bool proven, MembershipNode *n) {
+/* R15: some member hears it as it was when it was declared down. Not everybody is told of a confirmation. */
+static bool is_heard_by(const CmsBallot *b, NodeSet members, uint32_t id, const MembershipNode *n) {
+        if (n->incarnation != 0 && n->incarnation != b->incarnation[id - 1])
+                return false;
+        NODE_SET_FOREACH(member, members)
+                if (node_set_contains(b->confirms[member - 1], id))
+                        return true;
+        return false;
+}
+
+static void fill_lost_node(const Cms *c, uint32_t id, NodeSet members, bool proven, MembershipNode *n) {
+        bool heard;
+
         if (node_set_contains(c->ballot.known, id))
                 *n = c->ballot.nodes[id - 1];
-        n->proven = proven;
+        heard = (n->state == NODE_DOWN || n->state == NODE_UNKNOWN) &&
+                is_heard_by(&c->ballot, members, id, n);
+        n->proven = proven && !heard;
+        if (heard && n->state == NODE_DOWN) {
+                n->state = NODE_UNKNOWN;
+                n->reason = NODE_REASON_HEARD_AGAIN;
+        }
         if (!node_set_contains(c->config.enabled, id)) {
                 n->state = NODE_INACTIVE;
                 n->reason = NODE_REASON_DISABLED;
@@ -275,7 +293,8 @@ static NodeSet valid_proof(const Cms *c, NodeSet members) {
 static void propose(Cms *c, NodeSet members) {
         CmsBallot *b = &c->ballot;
         Membership *m = &b->proposal.membership;
-        NodeSet counted = node_set_minus(members, b->no_record), proof = valid_proof(c, members);
+        NodeSet counted = node_set_minus(members, b->no_record), proof = valid_proof(c, members),
+                proven = NODE_SET_EMPTY;
 
         m->mid = b->mid;
         m->quorate_mid = b->quorate_mid;
@@ -283,16 +302,15 @@ static void propose(Cms *c, NodeSet members) {
         m->configured = c->config.configured;
         m->half = cms_is_half(c, members);
         m->tie_breaker = node_set_contains(members, c->tie_breaker);
-        m->quorate = cms_has_majority(c, counted) ||
-                     (counted == members && cms_is_proven_half(c, members, proof));
-        m->first = m->quorate && mid_is_none(b->quorate_mid);
         fill_ranks(b, members, m);
         b->proposal.no_record = members & b->no_record;
         NODE_SET_FOREACH(id, m->configured) {
                 MembershipNode *n = &m->nodes[id - 1];
 
                 if (!node_set_contains(members, id)) {
-                        fill_lost_node(c, id, node_set_contains(proof, id), n);
+                        fill_lost_node(c, id, members, node_set_contains(proof, id), n);
+                        if (n->proven)
+                                node_set_add(&proven, id);
                         continue;
                 }
                 *n = (MembershipNode){
@@ -303,6 +321,9 @@ static void propose(Cms *c, NodeSet members) {
                         .armed = node_set_contains(b->armed, id),
                 };
         }
+        m->quorate = cms_has_majority(c, counted) ||
+                     (counted == members && cms_is_proven_half(c, members, proven));
+        m->first = m->quorate && mid_is_none(b->quorate_mid);
         m->hash = membership_hash(m);
 
         CMS_TRACE(c, .type = CMS_TRACE_PROPOSED, .mid = b->mid, .set = members);

@@ -460,6 +460,69 @@ static void test_even_split_waits_for_proof(void) {
         story_free(t);
 }
 
+static bool
+lose_inquiries(World *w,
+               uint32_t from,
+               uint32_t to,
+               WorldChannel channel,
+               const void *data,
+               size_t size,
+               void *userdata) {
+        return ((const uint8_t *) data)[1] == CMS_MESSAGE_INQUIRE;
+}
+
+/* R15: the device lied about node 3. One member of the half was told that it is down, and the other one
+ * hears it: before that, or after. */
+static void test_no_proof_about_whom_a_member_hears(void) {
+        for (int before = 0; before <= 1; before++) {
+                Story *t = story_settled(4);
+                const Membership *m;
+
+                t->s->device_lies = true;
+                cut_both(t, 0x03, 0x0c);
+                run(t, 2 * USEC_PER_SEC);
+                m = membership_of(t, 1);
+                g_assert_cmphex(m->members, ==, 0x03);
+                if (before)
+                        world_heal(t->w, 4, 2, WORLD_ALL_LINKS);
+                run(t, USEC_PER_SEC);
+                feed(t,
+                     1,
+                     (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
+                                 .confirmed_down = { 3, membership_node(m, 3)->incarnation, m->mid } });
+                world_heal(t->w, 4, 2, WORLD_ALL_LINKS);
+                run(t, 200 * MSEC);
+                world_power_off(t->w, 4, true);
+                feed(t,
+                     1,
+                     (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
+                                 .confirmed_down = { 4, membership_node(m, 4)->incarnation, m->mid } });
+                run(t, 5 * USEC_PER_SEC);
+                m = membership_of(t, 1);
+                g_assert_cmphex(m->members, ==, 0x03);
+                g_assert_false(m->quorate);
+                g_assert_cmpint(membership_node(m, 3)->reason, ==, NODE_REASON_HEARD_AGAIN);
+                g_assert_cmpint(membership_node(m, 4)->state, ==, NODE_DOWN);
+                g_assert_false(cms_in_transition(cms_of(t, 1)));
+
+                /* It says so once more, and then it is true. */
+                for (int off = 0; off <= 1; off++) {
+                        if (off)
+                                world_power_off(t->w, 3, true);
+                        run(t, USEC_PER_SEC);
+                        m = membership_of(t, 1);
+                        feed(t,
+                             1,
+                             (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
+                                         .confirmed_down = {
+                                                         3, membership_node(m, 3)->incarnation, m->mid } });
+                        run(t, USEC_PER_SEC);
+                        g_assert_cmpint(membership_of(t, 1)->quorate, ==, off);
+                }
+                story_free(t);
+        }
+}
+
 static void test_even_split_is_fenced_by_the_tie_breaker(void) {
         Story *t = story_settled(4);
 
@@ -487,17 +550,6 @@ static void test_half_at_cold_start(void) {
                          .confirmed_down = { 2, 0, membership_of(t, 1)->mid } });
         time_to_settle(t, 1, USEC_PER_SEC);
         story_free(t);
-}
-
-static bool
-lose_inquiries(World *w,
-               uint32_t from,
-               uint32_t to,
-               WorldChannel channel,
-               const void *data,
-               size_t size,
-               void *userdata) {
-        return ((const uint8_t *) data)[1] == CMS_MESSAGE_INQUIRE;
 }
 
 /* Node 2 left, is back, and cannot be taken in: node 1 loses nothing by trying. */
@@ -1076,6 +1128,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/cms/farewell/of-one-of-two", test_farewell_of_one_of_two);
         g_test_add_func("/cms/quorum/split-of-five", test_split_of_five);
         g_test_add_func("/cms/quorum/even-split-waits-for-proof", test_even_split_waits_for_proof);
+        g_test_add_func("/cms/quorum/no-proof-about-whom-a-member-hears",
+                        test_no_proof_about_whom_a_member_hears);
         g_test_add_func("/cms/quorum/even-split-is-fenced", test_even_split_is_fenced_by_the_tie_breaker);
         g_test_add_func("/cms/quorum/half-at-cold-start", test_half_at_cold_start);
         g_test_add_func("/cms/quorum/half-keeps-it-beside-a-newcomer",
