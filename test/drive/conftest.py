@@ -73,6 +73,8 @@ def node():
             # does not start when it is told not to
             "moody": "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '! test -e /run/moody'\n"
                      "ExecStop=/bin/sleep 0.5\n",
+            # goes when another goes
+            "bound": "ExecStart=/bin/sleep 1000\n[Unit]\nBindsTo=base.service\nAfter=base.service\n",
             # with the default time limits
             "patient": "ExecStart=/bin/sleep 1000\n",
         }
@@ -82,6 +84,7 @@ def node():
             if name == "hung":
                 settings["WatchdogSec"] = "300ms"
             container.write("/etc/drive-test/%s.group" % name, group(name + ".service", **settings))
+        container.write("/etc/systemd/system/base.service", "[Service]\nExecStart=/bin/sleep 1000\n")
         os.makedirs(container.root + "/srv/shop", exist_ok=True)
         container.boot()
         yield container

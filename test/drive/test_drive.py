@@ -265,6 +265,18 @@ def test_an_operators_restart_that_fails_is_a_failure(node, driver):
     assert (event["type"], event["reason"]) == ("RESOURCE_FAILED", "exit-code"), event
 
 
+def test_a_stop_by_systemd_itself_is_a_failure(node, driver):
+    """What the unit is bound to failed; stopped by hand, it is a stop by hand."""
+    start(driver, "bound", 1)
+    node.kill_unit("base.service")
+    event = driver.wait("OPERATOR_STOPPED", "RESOURCE_FAILED")
+    assert (event["type"], event["reason"]) == ("RESOURCE_FAILED", "dependency"), event
+    assert "because base.service, which it is bound to, failed" in event["text"]
+    start(driver, "bound", 2)
+    node.run("systemctl", "stop", "base.service")
+    assert driver.wait("OPERATOR_STOPPED", "RESOURCE_FAILED")["type"] == "OPERATOR_STOPPED"
+
+
 def test_an_operators_stop_is_not_guessed(node, driver):
     """As long as systemd does not say whether the machine shuts down."""
     start(driver, "moody")

@@ -562,6 +562,92 @@ static bool has_foreign_job(const Resource *r) {
         return r->job && !streq_ptr(r->job, r->own_job);
 }
 
+static void foreign_stop_is(Resource *r, SequenceEventType what) {
+        bool by_hand = what == SEQUENCE_OPERATOR_STOPPED;
+
+        r->foreign = FOREIGN_NONE;
+        if (!is_down(r) || r->operation != OPERATION_NONE)
+                return;
+        if (by_hand)
+                drive_failure_set(&r->failure, DRIVE_REASON_OPERATOR, 0, "%s was stopped by hand", r->unit);
+        resource_show(r, by_hand ? DRIVE_RESOURCE_STOPPED : DRIVE_RESOURCE_FAILED);
+        group_feed(r->group, what, r->index);
+}
+
+/* A service that was stopped takes along what is bound to it, and so does the hand that stopped it. One that
+ * failed, or a device that went, is a failure of ours. */
+static void on_bound_read(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        Resource *r = userdata;
+        UnitRow row;
+
+        if (error || sd_bus_message_enter_container(reply, 'a', "(ssssssouso)") < 0) {
+                foreign_stop_is(r, SEQUENCE_OPERATOR_STOPPED);
+                return;
+        }
+        while (unit_row_read(reply, &row) > 0) {
+                UnitActive active = unit_active_from_string(row.active);
+
+                if (active != UNIT_FAILED && !(active == UNIT_INACTIVE && endswith(row.name, ".device")))
+                        continue;
+                drive_failure_set(
+                                &r->failure,
+                                DRIVE_REASON_DEPENDENCY,
+                                0,
+                                "systemd stopped %s, because %s, which it is bound to, %s",
+                                r->unit,
+                                row.name,
+                                active == UNIT_FAILED ? "failed" : "is gone");
+                foreign_stop_is(r, SEQUENCE_WENT_DOWN);
+                return;
+        }
+        foreign_stop_is(r, SEQUENCE_OPERATOR_STOPPED);
+}
+
+/* -ENOENT: it is bound to nothing. */
+static int ask_bound(Resource *r, sd_bus_message *reply) {
+        Link *l = r->group->drive->link;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        const char *name;
+        size_t n_names = 0;
+        int k;
+
+        k = link_message_new(l, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsByNames", &m);
+        if (k >= 0)
+                k = sd_bus_message_open_container(m, 'a', "s");
+        if (k >= 0)
+                k = sd_bus_message_enter_container(reply, 'v', "as");
+        if (k >= 0)
+                k = sd_bus_message_enter_container(reply, 'a', "s");
+        while (k >= 0 && (k = sd_bus_message_read(reply, "s", &name)) > 0) {
+                k = sd_bus_message_append(m, "s", name);
+                n_names++;
+        }
+        if (k >= 0)
+                k = sd_bus_message_close_container(m);
+        if (k >= 0 && n_names == 0)
+                k = -ENOENT;
+        return k < 0 ? k : link_send(l, m, &r->call, on_bound_read, r, BUS_CALL_TIMEOUT_USEC);
+}
+
+static void on_bound_to(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        Resource *r = userdata;
+
+        if (error || ask_bound(r, reply) < 0)
+                foreign_stop_is(r, SEQUENCE_OPERATOR_STOPPED);
+}
+
+/* BindsTo=: then the stop may have been ordered by systemd itself. */
+static int ask_bound_to(Resource *r) {
+        Link *l = r->group->drive->link;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int k;
+
+        k = link_message_new(l, r->path, BUS_PROPERTIES, "Get", &m);
+        if (k >= 0)
+                k = sd_bus_message_append(m, "ss", SYSTEMD_UNIT, "BindsTo");
+        return k < 0 ? k : link_send(l, m, &r->call, on_bound_to, r, BUS_CALL_TIMEOUT_USEC);
+}
+
 static void on_leaving_known(DriveLeaving answer, void *userdata) {
         Resource *r = userdata;
 
@@ -571,19 +657,15 @@ static void on_leaving_known(DriveLeaving answer, void *userdata) {
                 (void) event_timer_in(r->retry, RETRY_USEC);
                 return;
         }
-        r->foreign = FOREIGN_NONE;
         if (r->group->drive->leaving || answer == DRIVE_LEAVING_SHUTDOWN || answer == DRIVE_LEAVING_STOP)
-                return; /* the node leaves: whoever drains will order the stop */
-        if (!is_down(r) || r->operation != OPERATION_NONE)
-                return;
-        drive_failure_set(&r->failure, DRIVE_REASON_OPERATOR, 0, "%s was stopped by hand", r->unit);
-        resource_show(r, DRIVE_RESOURCE_STOPPED);
-        group_feed(r->group, SEQUENCE_OPERATOR_STOPPED, r->index);
+                r->foreign = FOREIGN_NONE; /* the node leaves: whoever drains will order the stop */
+        else if (ask_bound_to(r) < 0)
+                foreign_stop_is(r, SEQUENCE_OPERATOR_STOPPED);
 }
 
 static void judge_down(Resource *r) {
         if (r->foreign == FOREIGN_STOP || r->foreign == FOREIGN_UNKNOWN) {
-                if (!r->ask_leaving)
+                if (!r->ask_leaving && !r->call)
                         r->ask_leaving = question_new(r->group->drive, on_leaving_known, r);
                 return;
         }
