@@ -111,7 +111,7 @@ class Node:
     def on(self):
         """Switch it on. Returns at once; a node that is on stays as it is, a crashed one boots."""
         if self.state in ("off", "crashed"):
-            self.cleared.wait(10)
+            self.cleared.wait(30)
         with self.lock:
             if self.state in ("on", "booting"):
                 return
@@ -324,7 +324,7 @@ class Node:
         }
 
     def dismantle(self):
-        self.cleared.wait(10)
+        self.cleared.wait(30)
         for fd, _ in self.loops:
             os.close(fd)
         self.loops = []
