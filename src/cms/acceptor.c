@@ -103,14 +103,12 @@ judge_against_quorate(const Cms *c, uint32_t from, uint64_t incarnation, const C
         return cms_is_intact(c) ? CMS_REFUSAL_LOSS_NOT_SEEN : _CMS_REFUSAL_MAX;
 }
 
-/* An intact membership without quorum is left for one with quorum, or for one that contains it. */
 static CmsRefusal
 judge_against_minority(const Cms *c, uint32_t from, uint64_t incarnation, const CmsInquire *q) {
         if (!cms_is_intact(c) || membership_has(&c->installed, from, incarnation) || q->quorate)
                 return _CMS_REFUSAL_MAX;
-        if (cms_has_majority(c, q->target) || node_set_is_subset(c->installed.members, q->target))
-                return _CMS_REFUSAL_MAX;
-        return CMS_REFUSAL_INTACT;
+        return cms_may_be_left_for(c, c->installed.members, q->target) ? _CMS_REFUSAL_MAX
+                                                                       : CMS_REFUSAL_INTACT;
 }
 
 /* _CMS_REFUSAL_MAX: none. */

@@ -98,6 +98,16 @@ bool cms_is_intact(const Cms *c) {
         return best_set_is_complete(&in, in.candidates);
 }
 
+static unsigned standing(const Cms *c, NodeSet set) {
+        return cms_has_majority(c, set) ? 2 : cms_is_half(c, set) ? 1 : 0;
+}
+
+/* R2: an intact membership without quorum is left for one that contains it, or that is more: a half, a
+ * majority. That holds for whoever asks and for who is asked, or they would ask each other for ever. */
+bool cms_may_be_left_for(const Cms *c, NodeSet members, NodeSet target) {
+        return node_set_is_subset(members, target) || standing(c, target) > standing(c, members);
+}
+
 /* Somebody we hear works in a quorate membership that we are not in, and ours is no newer quorate one. */
 bool cms_hears_foreign_quorum(const Cms *c) {
         if (CMS_BROKEN(c, CALLS_BESIDE_QUORUM))
@@ -137,6 +147,12 @@ unsigned cms_place(const Cms *c, NodeSet set) {
                 place++;
         }
         return place;
+}
+
+static bool is_bound_here(const Cms *c, const BestSetInput *in, NodeSet candidates, NodeSet set) {
+        if (!cms_is_intact(c) || c->installed.quorate || cms_may_be_left_for(c, c->installed.members, set))
+                return false;
+        return node_set_is_subset(in->current, candidates) && best_set_is_complete(in, in->current);
 }
 
 /* R3. What is intact and quorate is only added to; who did not answer of late is left out while the others
@@ -187,6 +203,8 @@ cms_choose(const Cms *c,
                 NODE_SET_FOREACH(id, candidates & no_record & ~weak)
                         if (node_set_is_subset(set, in.mutual[id - 1]))
                                 node_set_add(&set, id);
+        if (is_bound_here(c, &in, candidates, set))
+                return in.current;
         return set;
 }
 
@@ -203,7 +221,7 @@ static NodeSet may_join(const Cms *c) {
         return set;
 }
 
-/* Without quorum, nobody leaves an intact membership for one that does not contain it: do not even ask. */
+/* Who is not coming: do not even ask. */
 static NodeSet bound_elsewhere(const Cms *c, NodeSet target) {
         NodeSet set = NODE_SET_EMPTY;
 
@@ -211,7 +229,7 @@ static NodeSet bound_elsewhere(const Cms *c, NodeSet target) {
                 const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
 
                 if (h->settled && !h->quorate && !node_set_contains(h->members, c->config.self) &&
-                    !node_set_is_subset(h->members, target))
+                    !cms_may_be_left_for(c, h->members, target))
                         node_set_add(&set, id);
         }
         return set;

@@ -279,6 +279,7 @@ cms_choose(const Cms *c,
            NodeSet weak,
            NodeSet may_join);
 bool cms_is_intact(const Cms *c);
+bool cms_may_be_left_for(const Cms *c, NodeSet members, NodeSet target);
 bool cms_still_quorate(const Cms *c, NodeSet set);
 bool cms_would_lose_quorum(const Cms *c, NodeSet set);
 bool cms_hears_foreign_quorum(const Cms *c);

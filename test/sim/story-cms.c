@@ -692,6 +692,30 @@ static void test_chain_takes_no_turns(void) {
         story_free(t);
 }
 
+/* In the chain 4-2-1-3 each two neighbours are a half, and of the halves that with the tie-breaker is the
+ * better one. Whoever is in one stays all the same: he would refuse the other one's call too. */
+static void test_chain_of_halves_takes_no_turns(void) {
+        Story *t = story_new(4);
+        Mid mid;
+
+        t->s->config.tie_breaker = 4;
+        cut_both(t, 1, 8);
+        cut_both(t, 2, 0x0c);
+        cut_both(t, 4, 8);
+        start_all(t);
+        run(t, 2 * USEC_PER_SEC);
+        g_assert_cmphex(members_of(t, 2), ==, 3);
+        mid = membership_of(t, 2)->mid;
+        world_heal(t->w, 0x0a, 0x0a, WORLD_ALL_LINKS);
+        run(t, 10 * USEC_PER_SEC);
+        g_assert_true(mid_equal(membership_of(t, 1)->mid, mid));
+        g_assert_true(mid_equal(membership_of(t, 2)->mid, mid));
+        g_assert_cmphex(members_of(t, 4), ==, 8);
+        world_heal_all(t->w);
+        time_to_settle(t, 0x0f, 5 * USEC_PER_SEC);
+        story_free(t);
+}
+
 /* ---- disks ---- */
 
 static void test_hung_disk_is_left_out(void) {
@@ -1141,6 +1165,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/cms/mesh/one-way-cut-settles", test_one_way_cut_settles);
         g_test_add_func("/cms/mesh/deaf-node-drags-nobody", test_deaf_node_drags_nobody);
         g_test_add_func("/cms/mesh/chain-takes-no-turns", test_chain_takes_no_turns);
+        g_test_add_func("/cms/mesh/chain-of-halves-takes-no-turns", test_chain_of_halves_takes_no_turns);
         g_test_add_func("/cms/disk/hung-is-left-out", test_hung_disk_is_left_out);
         g_test_add_func("/cms/disk/full-says-so", test_full_disk_says_so);
         g_test_add_func("/cms/disk/wiped-node-is-taken-in", test_wiped_node_is_taken_in);
