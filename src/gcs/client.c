@@ -229,6 +229,7 @@ static void on_send(Gcs *g, const GcsEvent *e) {
         i->member = c->member;
         i->group = c->slot;
         i->message.payload = slice_ref(e->send.payload);
+        i->message.later = e->send.later;
         i->message.more = e->send.more;
         c->n_window++;
         c->window_bytes += e->send.payload.size_bytes;

@@ -206,6 +206,7 @@ static void deliver_message(Gcs *g, const GcsItem *i) {
                 e->sequence = g->delivered;
                 e->message.sender = sender;
                 e->message.own = c->member == sender.number && is_ours(g, sender);
+                e->message.later = i->message.later;
                 e->message.more = i->message.more;
                 e->message.payload = slice_ref(i->message.payload);
                 gcs_client_account(g, c, e, bytes);

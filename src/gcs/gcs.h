@@ -107,8 +107,8 @@ typedef struct GcsEvent {
                 struct {
                         uint64_t client;
                         Slice payload; /* at most GCS_PAYLOAD_MAX bytes */
-                        bool more; /* a piece of a longer message, which goes on in this client's next SEND
-                                    */
+                        bool later;    /* not the first piece of a longer message */
+                        bool more;     /* it goes on in this client's next SEND */
                 } send;
                 struct {
                         uint64_t client;  /* gone: gets no effect any more */
@@ -254,7 +254,7 @@ typedef struct GcsEffect {
                 struct {
                         GcsMemberId sender;
                         bool own; /* the client's own: in the order of its SENDs */
-                        bool more;
+                        bool later, more;
                         Slice payload;
                 } message;
                 struct {

@@ -140,6 +140,12 @@ static void read_change(ByteReader *r, GcsNodeChange *c) {
 
 /* ---- Items ---- */
 
+enum {
+        PIECE_MORE = 1 << 0,
+        PIECE_LATER = 1 << 1,
+        PIECE_FLAGS = (1 << 2) - 1,
+};
+
 static void write_item(ByteWriter *w, const GcsItem *i) {
         byte_writer_u8(w, (uint8_t) i->type);
         if (i->type == GCS_ITEM_NODE_CHANGE) {
@@ -155,7 +161,9 @@ static void write_item(ByteWriter *w, const GcsItem *i) {
 
         switch (i->type) {
         case GCS_ITEM_MESSAGE:
-                byte_writer_bool(w, i->message.more);
+                byte_writer_u8(w,
+                               (uint8_t) ((i->message.more ? PIECE_MORE : 0) |
+                                          (i->message.later ? PIECE_LATER : 0)));
                 byte_writer_blob(w, slice_data(&i->message.payload), i->message.payload.size_bytes);
                 break;
         case GCS_ITEM_JOIN:
@@ -185,7 +193,7 @@ static Slice read_payload(ByteReader *r, Buffer *buffer) {
 }
 
 static void read_item(ByteReader *r, Buffer *buffer, GcsNodeChange *change, GcsItem *i) {
-        uint8_t type = byte_reader_u8(r);
+        uint8_t type = byte_reader_u8(r), flags;
 
         *i = (GcsItem){};
         if (type < GCS_ITEM_MESSAGE || type > GCS_ITEM_NODE_CHANGE) {
@@ -214,7 +222,9 @@ static void read_item(ByteReader *r, Buffer *buffer, GcsNodeChange *change, GcsI
 
         switch (i->type) {
         case GCS_ITEM_MESSAGE:
-                i->message.more = byte_reader_bool(r);
+                flags = byte_reader_u8_max(r, PIECE_FLAGS);
+                i->message.more = flags & PIECE_MORE;
+                i->message.later = flags & PIECE_LATER;
                 i->message.payload = read_payload(r, buffer);
                 break;
         case GCS_ITEM_JOIN:

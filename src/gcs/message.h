@@ -80,7 +80,8 @@ typedef struct GcsItem {
         union {
                 struct {
                         Slice payload;
-                        bool more; /* a longer message goes on in the member's next item */
+                        bool later; /* not the first piece of its message */
+                        bool more;  /* a longer message goes on in the member's next item */
                 } message;
                 struct {
                         char group_name[GCS_NAME_MAX + 1];

@@ -222,6 +222,7 @@ int client_take_in(Client *i, const ProtoFrame *f) {
         if (proto_type_is_payload(f->type)) {
                 in->cost = (uint32_t) f->size_bytes + PROTO_PIECE_COST;
                 in->generation = f->generation;
+                in->later = f->later;
                 in->more = f->more;
                 in->newcomer = (GcsMemberId){ f->member_id.node_id,
                                               f->member_id.incarnation,

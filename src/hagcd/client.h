@@ -50,7 +50,7 @@ struct InFrame {
         ProtoType type;
         uint32_t generation;
         uint32_t cost;
-        bool more;
+        bool later, more;
         GcsMemberId newcomer;
         uint64_t point;
         Buffer *payload; /* ref */

@@ -348,6 +348,7 @@ static GcsVerdict feed_payload(Clients *c, Client *i, const InFrame *f) {
                                                 .type = GCS_EVENT_SEND,
                                                 .send = { .client = i->gcs_id,
                                                           .payload = slice_of(f->payload),
+                                                          .later = f->later,
                                                           .more = f->more },
                                 });
         return c->handlers->feed(

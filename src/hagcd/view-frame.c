@@ -90,6 +90,7 @@ void frame_fill_message(ProtoFrame *f, const GcsEffect *e) {
         begin_placed(f, PROTO_MESSAGE, e);
         f->member_id = proto_member_id(&e->message.sender);
         f->own = e->message.own;
+        f->later = e->message.later;
         f->more = e->message.more;
         f->data = slice_data(&e->message.payload);
         f->size_bytes = e->message.payload.size_bytes;

@@ -47,6 +47,8 @@ typedef struct SnapshotRequest {
         uint64_t id; /* 0: free */
         ProtoMemberId newcomer;
         uint64_t point;
+        void *begun; /* owned: messages under way at that point */
+        size_t begun_bytes;
 } SnapshotRequest;
 
 struct hagcs {
@@ -150,9 +152,20 @@ int hagcs_open(const char *path, hagcs **ret) {
         return 0;
 }
 
+static void request_done(SnapshotRequest *q) {
+        free(q->begun);
+        *q = (SnapshotRequest){ 0 };
+}
+
+static void requests_done(hagcs *h) {
+        FOREACH_ARRAY(q, h->requests, REQUESTS_MAX)
+                request_done(q);
+}
+
 hagcs *hagcs_close(hagcs *h) {
         if (!h)
                 return NULL;
+        requests_done(h);
         outbox_done(&h->out);
         inbox_done(&h->in);
         free(h->cookies);
@@ -267,6 +280,7 @@ static int put_pieces(hagcs *h, ProtoFrame *f, const void *data, size_t size) {
                 return -ENOMEM;
         do {
                 f->generation = h->generation;
+                f->later = offset > 0;
                 f->data = (const uint8_t *) data + offset;
                 f->size_bytes = MIN(size - offset, (size_t) PROTO_PIECE_MAX);
                 offset += f->size_bytes;
@@ -314,14 +328,22 @@ int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size) {
         if (size > HAGCS_SNAPSHOT_MAX)
                 return -EMSGSIZE;
         FOREACH_ARRAY(q, h->requests, REQUESTS_MAX) {
+                _cleanup_free_ uint8_t *whole = NULL;
+
                 if (id == 0 || q->id != id)
                         continue;
+                whole = malloc(q->begun_bytes + size);
+                if (!whole)
+                        return -ENOMEM;
+                memcpy(whole, q->begun, q->begun_bytes);
+                if (size > 0)
+                        memcpy(whole + q->begun_bytes, data, size);
                 f.member_id = q->newcomer;
                 f.point = q->point;
-                r = put_pieces(h, &f, data, size);
+                r = put_pieces(h, &f, whole, q->begun_bytes + size);
                 if (r < 0)
                         return r;
-                q->id = 0;
+                request_done(q);
                 flush(h);
                 return 0;
         }
@@ -458,7 +480,8 @@ static int on_message(hagcs *h) {
         size_t size;
         int r;
 
-        r = inbox_add_message(&h->in, &f->member_id, f->data, f->size_bytes, f->more, &data, &size);
+        r = inbox_add_message(
+                        &h->in, &f->member_id, f->data, f->size_bytes, f->later, f->more, &data, &size);
         if (r <= 0)
                 return r;
         e = event_begin(h, HAGCS_EVENT_MESSAGE);
@@ -481,12 +504,26 @@ static int on_message(hagcs *h) {
 static int on_snapshot_request(hagcs *h) {
         const ProtoFrame *f = &h->frame;
         SnapshotRequest *oldest = &h->requests[0];
+        size_t begun_bytes;
         hagcs_event *e;
+        void *begun;
+        int r;
+
+        r = inbox_save(&h->in, &begun, &begun_bytes);
+        if (r < 0)
+                return r;
 
         FOREACH_ARRAY(q, h->requests, REQUESTS_MAX)
                 if (q->id < oldest->id)
                         oldest = q;
-        *oldest = (SnapshotRequest){ .id = ++h->last_request, .newcomer = f->member.id, .point = f->point };
+        request_done(oldest);
+        *oldest = (SnapshotRequest){
+                .id = ++h->last_request,
+                .newcomer = f->member.id,
+                .point = f->point,
+                .begun = begun,
+                .begun_bytes = begun_bytes,
+        };
         e = event_begin(h, HAGCS_EVENT_SNAPSHOT_REQUEST);
         e->mid = mid_of(&f->mid);
         e->sequence = f->sequence;
@@ -502,9 +539,14 @@ static int on_snapshot(hagcs *h) {
         size_t size;
         int r;
 
-        r = inbox_add_snapshot(&h->in, f->data, f->size_bytes, f->first, f->more, &data, &size);
-        if (r <= 0)
-                return r;
+        if (f->none) {
+                data = "";
+                size = 0;
+        } else {
+                r = inbox_add_snapshot(&h->in, f->data, f->size_bytes, f->first, f->more, &data, &size);
+                if (r <= 0)
+                        return r;
+        }
         e = event_begin(h, HAGCS_EVENT_SNAPSHOT);
         e->mid = mid_of(&f->mid);
         e->sequence = f->sequence;
@@ -531,7 +573,7 @@ static void forget_all(hagcs *h) {
         outbox_drop_payload(&h->out);
         h->n_cookies = 0;
         inbox_clear(&h->in);
-        memset(h->requests, 0, sizeof(h->requests));
+        requests_done(h);
         h->n_members = 0;
 }
 

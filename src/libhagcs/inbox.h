@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Puts the pieces of long messages and of a snapshot together. Pieces of several senders come mixed. */
+/* Puts the pieces of long messages and of a snapshot together. Pieces of several senders come mixed.
+ *
+ * A newcomer has not seen the pieces that were ordered before it. So what the member that gives a snapshot
+ * has of messages that were under way at that point goes in front of it: they are ordered where they end,
+ * which is behind. */
 
 #include "libhagcs/proto.h"
 
@@ -22,16 +26,19 @@ void inbox_release(Inbox *b);
 /* Forgets what a sender that left began. */
 void inbox_forget(Inbox *b, const ProtoMemberId *sender);
 
-/* 1: *ret_data is the whole, valid until inbox_release(); 0: it goes on; -ENOMEM: nothing was changed;
- * -EPROTO: longer than may be. */
+/* 1: *ret_data is the whole, valid until inbox_release(); 0: it goes on, or is none: a message whose
+ * beginning was not seen, or that is longer than may be, is left out. -ENOMEM: nothing was changed. */
 int inbox_add_message(
                 Inbox *b,
                 const ProtoMemberId *sender,
                 const void *data,
                 size_t size_bytes,
+                bool later,
                 bool more,
                 const void **ret_data,
                 size_t *ret_size_bytes);
+
+/* The same, but -EPROTO: longer than may be, or not understood. What was under way is taken in. */
 int inbox_add_snapshot(
                 Inbox *b,
                 const void *data,
@@ -40,3 +47,7 @@ int inbox_add_snapshot(
                 bool more,
                 const void **ret_data,
                 size_t *ret_size_bytes);
+
+/* What is under way, to be put in front of a snapshot, as inbox_add_snapshot() expects it. *ret is for
+ * free(). */
+int inbox_save(const Inbox *b, void **ret, size_t *ret_size_bytes);

@@ -160,6 +160,19 @@ static void code_place(Codec *c, ProtoFrame *f) {
         code_u64(c, &f->sequence);
 }
 
+/* One byte: a message of one piece is 0. */
+static void code_piece(Codec *c, ProtoFrame *f) {
+        uint8_t v = (uint8_t) ((f->more ? 1 : 0) | (f->later ? 2 : 0));
+
+        code_u8(c, &v);
+        if (c->encode)
+                return;
+        if (v > 3)
+                byte_reader_fail(&c->r);
+        f->more = v & 1;
+        f->later = v & 2;
+}
+
 /* The rest of the frame. */
 static void code_data(Codec *c, ProtoFrame *f) {
         if (c->encode) {
@@ -195,7 +208,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 return true;
         case PROTO_SEND:
                 code_u32(c, &f->generation);
-                code_bool(c, &f->more);
+                code_piece(c, f);
                 code_data(c, f);
                 return true;
         case PROTO_GIVE_SNAPSHOT:
@@ -237,7 +250,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 code_place(c, f);
                 code_member_id(c, &f->member_id);
                 code_bool(c, &f->own);
-                code_bool(c, &f->more);
+                code_piece(c, f);
                 code_data(c, f);
                 return true;
         case PROTO_SNAPSHOT_REQUEST:

@@ -180,6 +180,7 @@ typedef struct ProtoFrame {
         ProtoMember member;      /* SNAPSHOT_REQUEST: newcomer */
         uint64_t point;          /* SNAPSHOT_REQUEST, GIVE_SNAPSHOT */
         bool own;                /* MESSAGE */
+        bool later;              /* SEND, MESSAGE: not the first piece */
         bool more;               /* SEND, MESSAGE, GIVE_SNAPSHOT, SNAPSHOT: goes on in the next piece */
         bool first;              /* SNAPSHOT: what came of an earlier one is void */
         bool none;               /* SNAPSHOT: nobody could give one */

@@ -51,6 +51,7 @@ static GcsItem sample_item(GcsItemType type, Buffer *payload) {
         case GCS_ITEM_MESSAGE:
                 i.message.payload = slice_of(payload);
                 i.message.more = true;
+                i.message.later = true;
                 break;
         case GCS_ITEM_JOIN:
                 i.group = 0;
@@ -208,6 +209,7 @@ static void test_fields(void) {
         g_assert_cmpmem(slice_data(&out.order.items[0].message.payload), 5, "hello", 5);
         g_assert_true(out.order.items[0].message.payload.buffer == b);
         g_assert_true(out.order.items[0].message.more);
+        g_assert_true(out.order.items[0].message.later);
         g_assert_cmpstr(out.order.items[1].join.group_name, ==, "shop");
         g_assert_cmpuint(strlen(out.order.items[1].join.member_name), ==, GCS_NAME_MAX);
         g_assert_cmpint(out.order.items[2].leave.reason, ==, GCS_REASON_UNRESPONSIVE);

@@ -225,6 +225,40 @@ static void test_long_snapshot(World *w, const void *data) {
         hagcs_close(b);
 }
 
+/* Who joins in the middle of a long message gets all of it, or, having no state to begin with, nothing. */
+static void test_join_within_message(World *w, const void *data) {
+        hagcs *a = join(w, "a", HAGCS_WANT_SNAPSHOT), *b = connected_as(w, 0), *d = connected_as(w, 0);
+        hagcs_registration rb = { .group = "talk", .name = "b", .flags = HAGCS_WANT_SNAPSHOT };
+        hagcs_registration rd = { .group = "talk", .name = "d" };
+        g_autofree uint8_t *text = g_malloc(600000);
+        const hagcs_event *e;
+
+        for (size_t i = 0; i < 600000; i++)
+                text[i] = (uint8_t) (i * 7 % 251);
+        g_assert_cmpint(hagcs_send(a, text, 600000, 0), ==, 0);
+        turn(w); /* the credit suffices for some of it */
+        g_assert_cmpint(hagcs_register(b, &rb), ==, 0);
+        g_assert_cmpint(hagcs_register(d, &rd), ==, 0);
+        turn(w);
+        e = wait_for(w, a, HAGCS_EVENT_SNAPSHOT_REQUEST);
+        g_assert_cmpint(hagcs_give_snapshot(a, e->cookie, "state", 5), ==, 0);
+        e = wait_for(w, a, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpmem(e->data, e->size, text, 600000);
+        g_assert_cmpint(hagcs_send(a, "next", 4, 0), ==, 0);
+
+        e = wait_for(w, b, HAGCS_EVENT_SNAPSHOT);
+        g_assert_cmpmem(e->data, e->size, "state", 5);
+        e = wait_for(w, b, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpmem(e->data, e->size, text, 600000);
+        e = wait_for(w, b, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpmem(e->data, e->size, "next", 4);
+        e = wait_for(w, d, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpmem(e->data, e->size, "next", 4);
+        hagcs_close(a);
+        hagcs_close(b);
+        hagcs_close(d);
+}
+
 /* ---- Who may do what ---- */
 
 static bool is_root(void) {
@@ -451,6 +485,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
         ADD("long-snapshot-arrives-whole", test_long_snapshot);
+        ADD("newcomer-gets-the-message-under-way", test_join_within_message);
         ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
         ADD("critical-member-that-is-shut-out-matters", test_death_while_shut_out);
         ADD("critical-member-that-is-shut-out-may-leave", test_leaving_while_shut_out);

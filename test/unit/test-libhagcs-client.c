@@ -155,6 +155,7 @@ static unsigned echo(Fixture *f) {
                     &(ProtoFrame){ .type = PROTO_MESSAGE,
                                    .member_id = { 2, 20, 1 },
                                    .own = true,
+                                   .later = f->in.later,
                                    .more = f->in.more,
                                    .data = f->in.data,
                                    .size_bytes = f->in.size_bytes });
@@ -259,8 +260,8 @@ static void test_snapshot(Fixture *f, const void *data) {
             &(ProtoFrame){ .type = PROTO_SNAPSHOT,
                            .first = true,
                            .more = true,
-                           .data = "ne",
-                           .size_bytes = 2 });
+                           .data = "\0\0\0\0ne", /* no message is under way */
+                           .size_bytes = 6 });
         say(f, &(ProtoFrame){ .type = PROTO_SNAPSHOT, .data = "w", .size_bytes = 1 });
         e = expect(f, HAGCS_EVENT_SNAPSHOT);
         g_assert_cmpmem(e->data, e->size, "new", 3);
@@ -269,6 +270,83 @@ static void test_snapshot(Fixture *f, const void *data) {
         e = expect(f, HAGCS_EVENT_SNAPSHOT);
         g_assert_cmpint(e->error, ==, -ENODATA);
         g_assert_cmpuint(e->size, ==, 0);
+}
+
+/* A newcomer is given what was under way, and leaves out what it has not seen the beginning of. */
+static void test_under_way(Fixture *f, const void *data) {
+        ProtoFrame message = { .type = PROTO_MESSAGE, .member_id = { 1, 10, 1 }, .size_bytes = 3 };
+        g_autofree uint8_t *given = NULL;
+        const hagcs_event *e;
+        size_t n;
+
+        become_member(f);
+        show_view(f);
+        message.more = true;
+        message.data = "one";
+        say(f, &message);
+        say(f,
+            &(ProtoFrame){ .type = PROTO_SNAPSHOT_REQUEST, .member = { .id = { 3, 30, 1 } }, .point = 9 });
+        e = expect(f, HAGCS_EVENT_SNAPSHOT_REQUEST);
+        message.later = true;
+        message.data = "two";
+        say(f, &message);
+        expect_nothing(f);
+        g_assert_cmpint(hagcs_give_snapshot(f->h, e->cookie, "state", 5), ==, 0);
+        g_assert_true(hear(f));
+        given = g_memdup2(f->in.data, f->in.size_bytes);
+        n = f->in.size_bytes;
+
+        /* The same handle begins afresh with it. */
+        say(f, &(ProtoFrame){ .type = PROTO_SHUT_OUT, .generation = 1 });
+        expect(f, HAGCS_EVENT_SHUT_OUT);
+        show_view(f);
+        message.more = false;
+        message.member_id.number = 2;
+        message.data = "???";
+        say(f, &message);
+        expect_nothing(f);
+        say(f, &(ProtoFrame){ .type = PROTO_SNAPSHOT, .first = true, .data = given, .size_bytes = n });
+        e = expect(f, HAGCS_EVENT_SNAPSHOT);
+        g_assert_cmpmem(e->data, e->size, "state", 5);
+        message.member_id.number = 1;
+        message.data = "two";
+        say(f, &message);
+        e = expect(f, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpmem(e->data, e->size, "onetwo", 6);
+        message.later = false;
+        say(f, &message);
+        e = expect(f, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpmem(e->data, e->size, "two", 3);
+
+        /* One who gives what makes no sense cannot be followed. */
+        for (size_t i = 0; i < 4; i++)
+                given[i] = 0xff;
+        say(f, &(ProtoFrame){ .type = PROTO_SNAPSHOT, .first = true, .data = given, .size_bytes = n });
+        g_assert_cmpint(expect(f, HAGCS_EVENT_DISCONNECTED)->error, ==, -EPROTO);
+}
+
+/* A message longer than may be is left out; it is no reason to end the connection of who receives it. */
+static void test_too_long(Fixture *f, const void *data) {
+        static uint8_t piece[PROTO_PIECE_MAX];
+        ProtoFrame message = { .type = PROTO_MESSAGE,
+                               .member_id = { 1, 10, 1 },
+                               .more = true,
+                               .data = piece,
+                               .size_bytes = sizeof(piece) };
+
+        become_member(f);
+        show_view(f);
+        for (size_t i = 0; i < 2 * HAGCS_MESSAGE_MAX / sizeof(piece); i++) {
+                say(f, &message);
+                message.later = true;
+                expect_nothing(f);
+        }
+        message.more = false;
+        say(f, &message);
+        expect_nothing(f);
+        message.later = false;
+        say(f, &message);
+        expect(f, HAGCS_EVENT_MESSAGE);
 }
 
 static void test_shut_out(Fixture *f, const void *data) {
@@ -383,6 +461,18 @@ int main(int argc, char *argv[]) {
         g_test_add("/libhagcs/nothing-without-credit", Fixture, NULL, set_up, test_credit, tear_down);
         g_test_add("/libhagcs/ping-is-answered-by-dispatch", Fixture, NULL, set_up, test_ping, tear_down);
         g_test_add("/libhagcs/snapshot-both-ways", Fixture, NULL, set_up, test_snapshot, tear_down);
+        g_test_add("/libhagcs/newcomer-is-given-what-is-under-way",
+                   Fixture,
+                   NULL,
+                   set_up,
+                   test_under_way,
+                   tear_down);
+        g_test_add("/libhagcs/too-long-message-is-left-out",
+                   Fixture,
+                   NULL,
+                   set_up,
+                   test_too_long,
+                   tear_down);
         g_test_add("/libhagcs/shut-out-drops-what-waits", Fixture, NULL, set_up, test_shut_out, tear_down);
         g_test_add("/libhagcs/cluster-is-remembered", Fixture, NULL, set_up, test_cluster, tear_down);
         g_test_add("/libhagcs/armed-and-confirmed-down", Fixture, NULL, set_up, test_orders, tear_down);

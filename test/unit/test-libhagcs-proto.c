@@ -58,6 +58,7 @@ static void test_payload(void) {
                          .sequence = 12,
                          .member_id = { 1, 2, 3 },
                          .own = true,
+                         .later = true,
                          .more = true,
                          .data = data,
                          .size_bytes = PROTO_PIECE_MAX },
@@ -66,7 +67,7 @@ static void test_payload(void) {
         data[PROTO_PIECE_MAX - 1] = 'x';
         round_trip(&f, &g);
         g_assert_cmpmem(g.data, g.size_bytes, data, PROTO_PIECE_MAX);
-        g_assert_true(g.own && g.more);
+        g_assert_true(g.own && g.more && g.later);
         g_assert_cmpuint(g.sequence, ==, 12);
         f.size_bytes++;
         g_assert_cmpint(proto_encode(&f, buf, sizeof(buf)), <, 0);
