@@ -15,12 +15,14 @@
 #include <string.h>
 
 static int64_t sum;
+static bool member; /* only then can anything be sent */
 
 static int on_event(hagcs *h, const hagcs_event *e) {
         switch (e->type) {
         case HAGCS_EVENT_REGISTERED:
                 if (e->error < 0)
                         fprintf(stderr, "cannot join: %s\n", e->text);
+                member = e->error == 0;
                 return e->error;
         case HAGCS_EVENT_VIEW:
                 printf("%zu members, %zu came, %zu left\n",
@@ -68,13 +70,15 @@ static int on_event(hagcs *h, const hagcs_event *e) {
 static int on_line(hagcs *h) {
         char line[64];
         int64_t n;
+        int r;
 
         if (!fgets(line, sizeof(line), stdin))
                 return hagcs_unregister(h);
         n = strtoll(line, NULL, 10);
-        if (hagcs_send(h, &n, sizeof(n), 0) == -EAGAIN)
+        r = hagcs_send(h, &n, sizeof(n), 0);
+        if (r == -EAGAIN)
                 fprintf(stderr, "too fast, dropped\n");
-        return 0;
+        return r == -EAGAIN ? 0 : r;
 }
 
 int main(void) {
@@ -98,7 +102,7 @@ int main(void) {
         while (r >= 0) {
                 struct pollfd fds[] = {
                         { .fd = hagcs_get_fd(h), .events = (short) hagcs_get_events(h) },
-                        { .fd = input ? 0 : -1, .events = POLLIN },
+                        { .fd = member && input ? 0 : -1, .events = POLLIN },
                 };
                 const hagcs_event *e;
 

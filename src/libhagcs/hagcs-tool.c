@@ -196,7 +196,8 @@ static void send_lines(Tool *t) {
                 size_t n;
                 int r;
 
-                if (!end && t->line_bytes < sizeof(t->line))
+                /* The last line of the input may lack its end. */
+                if (!end && t->line_bytes < sizeof(t->line) && (t->input_open || t->line_bytes == 0))
                         break;
                 n = end ? (size_t) (end - t->line) : t->line_bytes;
                 r = hagcs_send(t->h, t->line, n, 0);
@@ -215,7 +216,7 @@ static void send_lines(Tool *t) {
         }
 }
 
-static void read_input(Tool *t, bool stay) {
+static void read_input(Tool *t) {
         ssize_t n = read(STDIN_FILENO, t->line + t->line_bytes, sizeof(t->line) - t->line_bytes);
 
         if (n > 0)
@@ -223,8 +224,6 @@ static void read_input(Tool *t, bool stay) {
         else if (n == 0 || errno != EINTR)
                 t->input_open = false;
         send_lines(t);
-        if (!t->input_open && !stay)
-                leave(t);
 }
 
 static int run(Tool *t, bool stay) {
@@ -262,7 +261,9 @@ static int run(Tool *t, bool stay) {
                         return r;
                 send_lines(t);
                 if (!t->done && fds[2].revents)
-                        read_input(t, stay);
+                        read_input(t);
+                if (!t->done && !t->input_open && !t->leaving && t->line_bytes == 0 && !stay)
+                        leave(t);
         }
         return 0;
 }

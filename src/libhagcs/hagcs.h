@@ -5,8 +5,9 @@
  * membership, in one order, also when servers die.
  *
  * One handle is one connection to the hagcd of this node and at most one member of one group. Nothing here
- * blocks, logs, exits or starts a thread; a handle belongs to one thread at a time. Poll hagcs_get_fd() for
- * hagcs_get_events() and call hagcs_dispatch() until it returns 0. All functions return 0 or positive on
+ * blocks, logs, exits or starts a thread; a handle belongs to one thread at a time, and to the process that
+ * opened it: a child that was forked off is not a member and leaves the handle alone. Poll hagcs_get_fd()
+ * for hagcs_get_events() and call hagcs_dispatch() until it returns 0. All functions return 0 or positive on
  * success and a negative errno otherwise; -EAGAIN means "wait for HAGCS_EVENT_WRITABLE". */
 
 #include <stdbool.h>

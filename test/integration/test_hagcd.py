@@ -78,6 +78,19 @@ def test_long_message_arrives_whole(lab):
         assert match.group(1) == text
 
 
+def test_last_line_needs_no_end(lab):
+    start_all(lab)
+    other = lab.nodes[1].member("talk", "other")
+    other.wait(r"view members other@n1")
+    member = lab.nodes[2].member("talk", "m2")
+    member.process.stdin.write("one\ntwo")
+    member.process.stdin.close()
+    other.wait(r"message m2@n2 one$")
+    other.wait(r"message m2@n2 two$")
+    other.wait(r"left m2@n2\(unregistered\)")
+    assert member.process.wait(timeout=5) == 0
+
+
 def test_killed_daemon_is_seen_leaving(lab):
     start_all(lab)
     members = join_all(lab)
