@@ -414,6 +414,33 @@ static void test_detached_is_left_alone(void) {
         g_assert_cmpint(scene_run(&s, "web", NULL), ==, STATE_RUN_RUNNING);
 }
 
+/* It was left running once, and has come back. When the power fails, and it stays away, it is lost like any
+ * other: nobody has to say that it is off. */
+static void test_detached_is_forgotten_when_it_is_back(void) {
+        _cleanup_(scene_done) Scene s;
+
+        web_on_n1(&s);
+        scene_lose(&s, 1, STATE_NODE_DETACHED);
+        scene_settle(&s);
+        scene_rejoin(&s, 1);
+        scene_report_now(&s, 1, "web", STATE_REPORT_RUNNING, "");
+        scene_settle(&s);
+        s.nodes[1].incarnation = s.nodes[1].boot = 0;
+        s.nodes[1].state = STATE_NODE_UNKNOWN;
+        for (uint32_t id = 2; id <= 3; id++) {
+                scene_boot(&s, id);
+                scene_manager(&s, id, true);
+        }
+        scene_view(&s, true);
+        scene_hello(&s, 2);
+        scene_hello(&s, 3);
+        scene_settle(&s);
+        g_assert_cmpint(node(&s, 1)->state, ==, STATE_NODE_UNKNOWN);
+        s.now_usec += s.table.unseen_fence_usec;
+        g_assert_true(scene_plan_and_deliver(&s));
+        g_assert_true(node(&s, 1)->fence.active);
+}
+
 static void test_confirmation_is_refused(void) {
         _cleanup_(scene_done) Scene s;
         StateBoot boot;
@@ -743,6 +770,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/ownership/clean-farewell-needs-no-fence",
                         test_clean_farewell_needs_no_fence);
         g_test_add_func("/state/ownership/detached-is-left-alone", test_detached_is_left_alone);
+        g_test_add_func("/state/ownership/detached-is-forgotten-when-it-is-back",
+                        test_detached_is_forgotten_when_it_is_back);
         g_test_add_func("/state/ownership/confirmation-is-refused", test_confirmation_is_refused);
         g_test_add_func("/state/ownership/device-that-lied", test_device_that_lied);
         g_test_add_func("/state/ownership/found-on-two-nodes", test_found_on_two_nodes);

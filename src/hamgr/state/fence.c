@@ -142,6 +142,7 @@ void state_fence_give_up(State *s, StateNode *n, const char *reason) {
 
 static void node_is_down(State *s, StateNode *n, StateEventKind kind, const char *by) {
         char name[NAME_LENGTH_MAX + 1];
+        bool was_detached;
 
         if (n->state == STATE_NODE_UP) {
                 /* Fenced as a member, because a stop failed: its loss is about to be delivered. */
@@ -152,8 +153,11 @@ static void node_is_down(State *s, StateNode *n, StateEventKind kind, const char
                 state_node_changed(s, n->id);
                 return;
         }
+        was_detached = n->state == STATE_NODE_DETACHED;
         state_node_enter(s, n, STATE_NODE_DOWN);
         state_node_proven_dead(s, n);
+        if (was_detached)
+                state_record_bump(s, false, false);
         state_event(s, kind, NULL, n->id, "node %s is off: %s", state_node_name(s, n->id, name), by);
         state_event(s,
                     STATE_EVENT_NODE_DOWN,

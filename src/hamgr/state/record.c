@@ -11,18 +11,24 @@
 #define RECORD_MAGIC 0x44524148U /* "HARD" */
 #define RECORD_VERSION 1U
 
+NodeSet state_detached(const State *s) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
+                if (n->id != 0 && n->state == STATE_NODE_DETACHED)
+                        node_set_add(&set, n->id);
+        return set;
+}
+
 /* ---- Bytes ---- */
 
 static void write_record(ByteWriter *w, const void *object) {
         const State *s = object;
-        NodeSet standby = NODE_SET_EMPTY, detached = NODE_SET_EMPTY;
+        NodeSet standby = NODE_SET_EMPTY;
 
-        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX) {
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
                 if (n->id != 0 && n->standby)
                         node_set_add(&standby, n->id);
-                if (n->id != 0 && n->state == STATE_NODE_DETACHED)
-                        node_set_add(&detached, n->id);
-        }
         byte_writer_u32(w, RECORD_MAGIC);
         byte_writer_u32(w, RECORD_VERSION);
         wire_write_mid(w, s->record_mid);
@@ -33,7 +39,7 @@ static void write_record(ByteWriter *w, const void *object) {
         if (s->prepared.pending)
                 wire_write_version(w, s->prepared.version);
         byte_writer_u64(w, standby);
-        byte_writer_u64(w, detached);
+        byte_writer_u64(w, state_detached(s));
         byte_writer_u32(w, s->groups->len);
         for (guint i = 0; i < s->groups->len; i++) {
                 const StateGroup *g = g_ptr_array_index(s->groups, i);

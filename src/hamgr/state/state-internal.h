@@ -184,6 +184,8 @@ void state_prepared_settle(State *s);
 /* Makes the parsed configuration the one in force: groups come, stay and go. */
 void state_install_config(State *s, HaConfig *config);
 
+/* Nodes that left with groups running: durable. */
+NodeSet state_detached(const State *s);
 /* Something durable changed: a new record, to be stored everywhere. */
 void state_record_bump(State *s, bool in_force, bool prepare);
 void state_record_store(State *s, bool in_force);

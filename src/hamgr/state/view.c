@@ -54,10 +54,6 @@ static void node_left(State *s, StateNode *n, const StateViewNode *v) {
                 state_fence_withdraw(s, n, "it is proven to run nothing");
                 state_node_proven_dead(s, n);
                 break;
-        case STATE_NODE_DETACHED:
-                if (s->phase == STATE_PHASE_READY)
-                        state_record_bump(s, false, false);
-                break;
         default:
                 if (BROKEN(TAKEOVER_FROM_UNKNOWN))
                         state_node_proven_dead(s, n);
@@ -187,6 +183,8 @@ static void forget_lost_askers(State *s) {
 }
 
 void state_take_view(State *s, const StateView *view) {
+        NodeSet detached = state_detached(s);
+
         s->quorate = view->quorate;
         s->changed_manager = true;
         s->n_members = MIN(view->n_members, (size_t) NODE_ID_MAX);
@@ -236,4 +234,6 @@ void state_take_view(State *s, const StateView *view) {
                 node_set_instance(s, n, instance);
         }
         forget_lost_askers(s);
+        if (s->phase == STATE_PHASE_READY && state_detached(s) != detached)
+                state_record_bump(s, false, false);
 }
