@@ -274,6 +274,31 @@ def test_D21_nothing_is_restarted_with_hamgr(trio, how):
     lab.until("a new process", lambda: running_since(lab, node, "shop.service")[0] not in ("0", before["shop.service"][0]), 10)
 
 
+@pytest.mark.parametrize("how", ["KILL", "restart"])
+def test_D21_hamgr_does_not_wait_for_a_unit_that_takes_its_time(trio, how):
+    """A restart that waited for what hamgr manages would last longer than its grace, and the node would be reset."""
+    lab = trio.lab
+    trio.await_group("green", on="n3")
+    boots = lab.boots("n3")
+    trio.hactl("group", "stop", "green")
+    lab.run("n3", "sh", "-c", "mkdir -p /run/systemd/system/web@8002.service.d && cd /run/systemd/system/web@8002.service.d"
+            " && printf '[Service]\nExecStartPre=/usr/bin/sleep 8\n' > slow.conf && systemctl daemon-reload")
+    try:
+        trio.hactl("--no-block", "group", "start", "green")
+        lab.until("the slow start", lambda: unit(lab, "n3", "web@8002.service", "ActiveState") == "activating", 10)
+        pid = unit(lab, "n3", "hamgr.service", "MainPID")
+        if how == "KILL":
+            lab.signal("n3", "hamgr.service", "KILL")
+        else:
+            lab.run("n3", "systemctl", "restart", "hamgr.service")
+        lab.until("hamgr again", lambda: unit(lab, "n3", "hamgr.service", "MainPID") not in ("0", pid), 4)
+        assert unit(lab, "n3", "web@8002.service", "ActiveState") == "activating"
+        trio.await_group("green", on="n3")
+    finally:
+        lab.run("n3", "sh", "-c", "rm -f /run/systemd/system/web@8002.service.d/slow.conf; systemctl daemon-reload")
+    assert lab.boots("n3") == boots
+
+
 def test_D21_hamgr_begins_without_the_bus_and_comes_to_it_later(trio):
     """A node whose hamgr needs D-Bus to begin would be reset for the want of it."""
     lab = trio.lab

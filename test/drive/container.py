@@ -163,7 +163,7 @@ class Container:
         self.install("src/resource-agents/ip/ha-ip", "/usr/lib/hamgr/ha-ip")
         self.install("src/resource-agents/mount/ha-mount", "/usr/lib/hamgr/ha-mount")
         source = os.path.dirname(os.path.dirname(HERE))
-        for path in ("hamgr.service", "hamgr-.service.d/10-hamgr.conf"):
+        for path in ("hamgr.service", "hamgr-managed.target", "hamgr-.service.d/10-hamgr.conf"):
             with open(os.path.join(source, "units", path), encoding="utf-8") as file:
                 self.write("/usr/lib/systemd/system/" + path, file.read())
         self.write("/etc/systemd/system/hamgr.service.d/driver.conf", DRIVER_UNIT)

@@ -96,7 +96,7 @@ static void drop_ins(void) {
                         "[Unit]\n"
                         "AssertPathExists=/run/hamgr/owned/web\n"
                         "AssertPathIsMountPoint=/srv/100%%\n"
-                        "Before=hamgr.service\n"
+                        "Before=hamgr-managed.target\n"
                         "After=db.service\n"
                         "IgnoreOnIsolate=yes\n"
                         "\n"
@@ -106,7 +106,7 @@ static void drop_ins(void) {
 
         g_assert_cmpint(guard_read("mount /srv/shop web", &mount), ==, 1);
         mount_text = guard_drop_in(&mount, "/run/hamgr/owned");
-        g_assert_nonnull(strstr(mount_text, "DefaultDependencies=no\nBefore=hamgr.service\n"));
+        g_assert_nonnull(strstr(mount_text, "DefaultDependencies=no\nBefore=hamgr-managed.target\n"));
         g_assert_null(strstr(mount_text, "[Service]"));
 }
 

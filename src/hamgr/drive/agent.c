@@ -166,7 +166,7 @@ static int append_common(sd_bus_message *m, const AgentUnit *a) {
                         -900);
         if (r < 0)
                 return r;
-        r = append_names(m, "Before", (const char *const[]){ GUARD_MANAGER_UNIT, NULL });
+        r = append_names(m, "Before", (const char *const[]){ GUARD_MANAGED_UNIT, NULL });
         if (r < 0)
                 return r;
         r = append_names(m, "Before", a->before);

@@ -258,7 +258,7 @@ static void write_unit_drop_in(const Guard *g, const char *owned_folder, StrBuf 
                 add_path(text, *m);
                 str_buf_add_char(text, '\n');
         }
-        str_buf_add(text, "Before=" GUARD_MANAGER_UNIT "\n");
+        str_buf_add(text, "Before=" GUARD_MANAGED_UNIT "\n");
         FOREACH_ARRAY(a, g->after, g->n_after)
                 str_buf_printf(text, "After=%s\n", *a);
         str_buf_add(text, "IgnoreOnIsolate=yes\n");
@@ -276,7 +276,7 @@ static void write_mount_drop_in(const Guard *g, const char *owned_folder, StrBuf
                        "stopped.\n[Unit]\n",
                        g->group);
         add_assertion(text, g, owned_folder);
-        str_buf_add(text, "DefaultDependencies=no\nBefore=" GUARD_MANAGER_UNIT "\nIgnoreOnIsolate=yes\n");
+        str_buf_add(text, "DefaultDependencies=no\nBefore=" GUARD_MANAGED_UNIT "\nIgnoreOnIsolate=yes\n");
 }
 
 char *guard_drop_in(const Guard *g, const char *owned_folder) {
