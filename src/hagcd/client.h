@@ -76,7 +76,8 @@ struct Client {
         GraceIdentity identity; /* uid and unit are known from the beginning */
         bool critical;
         bool snapshot;
-        bool successor; /* came within a grace: matters before it is a member */
+        bool hands_over; /* said that a successor takes its place */
+        bool successor;  /* came within a grace: matters before it is a member */
         uint64_t liveliness_usec;
         uint64_t grace_usec;
         uint64_t gcs_id;

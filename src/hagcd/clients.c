@@ -48,12 +48,13 @@ static void fail(Clients *c, const char *format, const Client *i) {
         c->handlers->fail(c->userdata, why);
 }
 
-static void begin_grace(Clients *c, Client *i) {
+static void begin_grace(Clients *c, Client *i, bool planned) {
         uint64_t now_usec = now_boottime_usec();
 
         if (c->stopped)
                 return;
-        switch (grace_begin(&c->graces, i->gcs_id, &i->identity, i->grace_usec, i->exited, now_usec)) {
+        switch (grace_begin(
+                        &c->graces, i->gcs_id, &i->identity, i->grace_usec, i->exited, planned, now_usec)) {
         case GRACE_BEGUN:
                 break;
         case GRACE_REFUSED_NONE:
@@ -63,7 +64,7 @@ static void begin_grace(Clients *c, Client *i) {
                 fail(c, "was lost too often", i);
                 return;
         }
-        if (!i->exited && i->pidfd >= 0)
+        if (!planned && !i->exited && i->pidfd >= 0)
                 (void) pidfd_send_signal(i->pidfd, SIGKILL, NULL, 0);
 }
 
@@ -77,6 +78,7 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
         bool member = i->state == CLIENT_MEMBER || i->state == CLIENT_REGISTERING;
         bool leaving = i->state == CLIENT_UNREGISTERING;
         bool matters = !leaving && client_matters(i);
+        bool planned = i->hands_over && reason == GCS_REASON_EXITED;
 
         if (i->state == CLIENT_LOST)
                 return;
@@ -89,8 +91,10 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
                 leaving = true;
                 matters = false;
         }
+        if (planned)
+                why = "hands over to a successor";
         if (member)
-                log_event(LOG_WARNING,
+                log_event(planned ? LOG_INFO : LOG_WARNING,
                           HAMGR_MESSAGE_MEMBER_LOST,
                           LOG_FIELDS("HAMGR_REASON", why, "HAMGR_GROUP", i->identity.group),
                           "member %s of group %s (process %d): %s",
@@ -109,7 +113,7 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
         i->state = CLIENT_LOST;
         client_disconnect(i);
         if (matters)
-                begin_grace(c, i);
+                begin_grace(c, i, planned);
 }
 
 /* Unexpected: says why on the wire, then as above. */
@@ -246,6 +250,9 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
                                                         .mid = { f->mid.epoch, f->mid.node_id },
                                         });
                 return;
+        case PROTO_HAND_OVER:
+                i->hands_over = true;
+                return;
         case PROTO_WELCOME:
         case PROTO_CLUSTER:
         case PROTO_REGISTERED:
@@ -269,6 +276,9 @@ static int read_frame(Clients *c, Client *i) {
         ssize_t n;
 
         n = recv(i->fd, c->buf, sizeof(c->buf), MSG_DONTWAIT | MSG_TRUNC);
+        /* Said once, and before what it sent, when it closed without having read all that we sent. */
+        if (n < 0 && errno == ECONNRESET)
+                return 0;
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 1 : -errno;
         if (n == 0)
@@ -279,6 +289,14 @@ static int read_frame(Clients *c, Client *i) {
         }
         on_frame(c, i, &c->in);
         return i->state == CLIENT_LOST ? 1 : 0;
+}
+
+/* All that it sent before it went away: a wish to leave may be among it. */
+static void read_rest(Clients *c, Client *i) {
+        int r = 0;
+
+        for (unsigned n = 0; n < READ_LAST && r == 0 && i->state != CLIENT_LOST; n++)
+                r = read_frame(c, i);
 }
 
 static int on_client_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -301,12 +319,10 @@ static int on_client_io(sd_event_source *s, int fd, uint32_t revents, void *user
 static int on_client_exit(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         Client *i = userdata;
         Clients *c = i->clients;
-        int r = 0;
 
         i->exited = true;
         (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
-        for (unsigned n = 0; n < READ_LAST && r == 0 && i->state != CLIENT_LOST; n++)
-                r = read_frame(c, i);
+        read_rest(c, i);
         lose(c, i, GCS_REASON_EXITED, "its process ended");
         grace_exited(&c->graces, i->gcs_id);
         for (Client *k = c->first; k; k = k->next)
@@ -421,6 +437,7 @@ static void settle_client(Clients *c, Client *i) {
         if (i->state == CLIENT_LOST)
                 return;
         if (client_write(i) < 0) {
+                read_rest(c, i);
                 lose(c, i, GCS_REASON_EXITED, "closed its connection");
                 return;
         }
@@ -504,7 +521,7 @@ static void on_refused(Clients *c, Client *i, GcsRefusal refusal) {
         text = refusal_text(refusal, &error);
         if (client_matters(i)) {
                 i->successor = false;
-                begin_grace(c, i);
+                begin_grace(c, i, false);
         }
         refuse(i, error, text);
 }

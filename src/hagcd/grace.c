@@ -19,11 +19,12 @@ grace_begin(Graces *g,
             const GraceIdentity *identity,
             uint64_t grace_usec,
             bool exited,
+            bool planned,
             uint64_t now_usec) {
 
         if (grace_usec == 0)
                 return GRACE_REFUSED_NONE;
-        if (!count(g, now_usec))
+        if (!planned && !count(g, now_usec))
                 return GRACE_REFUSED_TOO_MANY;
         FOREACH_ARRAY(i, g->items, GRACES_MAX) {
                 if (i->client != 0)

@@ -60,6 +60,7 @@ grace_begin(Graces *g,
             const GraceIdentity *identity,
             uint64_t grace_usec,
             bool exited,
+            bool planned, /* does not count */
             uint64_t now_usec);
 
 /* Takes the grace away when it is the successor. */

@@ -159,6 +159,11 @@ void group_set_armed(Manager *m, bool armed) {
                 update_io(m);
 }
 
+void group_hand_over(Manager *m) {
+        if (m->group && m->registered)
+                (void) hagcs_hand_over(m->group);
+}
+
 int group_unregister(Manager *m) {
         int r;
 

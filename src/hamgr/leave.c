@@ -91,6 +91,7 @@ static void on_answer(Drive *d, DriveLeaving leaving, void *userdata) {
                 return;
         case DRIVE_LEAVING_RESTART:
                 log_info("hamgr is being restarted; what runs is left running");
+                group_hand_over(m);
                 (void) sd_event_exit(m->event, 0);
                 return;
         case DRIVE_LEAVING_STOP:

@@ -133,6 +133,7 @@ void group_stop(Manager *m);
 void group_send(Manager *m, StateMessage *message);
 void group_set_armed(Manager *m, bool armed);
 int group_unregister(Manager *m);
+void group_hand_over(Manager *m); /* the next hamgr of this node follows at once */
 bool group_is_quorate(const Manager *m);
 
 /* ---- local.c ---- */

@@ -357,6 +357,12 @@ int hagcs_set_armed(hagcs *h, bool armed) {
         return ask(h, &f);
 }
 
+int hagcs_hand_over(hagcs *h) {
+        if (h->ended || h->state != HANDLE_MEMBER)
+                return -ENOTCONN;
+        return ask(h, &(ProtoFrame){ .type = PROTO_HAND_OVER });
+}
+
 int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_mid mid) {
         ProtoFrame f = { .type = PROTO_CONFIRM_DOWN };
 
@@ -646,6 +652,7 @@ static int on_frame(hagcs *h) {
         case PROTO_PONG:
         case PROTO_ARMED:
         case PROTO_CONFIRM_DOWN:
+        case PROTO_HAND_OVER:
                 return -EPROTO;
         }
         return -EPROTO;

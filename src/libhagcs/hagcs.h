@@ -194,6 +194,12 @@ int hagcs_register(hagcs *h, const hagcs_registration *registration);
  */
 int hagcs_unregister(hagcs *h);
 
+/* This critical member is about to end on purpose, and a successor takes its place within the grace that was
+ * asked for (a restart, an upgrade): close the handle next, and exit. The end then counts as none of the
+ * losses that the node is reset for when they are too many; without a successor it is reset all the same.
+ * -ENOTCONN: not a member. */
+int hagcs_hand_over(hagcs *h);
+
 /* Send to all members, oneself too. All of it is taken or nothing. -EAGAIN: the window is full; -EMSGSIZE;
  * -ENOTCONN: not a member. Success is not delivery: the message is ordered when it is seen back. */
 int hagcs_send(hagcs *h, const void *data, size_t size, uint64_t cookie);

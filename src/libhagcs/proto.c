@@ -204,6 +204,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 return true;
         case PROTO_UNREGISTER:
         case PROTO_UNREGISTERED:
+        case PROTO_HAND_OVER:
         case PROTO_FROZEN:
                 return true;
         case PROTO_SEND:

@@ -69,6 +69,7 @@ typedef enum ProtoType {
         PROTO_PONG,
         PROTO_ARMED,
         PROTO_CONFIRM_DOWN,
+        PROTO_HAND_OVER,
 
         /* hagcd to client */
         PROTO_WELCOME = 64,

@@ -274,6 +274,20 @@ def test_D21_nothing_is_restarted_with_hamgr(trio, how):
     lab.until("a new process", lambda: running_since(lab, node, "shop.service")[0] not in ("0", before["shop.service"][0]), 10)
 
 
+def test_D21_hamgr_is_restarted_as_often_as_one_likes(trio):
+    """Deaths of a critical member are bounded, restarts are not; none of them looks like a failure."""
+    lab = trio.lab
+    node = trio.group("shop")["node"]
+    boots, before = lab.boots(node), running_since(lab, node, "shop.service")
+    since = lab.run(node, "date", "+%s.%N").strip()
+    for _ in range(6):
+        lab.run(node, "systemctl", "restart", "hamgr.service")
+        trio.await_up()
+    assert lab.boots(node) == boots and running_since(lab, node, "shop.service") == before
+    said = lab.journal(node, "--unit=hamgr.service", "--since=@" + since)
+    assert "is being restarted" in said and "Failed with result" not in said, said
+
+
 @pytest.mark.parametrize("how", ["KILL", "restart"])
 def test_D21_hamgr_does_not_wait_for_a_unit_that_takes_its_time(trio, how):
     """A restart that waited for what hamgr manages would last longer than its grace, and the node would be reset."""

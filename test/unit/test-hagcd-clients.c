@@ -332,6 +332,38 @@ static void test_leaving_while_shut_out(World *w, const void *data) {
         g_assert_false(w->failed);
 }
 
+/* The socket says first that the other end was closed with something unread, and then what it had sent. */
+static void test_leaving_without_reading(World *w, const void *data) {
+        hagcs *h = is_root() ? join(w, "a", HAGCS_CRITICAL) : NULL;
+
+        if (!h)
+                return;
+        g_assert_cmpint(hagcs_send(h, "hello", 5, 1), ==, 0);
+        turn(w);
+        g_assert_cmpint(hagcs_unregister(h), ==, 0);
+        hagcs_close(h);
+        turn(w);
+        g_assert_false(w->failed);
+}
+
+/* It is the process of this test that would be killed. */
+static void test_hand_over(World *w, const void *data) {
+        hagcs *h = is_root() ? connected_as(w, 0) : NULL;
+        hagcs_registration r = {
+                .group = "talk", .name = "a", .flags = HAGCS_CRITICAL, .grace_usec = 5 * USEC_PER_SEC
+        };
+
+        if (!h)
+                return;
+        g_assert_cmpint(hagcs_hand_over(h), ==, -ENOTCONN);
+        g_assert_cmpint(hagcs_register(h, &r), ==, 0);
+        g_assert_cmpint(wait_for(w, h, HAGCS_EVENT_REGISTERED)->error, ==, 0);
+        g_assert_cmpint(hagcs_hand_over(h), ==, 0);
+        hagcs_close(h);
+        turn(w);
+        g_assert_false(w->failed);
+}
+
 /* ---- What a client costs ---- */
 
 /* A client without manners: frames by hand, nothing is read. */
@@ -489,6 +521,8 @@ int main(int argc, char *argv[]) {
         ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
         ADD("critical-member-that-is-shut-out-matters", test_death_while_shut_out);
         ADD("critical-member-that-is-shut-out-may-leave", test_leaving_while_shut_out);
+        ADD("critical-member-may-leave-without-reading", test_leaving_without_reading);
+        ADD("critical-member-may-hand-over", test_hand_over);
         ADD("leaving-again-and-again-costs-nothing", test_leaving_again_and_again);
         ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);

@@ -14,7 +14,9 @@ static void test_successor(void) {
 
         g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_NONE);
         g_assert_cmpuint(grace_wakeup_usec(&g), ==, USEC_INFINITY);
-        g_assert_cmpint(grace_begin(&g, 1, &hamgr, 5 * USEC_PER_SEC, true, USEC_PER_SEC), ==, GRACE_BEGUN);
+        g_assert_cmpint(grace_begin(&g, 1, &hamgr, 5 * USEC_PER_SEC, true, false, USEC_PER_SEC),
+                        ==,
+                        GRACE_BEGUN);
         g_assert_cmpuint(grace_wakeup_usec(&g), ==, 6 * USEC_PER_SEC);
         g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_SUCCESSOR);
         g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_NONE);
@@ -24,7 +26,7 @@ static void test_successor(void) {
 static void test_old_process_must_exit(void) {
         Graces g = { 0 };
 
-        g_assert_cmpint(grace_begin(&g, 7, &hamgr, 5 * USEC_PER_SEC, false, 1), ==, GRACE_BEGUN);
+        g_assert_cmpint(grace_begin(&g, 7, &hamgr, 5 * USEC_PER_SEC, false, false, 1), ==, GRACE_BEGUN);
         g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_NOT_YET);
         grace_exited(&g, 8);
         g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_NOT_YET);
@@ -36,7 +38,7 @@ static void test_stranger(void) {
         Graces g = { 0 };
         GraceIdentity other = hamgr;
 
-        g_assert_cmpint(grace_begin(&g, 1, &hamgr, USEC_PER_SEC, true, 1), ==, GRACE_BEGUN);
+        g_assert_cmpint(grace_begin(&g, 1, &hamgr, USEC_PER_SEC, true, false, 1), ==, GRACE_BEGUN);
         other.uid = 1000;
         g_assert_cmpint(grace_match(&g, &other), ==, GRACE_MATCH_STRANGER);
         other = hamgr;
@@ -51,8 +53,8 @@ static void test_stranger(void) {
 static void test_expires(void) {
         Graces g = { 0 };
 
-        g_assert_cmpint(grace_begin(&g, 1, &hamgr, 0, true, 1), ==, GRACE_REFUSED_NONE);
-        g_assert_cmpint(grace_begin(&g, 1, &hamgr, 100, true, 1), ==, GRACE_BEGUN);
+        g_assert_cmpint(grace_begin(&g, 1, &hamgr, 0, true, false, 1), ==, GRACE_REFUSED_NONE);
+        g_assert_cmpint(grace_begin(&g, 1, &hamgr, 100, true, false, 1), ==, GRACE_BEGUN);
         g_assert_null(grace_expired(&g, 100));
         g_assert_nonnull(grace_expired(&g, 101));
 }
@@ -62,15 +64,25 @@ static void test_too_many(void) {
         uint64_t now = USEC_PER_HOUR;
 
         for (unsigned i = 0; i < GRACE_COUNT_MAX; i++, now += USEC_PER_SEC) {
-                g_assert_cmpint(grace_begin(&g, i + 1, &hamgr, USEC_PER_SEC, true, now), ==, GRACE_BEGUN);
+                g_assert_cmpint(grace_begin(&g, i + 1, &hamgr, USEC_PER_SEC, true, false, now),
+                                ==,
+                                GRACE_BEGUN);
                 g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_SUCCESSOR);
         }
-        g_assert_cmpint(grace_begin(&g, 9, &hamgr, USEC_PER_SEC, true, now), ==, GRACE_REFUSED_TOO_MANY);
+        g_assert_cmpint(grace_begin(&g, 9, &hamgr, USEC_PER_SEC, true, false, now),
+                        ==,
+                        GRACE_REFUSED_TOO_MANY);
+
+        /* Those that were announced do not count. */
+        g_assert_cmpint(grace_begin(&g, 9, &hamgr, USEC_PER_SEC, true, true, now), ==, GRACE_BEGUN);
+        g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_SUCCESSOR);
 
         /* Spread out, they go on for ever. */
         g = (Graces){ 0 };
         for (unsigned i = 0; i < 20; i++, now += GRACE_WINDOW_USEC / GRACE_COUNT_MAX + 1) {
-                g_assert_cmpint(grace_begin(&g, i + 1, &hamgr, USEC_PER_SEC, true, now), ==, GRACE_BEGUN);
+                g_assert_cmpint(grace_begin(&g, i + 1, &hamgr, USEC_PER_SEC, true, false, now),
+                                ==,
+                                GRACE_BEGUN);
                 g_assert_cmpint(grace_match(&g, &hamgr), ==, GRACE_MATCH_SUCCESSOR);
         }
 }
