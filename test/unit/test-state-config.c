@@ -290,6 +290,41 @@ static void test_sample_policies(void) {
         }
 }
 
+/* The commented group in docs/: it is right, and what it shows as defaults are the defaults. */
+static void test_sample_group(void) {
+        const char *root = g_getenv("HAMGR_SOURCE_ROOT");
+        g_autofree char *path = NULL, *whole = NULL, *text = NULL, *spelled = NULL;
+        g_autoptr(GRegex) defaults = g_regex_new("^#([A-Z][A-Za-z]*=.)", G_REGEX_MULTILINE, 0, NULL);
+        g_autoptr(GRegex) standby = g_regex_new("^#Standby=.*", G_REGEX_MULTILINE, 0, NULL);
+        const HaNodes three = {
+                .nodes = { { .id = 1, .name = "n1", .enabled = true },
+                           { .id = 2, .name = "n2", .enabled = true },
+                           { .id = 3, .name = "n3", .enabled = true } },
+                .n_nodes = 3,
+        };
+        uint64_t hash[2];
+
+        if (!root) {
+                g_test_skip("HAMGR_SOURCE_ROOT is not set");
+                return;
+        }
+        path = g_build_filename(root, "docs", "web.group", NULL);
+        g_assert_true(g_file_get_contents(path, &whole, NULL, NULL));
+        text = g_regex_replace(standby, whole, -1, 0, "", 0, NULL);
+        spelled = g_regex_replace(defaults, text, -1, 0, "\\1", 0, NULL);
+        g_assert_cmpstr(text, !=, spelled);
+        for (unsigned i = 0; i < 2; i++) {
+                HaFile file = { (char *) "web.group", i == 0 ? text : spelled };
+                _cleanup_(ha_config_freep) HaConfig *c = NULL;
+                ConfErrors errors = { 0 };
+
+                g_assert_cmpint(ha_config_parse(&three, &file, 1, &c, &errors), ==, 0);
+                g_assert_cmpstr(ha_config_find_group(c, "web")->policy->name, ==, "active_standby");
+                hash[i] = ha_config_find_group(c, "web")->resources_hash;
+        }
+        g_assert_cmpuint(hash[0], ==, hash[1]);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/state/config/all-of-it", test_all_of_it);
@@ -304,5 +339,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/config/what-was-removed", test_what_was_removed);
         g_test_add_func("/state/config/names-of-nodes", test_names_of_nodes);
         g_test_add_func("/state/config/sample-policies", test_sample_policies);
+        g_test_add_func("/state/config/sample-group", test_sample_group);
         return g_test_run();
 }
