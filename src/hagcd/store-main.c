@@ -64,13 +64,22 @@ static void tell_damage(Store *s) {
                   str_buf_text(&aside));
 }
 
+/* False: an operator has put another file there, or none. */
+static bool is_still_there(const Store *s) {
+        struct stat ours, theirs;
+
+        return fstat(s->fd, &ours) >= 0 && stat(s->path, &theirs) >= 0 && ours.st_dev == theirs.st_dev &&
+               ours.st_ino == theirs.st_ino;
+}
+
 /* Opens at the first use and after each failure: the disk may come later than we do. */
 static int store_open(Store *s) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (s->fd >= 0)
+        if (s->fd >= 0 && is_still_there(s))
                 return 0;
+        s->fd = safe_close(s->fd);
         fd = open(s->path, O_RDWR | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
@@ -88,7 +97,7 @@ static int store_create(Store *s) {
         if (s->fd < 0)
                 return -errno;
         s->slots = (StoreSlots){ 0 };
-        return 0;
+        return sync_parent_folder(s->path);
 }
 
 static void answer_read(Store *s, StoreFrame *ret) {

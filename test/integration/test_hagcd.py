@@ -383,3 +383,15 @@ def test_store_lost_while_running_is_found_again(lab):
     lab.nodes[2].wait(r"hagcd-store is back")
     lab.nodes[1].kill()
     lab.nodes[2].wait_members(2, 3)
+
+
+def test_store_replaced_while_running_is_written(lab):
+    """What is promised stands in the file that the next start reads, not in the one that was moved aside."""
+    start_all(lab)
+    lab.nodes[2].init_store("--recreate")
+    lab.nodes[1].kill()
+    lab.nodes[2].wait_members(2, 3)
+    with open(f"{lab.nodes[2].folder}/store", "rb") as f:
+        slots = f.read()
+    half = len(slots) // 2
+    assert max(int.from_bytes(slots[at + 8:at + 16], "little") for at in (0, half)) > 1
