@@ -19,6 +19,10 @@ typedef struct Mid {
 
 #define MID_NONE ((Mid){ 0, 0 })
 
+/* No cluster counts so far. What claims more comes from nobody sane, and adding one to it must not begin
+ * anew. */
+#define MID_EPOCH_MAX (UINT64_C(1) << 62)
+
 /* Longest text of mid_format(), with the final zero. */
 #define MID_TEXT_MAX 32U
 

@@ -27,7 +27,7 @@ static Mid read_mid(ByteReader *r) {
         Mid m = { .epoch = byte_reader_u64(r) };
 
         m.node = byte_reader_u8_max(r, NODE_ID_MAX);
-        if ((m.epoch == 0) != (m.node == 0))
+        if ((m.epoch == 0) != (m.node == 0) || m.epoch > MID_EPOCH_MAX)
                 byte_reader_fail(r);
         return m;
 }

@@ -10,14 +10,13 @@ static uint64_t some(Prng *p) {
         return prng_u64(p) | 1;
 }
 
-static Mid some_mid(Prng *p) {
-        return prng_one_in(p, 5) ? MID_NONE
-                                 : (Mid){ prng_u64(p) | 1,
-                                          (uint32_t) prng_between(p, NODE_ID_MIN, NODE_ID_MAX) };
+static Mid some_ballot(Prng *p) {
+        return (Mid){ prng_between(p, 1, MID_EPOCH_MAX),
+                      (uint32_t) prng_between(p, NODE_ID_MIN, NODE_ID_MAX) };
 }
 
-static Mid some_ballot(Prng *p) {
-        return (Mid){ prng_u64(p) | 1, (uint32_t) prng_between(p, NODE_ID_MIN, NODE_ID_MAX) };
+static Mid some_mid(Prng *p) {
+        return prng_one_in(p, 5) ? MID_NONE : some_ballot(p);
 }
 
 static BootId some_boot(Prng *p) {
@@ -289,6 +288,8 @@ static void test_contradictions_are_refused(void) {
         m->propose.no_record = 8; /* not a member */
         g_assert_cmpint(cms_message_decode(a, encode(m, a), read), ==, -EBADMSG);
         m->propose.no_record = 0;
+        s->mid.epoch = UINT64_MAX; /* the next one would be none */
+        g_assert_cmpint(cms_message_decode(a, encode(m, a), read), ==, -EBADMSG);
         s->mid = MID_NONE;
         g_assert_cmpint(cms_message_decode(a, encode(m, a), read), ==, -EBADMSG);
         g_free(m);
