@@ -5,6 +5,7 @@
 
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -514,6 +515,12 @@ static void test_slow_alone(World *w, const void *data) {
 }
 
 int main(int argc, char *argv[]) {
+        _cleanup_close_ int pidfd = pidfd_open(getpid(), 0);
+
+        if (pidfd < 0 && errno == ENOSYS) { /* Valgrind before 3.20; the sanitizers look for leaks here */
+                g_print("1..0 # SKIP there is no pidfd_open() here\n");
+                return 0;
+        }
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
         ADD("long-snapshot-arrives-whole", test_long_snapshot);
