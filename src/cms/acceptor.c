@@ -320,7 +320,8 @@ static void hold_off_lost(Cms *c, const Membership *m) {
         NODE_SET_FOREACH(id, node_set_minus(c->installed.members, m->members)) {
                 NodeReason why = membership_node(m, id)->reason;
 
-                if ((why == NODE_REASON_SILENCE || why == NODE_REASON_CONNECTIVITY) &&
+                if ((why == NODE_REASON_SILENCE || why == NODE_REASON_CONNECTIVITY ||
+                     why == NODE_REASON_NO_ANSWER) &&
                     membership_has(&c->installed, id, c->peers[id - 1].incarnation))
                         cms_hold_lost(c, id);
         }

@@ -257,6 +257,7 @@ static NodeSet choose_reachable(const Cms *c, NodeSet candidates) {
 
 static void choose_target(Cms *c) {
         NodeSet candidates = node_set_with(c->row, c->config.self) & c->config.enabled, target, cannot;
+        bool works = cms_is_intact(c) && c->installed.quorate;
 
         if (!c->view_changed && c->now_usec < c->target_due_usec &&
             c->target_cannot_write == cms_cannot_write(c))
@@ -272,10 +273,13 @@ static void choose_target(Cms *c) {
                 if (p->hold_until_usec > c->now_usec)
                         c->target_due_usec = MIN(c->target_due_usec, p->hold_until_usec);
         }
+        /* R3: a member that cannot write holds up the flush of all. It is left out, unless the others do not
+         * suffice. */
         cannot = cms_peers_cannot_write(c);
-        if (cms_is_intact(c) && c->installed.quorate)
-                cannot = node_set_minus(cannot, c->installed.members);
         target = choose_reachable(c, node_set_minus(candidates, cannot));
+        if (works && !cms_has_majority(c, target))
+                target = choose_reachable(
+                                c, node_set_minus(candidates, node_set_minus(cannot, c->installed.members)));
         if (target != c->target) {
                 c->target = target;
                 c->target_since_usec = c->now_usec;
@@ -318,7 +322,9 @@ static CmsWhy find_need(const Cms *c) {
         if (!target_is_installed(c)) {
                 if (!c->installed.quorate)
                         return CMS_WHY_BETTER;
-                return cms_is_intact(c) ? CMS_WHY_JOIN : CMS_WHY_LOSS;
+                return cms_is_intact(c) && node_set_is_subset(c->installed.members, c->target)
+                                       ? CMS_WHY_JOIN
+                                       : CMS_WHY_LOSS;
         }
         if (mid_compare(c->promised, c->installed.mid) > 0)
                 return CMS_WHY_REFORM;

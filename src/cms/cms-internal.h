@@ -69,7 +69,7 @@ typedef struct CmsPeer {
         /* hold-offs */
         unsigned n_silent_answers; /* ballots that it did not answer */
         uint64_t weak_until_usec;  /* left out of ballots while the others suffice */
-        unsigned n_outs;           /* times it was lost by silence or connectivity */
+        unsigned n_outs;           /* times it was lost by silence, connectivity or its disk */
         uint64_t last_out_usec;
         uint64_t hold_until_usec; /* not taken in before */
 

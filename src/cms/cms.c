@@ -333,6 +333,9 @@ static void dispatch(Cms *c, const CmsEvent *event) {
         case CMS_EVENT_STORE_FAILED:
                 on_store_failed(c, event->stored.number);
                 return;
+        case CMS_EVENT_STORE:
+                cms_store(c);
+                return;
         case CMS_EVENT_LAST_GASP:
                 if (node_set_contains(c->others, event->last_gasp.node))
                         cms_on_last_gasp(c, event->last_gasp.node, event->last_gasp.incarnation);

@@ -387,8 +387,9 @@ void cms_hold_no_answer(Cms *c, uint32_t id) {
         CMS_TRACE(c, .type = CMS_TRACE_HELD_OFF, .node = id, .value = hold);
 }
 
-/* Lost by silence or by connectivity and the same incarnation as before: the first return is free, a node
- * that flaps waits longer each time, so that it does not drag all through one membership after the other. */
+/* Lost by silence, by connectivity or by its disk, and the same incarnation as before: the first return is
+ * free, a node that flaps waits longer each time, so that it does not drag all through one membership after
+ * the other. */
 void cms_hold_lost(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
 

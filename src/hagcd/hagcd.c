@@ -41,6 +41,7 @@ struct Hagcd {
         Notify *notify;       /* owned */
         bool in_cms, in_gcs;  /* a core is not fed from within its own effects */
         bool status_dirty;
+        bool record_dirty; /* gcs put its part in: cms has yet to have it written */
 
         sd_event_source *cms_timer;   /* owned */
         sd_event_source *gcs_timer;   /* owned */
@@ -198,6 +199,7 @@ static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event) {
                         break;
                 case GCS_EFFECT_STORE:
                         store_client_put_gcs(d->store, e->store.number, e->store.history);
+                        d->record_dirty = true;
                         break;
                 case GCS_EFFECT_RESET_NODE:
                         fail(d, "a critical member took too slowly what was delivered to it");
@@ -241,6 +243,8 @@ static void tell_status(Hagcd *d) {
 }
 
 static void settle(Hagcd *d) {
+        while (TAKE_GENERIC(d->record_dirty, bool, false))
+                feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STORE });
         if (d->status_dirty)
                 tell_status(d);
         clients_settle(d->clients);
@@ -346,7 +350,8 @@ static void on_stored(void *userdata, uint64_t cms_number, uint64_t gcs_number, 
                                          .type = error < 0 ? CMS_EVENT_STORE_FAILED : CMS_EVENT_STORED,
                                          .stored = { .number = cms_number },
                          });
-        /* gcs waits; cms says that this node cannot write, and so makes the others go on without it. */
+        /* gcs waits: every write is one of cms, which tries again, and says that this node cannot write so
+         * that the others go on without it (R3). */
         if (gcs_number > 0 && error == 0)
                 (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STORED, .stored = { gcs_number } });
         settle(d);

@@ -230,6 +230,4 @@ void store_client_put_cms(StoreClient *s, uint64_t number, const CmsRecord *reco
 void store_client_put_gcs(StoreClient *s, uint64_t number, Mid history) {
         s->record.gcs_history = history;
         s->gcs_number = number;
-        s->dirty = true;
-        try_write(s);
 }

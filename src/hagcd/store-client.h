@@ -30,4 +30,5 @@ StoreClient *store_client_free(StoreClient *s);
 DEFINE_TRIVIAL_CLEANUP(StoreClient *, store_client_free);
 
 void store_client_put_cms(StoreClient *s, uint64_t number, const CmsRecord *record);
+/* Goes with the next record of cms, which is the one that watches the disk. */
 void store_client_put_gcs(StoreClient *s, uint64_t number, Mid history);

@@ -395,3 +395,60 @@ def test_store_replaced_while_running_is_written(lab):
         slots = f.read()
     half = len(slots) // 2
     assert max(int.from_bytes(slots[at + 8:at + 16], "little") for at in (0, half)) > 1
+
+
+# Between hagcd and hagcd-store. While the flag stands, whatever has a new history of gcs in it fails or hangs.
+STORE_THAT_GOES_BAD = """if True:
+    import os, socket, sys, time
+    path, real, flag, mode = sys.argv[1:]
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
+    client, _ = listener.accept()
+    store = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    store.connect(real)
+    history, bad = None, False
+    while frame := client.recv(4096):
+        if frame[0] == 3:  # WRITE
+            bad = os.path.exists(flag) and (bad or frame[-12:] != history)
+            history = frame[-12:]
+        if bad and mode == "fail":
+            client.send(bytes([4]) + frame[1:9] + (5).to_bytes(4, "little") + bytes(4))  # STORED: EIO
+            continue
+        while bad and os.path.exists(flag):
+            time.sleep(0.01)
+        store.send(frame)
+        client.send(store.recv(4096))
+"""
+
+
+@pytest.mark.parametrize("mode", ["fail", "hang"])
+def test_store_that_goes_bad_before_the_flush_holds_up_nobody(mode):
+    """R3: the membership is agreed upon, and n3 cannot write that it holds what was ordered before."""
+    with Lab(5) as lab:
+        bad = lab.nodes[3]
+        flag = f"{bad.folder}/bad"
+        bad.start_store()
+        os.rename(f"{bad.folder}/store.sock", f"{bad.folder}/real.sock")
+        bad.store = subprocess.Popen([sys.executable, "-c", STORE_THAT_GOES_BAD, f"{bad.folder}/store.sock",
+                                      f"{bad.folder}/real.sock", flag, mode])
+        lab.processes.append(bad.store)
+        lab.until(lambda: os.path.exists(f"{bad.folder}/store.sock"), "the store listens")
+        lab.start()
+        for node in lab.nodes.values():
+            node.wait_members(1, 2, 3, 4, 5)
+        first, other = (lab.nodes[i].member("talk", f"m{i}") for i in (1, 4))
+        other.wait(r"view members( m\d@n\d){2}\b")
+        with open(flag, "w", encoding="ascii"):
+            lab.nodes[2].kill()
+        lab.nodes[1].wait_members(1, 3, 4, 5)
+        begin = time.monotonic()
+        lab.nodes[1].wait_members(1, 4, 5)
+        lab.nodes[1].wait(r"node n3 is lost \(no-answer\)")
+        first.send("after")
+        other.wait(r"message m1@n1 after$")
+        assert time.monotonic() - begin < 5
+        assert "n3=unknown(cannot write its store" in lab.nodes[1].status_until(r"quorate ")
+        os.unlink(flag)
+        lab.nodes[1].wait_members(1, 3, 4, 5)
+        bad.member("talk", "m3").wait(r"view members( m\d@n\d){3}\b")

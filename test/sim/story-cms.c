@@ -744,6 +744,40 @@ static void test_hung_disk_is_left_out(void) {
         story_free(t);
 }
 
+/* R3: what GCS has to write is waited for by all. Whoever cannot write it is left out, comes back when it
+ * can, and waits longer each time. */
+static void test_member_that_cannot_write_is_left_out(void) {
+        Story *t = story_settled(4);
+        uint64_t before = 0;
+
+        for (unsigned i = 0; i < 4; i++) {
+                uint64_t back;
+
+                world_disk(t->w, 3, i % 2 == 0, i % 2 == 1);
+                feed(t, 3, (CmsEvent){ .type = CMS_EVENT_STORE });
+                time_to_settle(t, 0x0b, 2 * USEC_PER_SEC);
+                g_assert_cmpint(membership_node(membership_of(t, 1), 3)->reason, ==, NODE_REASON_NO_ANSWER);
+                g_assert_cmpint(peer_view(t, 1, 3).problem, ==, CMS_PROBLEM_CANNOT_WRITE);
+                world_disk(t->w, 3, false, false);
+                back = time_to_settle(t, 0x0f, 10 * USEC_PER_SEC);
+                if (i > 1)
+                        g_assert_cmpuint(back, >, before + before / 2);
+                before = back;
+        }
+        story_free(t);
+
+        /* But not when the others are no majority without it. */
+        t = story_settled(4);
+        world_crash(t->w, 4, true);
+        time_to_settle(t, 0x07, 2 * USEC_PER_SEC);
+        world_disk(t->w, 3, true, false);
+        feed(t, 3, (CmsEvent){ .type = CMS_EVENT_STORE });
+        run(t, 3 * USEC_PER_SEC);
+        g_assert_true(cms_sim_is_settled(t->w, t->s, 0x07));
+        g_assert_cmpint(peer_view(t, 1, 3).problem, ==, CMS_PROBLEM_CANNOT_WRITE);
+        story_free(t);
+}
+
 static void test_full_disk_says_so(void) {
         Story *t = story_settled(3);
 
@@ -1167,6 +1201,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/cms/mesh/chain-takes-no-turns", test_chain_takes_no_turns);
         g_test_add_func("/cms/mesh/chain-of-halves-takes-no-turns", test_chain_of_halves_takes_no_turns);
         g_test_add_func("/cms/disk/hung-is-left-out", test_hung_disk_is_left_out);
+        g_test_add_func("/cms/disk/member-that-cannot-write-is-left-out",
+                        test_member_that_cannot_write_is_left_out);
         g_test_add_func("/cms/disk/full-says-so", test_full_disk_says_so);
         g_test_add_func("/cms/disk/wiped-node-is-taken-in", test_wiped_node_is_taken_in);
         g_test_add_func("/cms/disk/wiped-nodes-are-no-quorum", test_wiped_nodes_are_no_quorum);

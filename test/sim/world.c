@@ -376,6 +376,20 @@ static void end_write(World *w, uint32_t id, uint64_t life, bool ok) {
         begin_write(w, id);
 }
 
+void world_put(World *w,
+               uint32_t id,
+               WorldChannel channel,
+               uint64_t number,
+               const void *data,
+               size_t size_bytes) {
+        WorldStore *s = &node_of(w, id)->store;
+
+        assert(size_bytes <= WORLD_PART_MAX);
+        memcpy(s->wanted[channel].data, data, size_bytes);
+        s->wanted[channel].size_bytes = size_bytes;
+        s->wanted[channel].number = number;
+}
+
 void world_store(
                 World *w,
                 uint32_t id,
@@ -383,13 +397,8 @@ void world_store(
                 uint64_t number,
                 const void *data,
                 size_t size_bytes) {
-        WorldStore *s = &node_of(w, id)->store;
-
-        assert(size_bytes <= WORLD_PART_MAX);
-        memcpy(s->wanted[channel].data, data, size_bytes);
-        s->wanted[channel].size_bytes = size_bytes;
-        s->wanted[channel].number = number;
-        s->dirty = true;
+        world_put(w, id, channel, number, data, size_bytes);
+        node_of(w, id)->store.dirty = true;
         begin_write(w, id);
 }
 

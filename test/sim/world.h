@@ -164,6 +164,13 @@ void world_send_link(
                 WorldChannel channel,
                 const void *data,
                 size_t size_bytes);
+/* world_store() writes the whole record; what is only put goes with the next write. */
+void world_put(World *w,
+               uint32_t id,
+               WorldChannel channel,
+               uint64_t number,
+               const void *data,
+               size_t size_bytes);
 void world_store(
                 World *w,
                 uint32_t id,

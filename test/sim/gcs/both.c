@@ -3,24 +3,12 @@
 
 #include <inttypes.h>
 
-#include "sim/cms-actor.h"
-#include "sim/gcs/cluster.h"
-
 #define FAULTS_USEC (8 * USEC_PER_SEC)
 #define PEACE_USEC (60 * USEC_PER_SEC)
 #define CALM_USEC (5 * USEC_PER_SEC)
 #define TURN_USEC (10 * USEC_PER_MSEC)
 #define CLIENTS_PER_NODE 2U
-
-typedef struct Both {
-        World *w;
-        CmsSim *s;
-        Cluster *c;
-        Prng prng;
-        unsigned n_names, busy, churn;
-        uint64_t every_usec;
-        bool quiet, peace;
-} Both;
+#define PRNG_MARK UINT64_C(0x626f746820636f72)
 
 static Both *both_of(const Cluster *c) {
         return c->ops_data;
@@ -32,8 +20,24 @@ static void ops_send(Cluster *c, uint32_t from, NodeSet to, const void *data, si
         world_send(both_of(c)->w, from, to, WORLD_GCS, data, size_bytes);
 }
 
+/* As in the daemon: the core of membership has it written, once it is done with its own step. */
+static void write_record(World *w, uint64_t node, uint64_t life, void *userdata) {
+        Both *x = userdata;
+        const WorldNode *n = &w->nodes[node - 1];
+
+        if (!n->up || n->life != life)
+                return;
+        if (n->paused)
+                world_at(w, w->now_usec + TURN_USEC, write_record, node, life, x);
+        else
+                cms_sim_feed(w, x->s, (uint32_t) node, (CmsEvent){ .type = CMS_EVENT_STORE });
+}
+
 static void ops_store(Cluster *c, uint32_t node, uint64_t number, Mid history) {
-        world_store(both_of(c)->w, node, WORLD_GCS, number, &history, sizeof(history));
+        Both *x = both_of(c);
+
+        world_put(x->w, node, WORLD_GCS, number, &history, sizeof(history));
+        world_at(x->w, x->w->now_usec, write_record, node, x->w->nodes[node - 1].life, x);
 }
 
 static void give(World *w, uint64_t client, uint64_t b, void *userdata) {
@@ -359,36 +363,56 @@ static void live(Both *x) {
                 history_check_live(x->c);
 }
 
+Both *both_new(uint64_t seed, unsigned n_nodes) {
+        Both *x = g_new0(Both, 1);
+
+        prng_init(&x->prng, seed ^ PRNG_MARK);
+        x->w = world_new(seed, n_nodes, 2);
+        x->s = cms_sim_new(x->w, 100 * USEC_PER_MSEC, 400 * USEC_PER_MSEC);
+        cms_sim_init_stores(x->w, x->s);
+        return x;
+}
+
+void both_set_cluster(Both *x, const ClusterConfig *config) {
+        x->c = cluster_new(config);
+        x->c->ops = &ops;
+        x->c->ops_data = x;
+        world_set_actor(x->w, WORLD_GCS, &gcs_actor, x);
+        x->s->listener = on_notification;
+        x->s->listener_userdata = x;
+}
+
+Both *both_free(Both *x) {
+        (void) world_free(x->w);
+        x->c->ops = NULL;
+        (void) cluster_free(x->c);
+        (void) cms_sim_free(x->s);
+        g_free(x);
+        return NULL;
+}
+
 char *gcs_both_run(uint64_t seed, bool trace, uint64_t *ret_story, uint64_t *ret_delivered) {
         ClusterConfig config = { .seed = seed };
-        Both x = {};
+        Prng prng;
+        Both *x;
         char *failure;
 
-        prng_init(&x.prng, seed ^ UINT64_C(0x626f746820636f72));
-        config.n_nodes = (unsigned) prng_between(&x.prng, 2, 6);
-        x.w = world_new(seed, config.n_nodes, 2);
-        x.w->tracing = trace;
-        x.s = cms_sim_new(x.w, 100 * USEC_PER_MSEC, 400 * USEC_PER_MSEC);
-        x.s->fencing = true;
-        cms_sim_init_stores(x.w, x.s);
-        choose(&x, &config, &x.w->knobs);
-        x.c = cluster_new(&config);
-        x.c->ops = &ops;
-        x.c->ops_data = &x;
-        world_set_actor(x.w, WORLD_GCS, &gcs_actor, &x);
-        x.s->listener = on_notification;
-        x.s->listener_userdata = &x;
+        prng_init(&prng, seed ^ PRNG_MARK);
+        config.n_nodes = (unsigned) prng_between(&prng, 2, 6);
+        x = both_new(seed, config.n_nodes);
+        x->prng = prng;
+        x->w->tracing = trace;
+        x->s->fencing = true;
+        choose(x, &config, &x->w->knobs);
+        both_set_cluster(x, &config);
 
-        live(&x);
+        live(x);
 
-        failure = x.w->failed ? g_strdup(x.w->failure) : NULL;
+        failure = x->w->failed ? g_strdup(x->w->failure) : NULL;
         if (trace)
-                world_print_trace(x.w, WORLD_TRACE_LINES);
-        *ret_story = x.c->story;
-        *ret_delivered = x.c->n_delivered;
-        (void) world_free(x.w);
-        x.c->ops = NULL;
-        (void) cluster_free(x.c);
-        (void) cms_sim_free(x.s);
+                world_print_trace(x->w, WORLD_TRACE_LINES);
+        *ret_story = x->c->story;
+        *ret_delivered = x->c->n_delivered;
+        (void) both_free(x);
         return failure;
 }

@@ -4,7 +4,7 @@
  * core. The checkers of history.c hold in all of them. */
 
 #include "basic/time-util.h"
-#include "sim/gcs/cluster.h"
+#include "sim/gcs/both.h"
 
 #define SECOND (1000 * USEC_PER_MSEC)
 #define ALL3 (node_set_of(1) | node_set_of(2) | node_set_of(3))
@@ -728,6 +728,79 @@ static void test_trickling_member(void) { /* C21 */
         g_assert_false(a->blocked);
 }
 
+/* ---- With real agreement ---- */
+
+static void both_run(Both *x, uint64_t usec) {
+        world_run_until(x->w, x->w->now_usec + usec);
+        if (x->w->failed)
+                world_print_trace(x->w, 200);
+        g_assert_false(x->w->failed);
+}
+
+static bool flush_is_being_written(const Both *x, uint32_t node) {
+        const WorldStore *s = &x->w->nodes[node - 1].store;
+        const Membership *m = cms_membership(x->s->nodes[node - 1].cms);
+        Mid history;
+
+        memcpy(&history, s->writing[WORLD_GCS].data, sizeof(history));
+        return s->busy && m && mid_equal(history, m->mid);
+}
+
+/* R3: the disk of node 3 goes bad when node 2 is lost: the new membership is agreed upon, and only its flush
+ * is still to be written. */
+static void goes_bad_before_the_flush(bool hung) {
+        ClusterConfig config = { .seed = 1, .n_nodes = 5 };
+        Both *x = both_new(1, 5);
+        const NodeSet rest = node_set_of(1) | node_set_of(4) | node_set_of(5), all = rest | node_set_of(3);
+        Actor *a, *b;
+
+        x->w->tracing = true;
+        both_set_cluster(x, &config);
+        for (uint32_t id = 1; id <= 5; id++)
+                world_start(x->w, id, true);
+        both_run(x, 2 * SECOND);
+        g_assert_true(cluster_is_active(x->c, all | node_set_of(2)));
+        x->c->now_usec = x->w->now_usec;
+        a = cluster_join(x->c, 1, "shop", "a", GCS_JOIN_SNAPSHOT);
+        b = cluster_join(x->c, 4, "shop", "b", GCS_JOIN_SNAPSHOT);
+        both_run(x, SECOND);
+        g_assert_true(a->member && b->member);
+
+        world_crash(x->w, 2, true);
+        for (unsigned i = 0; cms_membership(x->s->nodes[2].cms)->members != all; i++) {
+                g_assert_cmpuint(i, <, 100000);
+                both_run(x, 10);
+        }
+        if (hung)
+                while (!flush_is_being_written(x, 3))
+                        both_run(x, 10);
+        world_disk(x->w, 3, !hung, hung);
+        both_run(x, 2 * SECOND);
+        g_assert_true(cms_sim_is_settled(x->w, x->s, rest));
+        g_assert_true(cluster_is_active(x->c, rest));
+        g_assert_cmpint(membership_node(cms_membership(x->s->nodes[0].cms), 3)->reason,
+                        ==,
+                        NODE_REASON_NO_ANSWER);
+        x->c->now_usec = x->w->now_usec;
+        g_assert_cmpint(actor_send(a, 10), ==, GCS_VERDICT_QUEUED);
+        both_run(x, SECOND);
+        g_assert_cmpuint(a->n_seen, ==, 1);
+
+        /* It comes back by itself. */
+        world_disk(x->w, 3, false, false);
+        both_run(x, 2 * SECOND);
+        g_assert_true(cms_sim_is_settled(x->w, x->s, all));
+        g_assert_true(cluster_is_active(x->c, all));
+        history_check(x->c);
+        g_assert_false(x->w->failed);
+        (void) both_free(x);
+}
+
+static void test_disk_goes_bad_before_the_flush(void) {
+        goes_bad_before_the_flush(false);
+        goes_bad_before_the_flush(true);
+}
+
 static void test_same_seed_same_story(void) {
         uint64_t story[2];
 
@@ -768,6 +841,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/gcs/flush/the-away-does-not-donate", test_the_away_does_not_donate);
         g_test_add_func("/gcs/flush/formation", test_formation);
         g_test_add_func("/gcs/flush/stored-before-acknowledged", test_stored_before_acknowledged);
+        g_test_add_func("/gcs/flush/disk-goes-bad-before-it", test_disk_goes_bad_before_the_flush);
 
         g_test_add_func("/gcs/snapshot/newcomer-under-load", test_newcomer_under_load);
         g_test_add_func("/gcs/snapshot/donor-dies", test_donor_dies);
