@@ -19,20 +19,41 @@ static int append_files(sd_bus_message *m, const ConfigFiles *files) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* One line each: what changed. */
+static json_t *read_changes(sd_bus_message *reply) {
+        json_t *changes = json_array();
+        const char *change;
+
+        while (sd_bus_message_read(reply, "s", &change) > 0)
+                json_array_append_new(changes, json_string(change));
+        return changes;
+}
+
+static void print_changes(uint64_t version, const json_t *changes) {
+        size_t i;
+        json_t *change;
+
+        json_array_foreach(changes, i, change) puts(json_string_value(change));
+        if (json_array_size(changes) > 0)
+                printf("Configuration %" PRIu64 " is in force on the whole cluster.\n", version);
+        else
+                printf("Configuration %" PRIu64 " is in force on the whole cluster already.\n", version);
+}
+
 int verb_apply(Hactl *h, int argc, char **argv) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         _cleanup_(config_files_done) ConfigFiles files = {};
+        const char *folder = argc > 0 ? argv[0] : CONFIG_FILES_FOLDER;
         _cleanup_free_ char *why = NULL;
-        const char *warning;
+        json_auto_t *changes = NULL, *answer = NULL;
         uint64_t version;
         int r;
 
         if (argc > 1) {
-                hactl_error("usage: hactl apply [DIR]");
+                hactl_error("usage: hactl apply [DIR] [--remove]");
                 return HACTL_USAGE;
         }
-        r = config_files_load(
-                        argc > 0 ? argv[0] : CONFIG_FILES_FOLDER, CONFIG_FILES_VENDOR_FOLDER, &files, &why);
+        r = config_files_load(folder, CONFIG_FILES_VENDOR_FOLDER, &files, &why);
         if (r < 0) {
                 hactl_error("%s", why ?: strerror(-r));
                 return HACTL_FAILED;
@@ -43,11 +64,18 @@ int verb_apply(Hactl *h, int argc, char **argv) {
                         h->bus, &call, "org.hamgr1", "/org/hamgr1", "org.hamgr1.Manager", "Apply");
         if (r >= 0)
                 r = append_files(call, &files);
+        if (r >= 0)
+                r = sd_bus_message_append(call, "b", (int) h->remove);
         if (r < 0) {
                 hactl_error("cannot make the message: %s", strerror(-r));
                 return HACTL_FAILED;
         }
         r = hactl_send(h, call, &reply);
+        if (r == HACTL_FAILED && h->error && streq(h->error, "org.hamgr1.Error.WouldRemove"))
+                hactl_error("nothing was changed: put the missing files into %s (\"hactl cat\" shows them, "
+                            "\"hactl cat --write\" writes them to " CONFIG_FILES_FOLDER
+                            "), or remove them from the cluster with --remove",
+                            folder);
         if (r != HACTL_OK)
                 return r;
         r = sd_bus_message_read(reply, "t", &version);
@@ -57,11 +85,13 @@ int verb_apply(Hactl *h, int argc, char **argv) {
                 hactl_error("hamgr's answer is not understood: %s", strerror(-r));
                 return HACTL_FAILED;
         }
-        while (sd_bus_message_read(reply, "s", &warning) > 0)
-                fprintf(stderr, "Warning: %s\n", warning);
-        if (h->json)
-                printf("{\"configuration_version\": %" PRIu64 "}\n", version);
-        else
-                printf("Configuration %" PRIu64 " is in force on the whole cluster.\n", version);
+        changes = read_changes(reply);
+        if (!h->json) {
+                print_changes(version, changes);
+                return HACTL_OK;
+        }
+        answer = json_pack("{s:I, s:O}", "configuration_version", (json_int_t) version, "changes", changes);
+        json_dumpf(answer, stdout, JSON_SORT_KEYS);
+        putchar('\n');
         return HACTL_OK;
 }

@@ -78,7 +78,11 @@ int hactl_send(Hactl *h, sd_bus_message *call, sd_bus_message **ret_reply) {
         int r;
 
         r = sd_bus_call(h->bus, call, HACTL_CALL_TIMEOUT_USEC, &error, ret_reply);
-        return r < 0 ? tell(&error, r) : HACTL_OK;
+        if (r >= 0)
+                return HACTL_OK;
+        free(h->error);
+        h->error = strdup(error.name ?: "");
+        return tell(&error, r);
 }
 
 int hactl_call(Hactl *h, const char *method, sd_bus_message **ret_reply, const char *types, ...) {

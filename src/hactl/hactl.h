@@ -24,7 +24,10 @@ typedef struct Hactl {
         bool no_block;       /* do not wait until the state asked for is reached */
         bool yes;            /* do not ask */
         bool recreate_store; /* hactl init only */
+        bool remove;         /* hactl apply only */
+        bool write;          /* hactl cat only */
         sd_bus *bus;         /* owned; opened by hactl_bus() */
+        char *error;         /* owned; the name of the error that hamgr answered last; NULL: none */
 } Hactl;
 
 /* The system bus, opened at first use. NULL after telling why. */
@@ -54,6 +57,7 @@ void hactl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int verb_init(Hactl *h, int argc, char **argv);
 int verb_check(Hactl *h, int argc, char **argv);
 int verb_apply(Hactl *h, int argc, char **argv);
+int verb_cat(Hactl *h, int argc, char **argv);
 int verb_status(Hactl *h, int argc, char **argv);
 int verb_group(Hactl *h, int argc, char **argv);
 int verb_node(Hactl *h, int argc, char **argv);

@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "basic/macro.h"
@@ -24,7 +25,8 @@ static const Verb VERBS[] = {
         { "status", verb_status, "[GROUP|NODE]", "what the cluster is doing, on one screen" },
         { "init", verb_init, "[--recreate-store]", "make this server's cluster key and its store" },
         { "check", verb_check, "[DIR]", "check cluster.conf, policies and groups; changes nothing" },
-        { "apply", verb_apply, "[DIR]", "put policies and groups in force on the whole cluster" },
+        { "apply", verb_apply, "[DIR] [--remove]", "put policies and groups in force on the whole cluster" },
+        { "cat", verb_cat, "[GROUP|POLICY]", "show the files in force; --write: into /etc/hamgr" },
         { "group", verb_group, "start|stop|cleanup GROUP, move GROUP [NODE]", "operate a resource group" },
         { "node", verb_node, "standby|unstandby NODE", "empty a node, or let it run groups again" },
         { "fence", verb_fence, "confirm NODE", "vouch that a node is switched off" },
@@ -39,6 +41,8 @@ static void help(void) {
         printf("\nOptions:\n"
                "     --json      print JSON for programs\n"
                "     --no-block  return when the order stands, do not wait until it is carried out\n"
+               "     --remove    apply: also remove what is in force and has no file in DIR\n"
+               "     --write     cat: write the files to /etc/hamgr; with --yes over others there\n"
                "  -y --yes       do not ask before dangerous acts\n"
                "  -h --help      this text\n"
                "     --version   the version\n\n"
@@ -57,11 +61,13 @@ static int run_verb(Hactl *h, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-        enum { OPT_JSON = 0x100, OPT_NO_BLOCK, OPT_RECREATE_STORE, OPT_VERSION };
+        enum { OPT_JSON = 0x100, OPT_NO_BLOCK, OPT_RECREATE_STORE, OPT_REMOVE, OPT_VERSION, OPT_WRITE };
         static const struct option options[] = {
                 { "json", no_argument, NULL, OPT_JSON },
                 { "no-block", no_argument, NULL, OPT_NO_BLOCK },
                 { "recreate-store", no_argument, NULL, OPT_RECREATE_STORE },
+                { "remove", no_argument, NULL, OPT_REMOVE },
+                { "write", no_argument, NULL, OPT_WRITE },
                 { "yes", no_argument, NULL, 'y' },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPT_VERSION },
@@ -82,6 +88,12 @@ int main(int argc, char **argv) {
                 case OPT_RECREATE_STORE:
                         h.recreate_store = true;
                         break;
+                case OPT_REMOVE:
+                        h.remove = true;
+                        break;
+                case OPT_WRITE:
+                        h.write = true;
+                        break;
                 case 'y':
                         h.yes = true;
                         break;
@@ -97,5 +109,6 @@ int main(int argc, char **argv) {
 
         r = run_verb(&h, argc - optind, argv + optind);
         sd_bus_flush_close_unref(h.bus);
+        free(h.error);
         return r;
 }

@@ -143,7 +143,7 @@ on_checked(DriveValidation *v, const char *const *errors, const char *const *war
 
                 api_call_refuse(call, API_ERROR_INVALID_CONFIGURATION, "%s", lines);
         } else
-                api_call_applied(call, 0, (char *const *) warnings);
+                api_call_checked(call, (char *const *) warnings);
         g_ptr_array_remove(p->manager->checks, p);
 }
 

@@ -74,6 +74,8 @@ static ApiError error_of(StateResult r) {
                 return API_ERROR_NOT_READY;
         case STATE_RESULT_INVALID:
                 return API_ERROR_INVALID_CONFIGURATION;
+        case STATE_RESULT_WOULD_REMOVE:
+                return API_ERROR_WOULD_REMOVE;
         default:
                 return API_ERROR_REFUSED;
         }
@@ -88,11 +90,12 @@ void requests_answer(Manager *m, const StateEffect *e) {
         call = TAKE_PTR(r->call);
         g_ptr_array_remove(m->requests, r);
         if (e->result == STATE_RESULT_OK || e->result == STATE_RESULT_NOTHING_TO_DO) {
-                static char *const no_warnings[] = { NULL };
+                if (api_call_request(call)->type == API_REQUEST_APPLY) {
+                        bool changed = e->result == STATE_RESULT_OK && e->text;
+                        g_auto(GStrv) changes = g_strsplit(changed ? e->text : "", "\n", -1);
 
-                if (api_call_request(call)->type == API_REQUEST_APPLY)
-                        api_call_applied(call, state_config_version(m->state).number, no_warnings);
-                else
+                        api_call_applied(call, state_config_version(m->state).number, changes);
+                } else
                         api_call_done(call);
                 return;
         }
@@ -218,6 +221,7 @@ static void apply(Manager *m, ApiCall *call, const ApiRequest *request) {
         }
         files = ha_files_serialize(request->files, request->n_files);
         message.apply_prepare.files = files;
+        message.apply_prepare.remove = request->remove;
         message.apply_prepare.request = request_new(m, call);
         group_send(m, &message);
 }

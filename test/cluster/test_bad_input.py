@@ -227,12 +227,31 @@ def test_F03_group_that_may_still_run_is_not_forgotten(trio):
         text = trio.lab.read("n1", "/etc/hamgr/blue.group")
         trio.lab.unlink("n1", "/etc/hamgr/blue.group")
         try:
-            done = trio.hactl("apply", node="n1", check=False)
+            done = trio.hactl("apply", "--remove", node="n1", check=False)
             assert done["status"] == 1
             assert ('group "blue": [Unit app] is removed, and may still run on n2; stop it first: hactl group stop blue'
                     in done["err"]), done
         finally:
             trio.lab.write("n1", "/etc/hamgr/blue.group", text)
+
+
+def test_F03_node_without_the_files_removes_nothing(trio):
+    with nothing_changes(trio):
+        text = trio.lab.read("n2", "/etc/hamgr/blue.group")
+        trio.lab.unlink("n2", "/etc/hamgr/blue.group")
+        refused(trio, [
+            "blue.group is in force, and not among the files that n2 applies",
+            'hactl: nothing was changed: put the missing files into /etc/hamgr ("hactl cat" shows them, "hactl cat --write" '
+            "writes them to /etc/hamgr), or remove them from the cluster with --remove"], node="n2")
+        assert trio.hactl("cat", "blue", node="n2") == "# blue.group\n" + text
+        assert trio.hactl("cat", "--write", node="n2") == "/etc/hamgr/blue.group written\n"
+        assert trio.lab.read("n2", "/etc/hamgr/blue.group") == text
+        assert trio.hactl("apply", node="n2").endswith(" is in force on the whole cluster already.\n")
+        trio.lab.write("n2", "/etc/hamgr/blue.group", text + "# mine\n")
+        done = trio.hactl("cat", "blue", "--write", node="n2", check=False)
+        assert done["status"] == 1 and "differs from what is in force" in done["err"], done
+        trio.hactl("cat", "blue", "--write", "--yes", node="n2")
+        assert trio.lab.read("n2", "/etc/hamgr/blue.group") == text
 
 
 # cluster.conf

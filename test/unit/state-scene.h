@@ -466,13 +466,17 @@ static _unused_ GBytes *scene_files(const Scene *s) {
         return ha_files_serialize(files, s->files->len);
 }
 
-static _unused_ void scene_send_files(Scene *s, uint32_t asker) {
+static _unused_ void scene_send_files_with(Scene *s, uint32_t asker, bool remove) {
         scene_message(s,
                       asker,
                       (StateMessage){
                                       .type = STATE_MESSAGE_APPLY_PREPARE,
-                                      .apply_prepare = { 77, scene_files(s) },
+                                      .apply_prepare = { 77, scene_files(s), remove },
                       });
+}
+
+static _unused_ void scene_send_files(Scene *s, uint32_t asker) {
+        scene_send_files_with(s, asker, true);
 }
 
 /* All nodes boot, form, and have the files in force. */

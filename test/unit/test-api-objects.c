@@ -40,7 +40,11 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
                         strempty(request->node),
                         request->n_files);
         if (request->type == API_REQUEST_CHECK)
-                api_call_applied(call, 0, (char *[]){ (char *) "a warning", NULL });
+                api_call_checked(call, (char *[]){ (char *) "a warning", NULL });
+        else if (request->type == API_REQUEST_APPLY && request->remove)
+                api_call_applied(call, 7, (char *[]){ (char *) "group web: removed", NULL });
+        else if (request->type == API_REQUEST_APPLY)
+                api_call_refuse(call, API_ERROR_WOULD_REMOVE, "web.group is in force");
         else if (w->answer == STATE_RESULT_OK)
                 api_call_done(call);
         else
@@ -326,6 +330,25 @@ static void test_errors_have_names(World *w, gconstpointer data) {
         sd_bus_message_unref(reply);
 }
 
+static void test_apply_says_what_it_changes(World *w, gconstpointer data) {
+        sd_bus_message *m = method(w, "/org/hamgr1", "org.hamgr1.Manager", "Apply"), *reply;
+        const char *change;
+        uint64_t version;
+
+        g_assert_cmpint(sd_bus_message_append(m, "a(ss)b", 0, 0), >=, 0);
+        reply = call(w, m);
+        g_assert_true(sd_bus_message_is_method_error(reply, "org.hamgr1.Error.WouldRemove"));
+        sd_bus_message_unref(reply);
+
+        m = method(w, "/org/hamgr1", "org.hamgr1.Manager", "Apply");
+        g_assert_cmpint(sd_bus_message_append(m, "a(ss)b", 0, 1), >=, 0);
+        reply = call(w, m);
+        g_assert_cmpint(sd_bus_message_read(reply, "tas", &version, 1, &change), >, 0);
+        g_assert_cmpuint(version, ==, 7);
+        g_assert_cmpstr(change, ==, "group web: removed");
+        sd_bus_message_unref(reply);
+}
+
 static void test_unknown_objects_are_none(World *w, gconstpointer data) {
         sd_bus_message *m = method(w, "/org/hamgr1/group/mail", "org.freedesktop.DBus.Properties", "GetAll"),
                        *reply;
@@ -343,6 +366,7 @@ int main(int argc, char **argv) {
         ADD("every-property-can-be-read", test_every_property_can_be_read);
         ADD("calls-reach-the-manager", test_calls_reach_the_manager);
         ADD("errors-have-names", test_errors_have_names);
+        ADD("apply-says-what-it-changes", test_apply_says_what_it_changes);
         ADD("unknown-objects-are-none", test_unknown_objects_are_none);
         return g_test_run();
 }

@@ -117,6 +117,40 @@ static void test_refused_at_once(void) {
         g_assert_cmpint(scene_answer(&s, 3), ==, STATE_RESULT_NOTHING_TO_DO);
 }
 
+/* n2 has not the files that n1 has: its apply adds what it has, and takes nothing away, unless that is
+ * meant. The refusal comes before everything else, so that nobody is told to stop what he did not mean to
+ * remove. */
+static void test_removal_is_asked_for(void) {
+        _cleanup_(scene_done) Scene s;
+
+        scene_init(&s, 3);
+        scene_file(&s, "web.group", WEB);
+        scene_file(&s, "web.group.d/10-more.conf", "[Group]\nDescription=Web\n");
+        scene_file(&s, "own.policy", "[Policy]\n");
+        scene_form(&s);
+        scene_remove_file(&s, "web.group");
+        scene_remove_file(&s, "web.group.d/10-more.conf");
+        scene_remove_file(&s, "own.policy");
+        scene_file(&s, "db.group", DB);
+        scene_send_files_with(&s, 2, false);
+        g_assert_cmpint(scene_answer(&s, 2), ==, STATE_RESULT_WOULD_REMOVE);
+        g_assert_cmpstr(answer_text(&s, 2),
+                        ==,
+                        "own.policy is in force, and not among the files that n2 applies\n"
+                        "web.group is in force, and not among the files that n2 applies");
+        g_assert_null(prepared(&s, 1));
+
+        scene_file(&s, "web.group", WEB);
+        scene_forget(&s);
+        scene_send_files_with(&s, 2, true);
+        for (uint32_t id = 1; id <= 3; id++)
+                answer(&s, id, true, NULL);
+        for (uint32_t id = 1; id <= 3; id++)
+                scene_store(&s, id);
+        g_assert_cmpint(scene_answer(&s, 2), ==, STATE_RESULT_OK);
+        g_assert_cmpstr(answer_text(&s, 2), ==, "group db: added\npolicy own: removed\ngroup web: changed");
+}
+
 /* n3 is slow. What it says about the configuration that n2 has refused meanwhile is not about the next one.
  */
 static void test_answers_are_about_one_configuration(void) {
@@ -492,6 +526,7 @@ int main(int argc, char **argv) {
                         test_in_force_when_all_have_prepared);
         g_test_add_func("/state/apply/one-refusal-drops-it", test_one_refusal_drops_it);
         g_test_add_func("/state/apply/refused-at-once", test_refused_at_once);
+        g_test_add_func("/state/apply/removal-is-asked-for", test_removal_is_asked_for);
         g_test_add_func("/state/apply/a-lost-node-is-not-waited-for", test_a_lost_node_is_not_waited_for);
         g_test_add_func("/state/apply/answers-are-about-one-configuration",
                         test_answers_are_about_one_configuration);

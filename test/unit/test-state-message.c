@@ -63,7 +63,7 @@ static StateMessage make(unsigned type) {
                 };
                 break;
         case STATE_MESSAGE_APPLY_PREPARE:
-                m.apply_prepare = (StateApplyPrepare){ 13, g_bytes_new("files", 5) };
+                m.apply_prepare = (StateApplyPrepare){ 13, g_bytes_new("files", 5), true };
                 break;
         case STATE_MESSAGE_APPLY_ANSWER:
                 m.apply_answer = (StateApplyAnswer){ { { 8, 1 }, 3 },
@@ -216,7 +216,7 @@ static void test_wrong_values(void) {
                 { .type = STATE_MESSAGE_FENCE_RESULT, .fence_result = { .boot = { .node = 0 } } },
                 { .type = STATE_MESSAGE_OPERATOR, .operator_ = { .operation = (StateOperation) 0 } },
                 { .type = STATE_MESSAGE_OPERATOR, .operator_ = { .operation = (StateOperation) 50 } },
-                { .type = STATE_MESSAGE_APPLY_PREPARE, .apply_prepare = { 1, NULL } },
+                { .type = STATE_MESSAGE_APPLY_PREPARE, .apply_prepare = { 1, NULL, false } },
         };
 
         FOREACH_ARRAY(m, bad, ELEMENTSOF(bad)) {

@@ -45,6 +45,7 @@ static void apply_config(Sim *s, SimNode *n, uint64_t variant) {
                 return;
         m.apply_prepare.request = s->next_request++;
         m.apply_prepare.files = make_files(s, variant);
+        m.apply_prepare.remove = true;
         send_message(s, n, &m);
 }
 

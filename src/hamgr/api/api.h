@@ -25,6 +25,7 @@ typedef enum ApiError {
         API_ERROR_NO_SUCH_GROUP,
         API_ERROR_NO_SUCH_NODE,
         API_ERROR_INVALID_CONFIGURATION,
+        API_ERROR_WOULD_REMOVE,
         API_ERROR_REFUSED,
         API_ERROR_TIMED_OUT,
         API_ERROR_ACCESS_DENIED,
@@ -52,6 +53,7 @@ typedef struct ApiRequest {
         /* apply, check */
         HaFile *files; /* owned by the call */
         size_t n_files;
+        bool remove; /* apply only */
 } ApiRequest;
 
 /* What the bus shows of this node's view of the cluster and of one node, beside the replicated state. */
@@ -95,7 +97,8 @@ int api_attach(Api *a, sd_bus *bus);
 
 /* Every call ends by exactly one of these; the call is gone then. */
 void api_call_done(ApiCall *call);
-void api_call_applied(ApiCall *call, uint64_t version, char *const *warnings);
+void api_call_applied(ApiCall *call, uint64_t version, char *const *changes);
+void api_call_checked(ApiCall *call, char *const *warnings);
 void api_call_refuse(ApiCall *call, ApiError error, const char *format, ...) _printf_(3, 4);
 
 /* What is asked; valid as long as the call. */

@@ -18,6 +18,7 @@ static const char *const error_names[_API_ERROR_MAX] = {
         [API_ERROR_NO_SUCH_GROUP] = "org.hamgr1.Error.NoSuchGroup",
         [API_ERROR_NO_SUCH_NODE] = "org.hamgr1.Error.NoSuchNode",
         [API_ERROR_INVALID_CONFIGURATION] = "org.hamgr1.Error.InvalidConfiguration",
+        [API_ERROR_WOULD_REMOVE] = "org.hamgr1.Error.WouldRemove",
         [API_ERROR_REFUSED] = "org.hamgr1.Error.Refused",
         [API_ERROR_TIMED_OUT] = "org.hamgr1.Error.TimedOut",
         [API_ERROR_ACCESS_DENIED] = SD_BUS_ERROR_ACCESS_DENIED,
@@ -91,18 +92,26 @@ void api_call_done(ApiCall *call) {
         api_call_free(call);
 }
 
-void api_call_applied(ApiCall *call, uint64_t version, char *const *warnings) {
+static void reply_lines(ApiCall *call, const uint64_t *version, char *const *lines) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(call->m, &reply);
-        if (r >= 0 && call->request.type == API_REQUEST_APPLY)
-                r = sd_bus_message_append(reply, "t", version);
+        if (r >= 0 && version)
+                r = sd_bus_message_append(reply, "t", *version);
         if (r >= 0)
-                r = sd_bus_message_append_strv(reply, (char **) warnings);
+                r = sd_bus_message_append_strv(reply, (char **) lines);
         if (r >= 0)
                 (void) sd_bus_send(NULL, reply, NULL);
         api_call_free(call);
+}
+
+void api_call_applied(ApiCall *call, uint64_t version, char *const *changes) {
+        reply_lines(call, &version, changes);
+}
+
+void api_call_checked(ApiCall *call, char *const *warnings) {
+        reply_lines(call, NULL, warnings);
 }
 
 void api_call_refuse(ApiCall *call, ApiError error, const char *format, ...) {
@@ -205,15 +214,18 @@ static int read_files(sd_bus_message *m, ApiRequest *request, sd_bus_error *erro
 
 static int configuration_call(sd_bus_message *m, Api *a, ApiRequestType type, sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = NULL;
-        int r;
+        int remove = 0, r;
 
         r = call_new(a, m, ACTION_CONFIGURE, error, &call);
         if (r < 0)
                 return r;
         call->request.type = type;
         r = read_files(m, &call->request, error);
+        if (r >= 0 && type == API_REQUEST_APPLY)
+                r = sd_bus_message_read(m, "b", &remove);
         if (r < 0)
                 return r;
+        call->request.remove = remove;
         api_call_check_access(TAKE_PTR(call));
         return 1;
 }

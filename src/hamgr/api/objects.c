@@ -118,7 +118,12 @@ get_manager(sd_bus *bus,
 
 static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        METHOD("Apply", "a(ss)", ONE(files), "tas", ONE(version) ONE(warnings), api_method_apply),
+        METHOD("Apply",
+               "a(ss)b",
+               ONE(files) ONE(remove),
+               "tas",
+               ONE(version) ONE(changes),
+               api_method_apply),
         METHOD("Check", "a(ss)", ONE(files), "as", ONE(warnings), api_method_check),
         METHOD("GetConfiguration", NULL, , "ta(ss)", ONE(version) ONE(files), api_method_get_configuration),
         METHOD("StartGroup", "s", ONE(group), NULL, , api_method_operate),

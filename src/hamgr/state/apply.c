@@ -7,6 +7,41 @@
 
 #include "hamgr/state/state-internal.h"
 
+#define CHANGES_MAX 64U /* lines of an answer, each of at most STATE_REASONS_MAX / CHANGES_MAX bytes */
+
+static char *join_lines(GPtrArray *lines) {
+        g_ptr_array_add(lines, NULL);
+        return g_strjoinv("\n", (char **) lines->pdata);
+}
+
+/* Files are edited on whatever node: one that lacks some of them must not take away what they describe. NULL
+ * when it does not; else a line for each. */
+static char *removal_refused(const State *s, const HaConfig *config, uint32_t node) {
+        g_autoptr(GPtrArray) missing = ha_config_missing(s->config, config);
+        g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+        char name[NAME_LENGTH_MAX + 1];
+
+        for (guint i = 0; i < missing->len && i < CHANGES_MAX; i++)
+                g_ptr_array_add(lines,
+                                g_strdup_printf("%s is in force, and not among the files that %s applies",
+                                                (const char *) missing->pdata[i],
+                                                state_node_name(s, node, name)));
+        return missing->len > 0 ? join_lines(lines) : NULL;
+}
+
+/* For whoever asked; what would be too long for an answer ends in how many more there are. */
+static char *tell_changes(const State *s, const HaConfig *config) {
+        g_autoptr(GPtrArray) lines = ha_config_changes(s->config, config);
+
+        if (lines->len > CHANGES_MAX) {
+                guint more = lines->len - CHANGES_MAX;
+
+                g_ptr_array_set_size(lines, CHANGES_MAX);
+                g_ptr_array_add(lines, g_strdup_printf("and %u more", more));
+        }
+        return join_lines(lines);
+}
+
 /* NULL when the change may be made; else one line for each thing in the way. */
 static char *change_refused(const State *s, const HaConfig *config) {
         g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
@@ -31,10 +66,7 @@ static char *change_refused(const State *s, const HaConfig *config) {
                         g_free(line);
                 }
         }
-        if (lines->len == 0)
-                return NULL;
-        g_ptr_array_add(lines, NULL);
-        return g_strjoinv("\n", (char **) lines->pdata);
+        return lines->len > 0 ? join_lines(lines) : NULL;
 }
 
 static StateResult parse_files(const State *s, GBytes *bytes, HaConfig **ret, char **ret_text) {
@@ -93,6 +125,11 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
         if (result == STATE_RESULT_OK && !files_are_canonical(config, a->files)) {
                 result = STATE_RESULT_INVALID;
                 text = g_strdup("the files are not in their canonical order");
+        }
+        if (result == STATE_RESULT_OK && !a->remove) {
+                text = removal_refused(s, config, sender->node);
+                if (text)
+                        result = STATE_RESULT_WOULD_REMOVE;
         }
         if (result == STATE_RESULT_OK) {
                 text = change_refused(s, config);
@@ -222,7 +259,7 @@ void state_install_config(State *s, HaConfig *config) {
 
 void state_prepared_settle(State *s) {
         _cleanup_(ha_config_freep) HaConfig *config = NULL;
-        g_autofree char *text = NULL;
+        g_autofree char *text = NULL, *changes = NULL;
         StatePrepared p = s->prepared;
 
         if (!p.pending || p.waiting != NODE_SET_EMPTY)
@@ -239,6 +276,7 @@ void state_prepared_settle(State *s) {
                 return;
         }
 
+        changes = tell_changes(s, config);
         s->prepared = (StatePrepared){ 0 };
         g_bytes_unref(s->files);
         s->files = p.files;
@@ -251,7 +289,8 @@ void state_prepared_settle(State *s) {
                     "configuration %" PRIu64 " is in force",
                     s->version.number);
         state_record_bump(s, true, false);
-        state_answer_stored(s, &(StateViewMember){ p.node, p.instance }, p.request, STATE_RESULT_OK, NULL);
+        state_answer_stored(
+                        s, &(StateViewMember){ p.node, p.instance }, p.request, STATE_RESULT_OK, changes);
         for (guint i = 0; i < s->groups->len; i++)
                 state_group_probe(s, state_group_mutable(s, i));
 }

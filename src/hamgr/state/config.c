@@ -796,6 +796,70 @@ const HaResource *ha_group_find_resource(const HaGroup *g, const char *name) {
         return NULL;
 }
 
+/* The files are sorted by name: an object's drop-ins follow its file. */
+static size_t object_n_files(const HaConfig *c, size_t first) {
+        g_autofree char *folder = g_strconcat(c->files[first].name, ".d/", NULL);
+        size_t n = 1;
+
+        while (first + n < c->n_files && startswith(c->files[first + n].name, folder))
+                n++;
+        return n;
+}
+
+static bool objects_are_equal(const HaFile *a, size_t n_a, const HaFile *b, size_t n_b) {
+        if (n_a != n_b)
+                return false;
+        for (size_t i = 0; i < n_a; i++)
+                if (!streq(a[i].name, b[i].name) || !streq(a[i].text, b[i].text))
+                        return false;
+        return true;
+}
+
+typedef void (*ObjectHandler)(GPtrArray *found, const char *file, const char *what);
+
+static GPtrArray *compare_objects(const HaConfig *old, const HaConfig *now, ObjectHandler handler) {
+        GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
+
+        for (size_t i = 0, k = 0; i < old->n_files || k < now->n_files;) {
+                int c = i == old->n_files   ? 1
+                        : k == now->n_files ? -1
+                                            : strcmp(old->files[i].name, now->files[k].name);
+                size_t n_old = c <= 0 ? object_n_files(old, i) : 0;
+                size_t n_now = c >= 0 ? object_n_files(now, k) : 0;
+
+                if (c < 0)
+                        handler(found, old->files[i].name, "removed");
+                else if (c > 0)
+                        handler(found, now->files[k].name, "added");
+                else if (!objects_are_equal(old->files + i, n_old, now->files + k, n_now))
+                        handler(found, now->files[k].name, "changed");
+                i += n_old;
+                k += n_now;
+        }
+        return found;
+}
+
+static void add_line(GPtrArray *found, const char *file, const char *what) {
+        const char *dot = strchr(file, '.');
+
+        if (dot)
+                g_ptr_array_add(found,
+                                g_strdup_printf("%s %.*s: %s", dot + 1, (int) (dot - file), file, what));
+}
+
+static void add_if_removed(GPtrArray *found, const char *file, const char *what) {
+        if (streq(what, "removed"))
+                g_ptr_array_add(found, g_strdup(file));
+}
+
+GPtrArray *ha_config_changes(const HaConfig *old, const HaConfig *now) {
+        return compare_objects(old, now, add_line);
+}
+
+GPtrArray *ha_config_missing(const HaConfig *old, const HaConfig *now) {
+        return compare_objects(old, now, add_if_removed);
+}
+
 size_t ha_group_rank(const HaGroup *g, uint32_t node) {
         for (size_t i = 0; i < g->n_domain; i++)
                 if (g->domain[i] == node)

@@ -198,6 +198,13 @@ static inline NodeSet ha_group_nodes(const HaGroup *g) {
  * in new. Appends a line for each. Returns how many. */
 size_t ha_group_resources_removed(const HaGroup *old, const HaGroup *new_or_null, GPtrArray *lines);
 
+/* What differs between two configurations, a line for each group and policy that has a file: "group web:
+ * removed"; also added and changed. */
+GPtrArray *ha_config_changes(const HaConfig *old, const HaConfig *now);
+
+/* The names of the main files ("web.group") of which there are some in old and none in now. */
+GPtrArray *ha_config_missing(const HaConfig *old, const HaConfig *now);
+
 /* Canonical form of a file set: sorted by name, each with lengths. */
 GBytes *ha_files_serialize(const HaFile *files, size_t n_files);
 int ha_files_deserialize(const void *data, size_t size_bytes, HaFile **ret_files, size_t *ret_n_files);

@@ -16,6 +16,7 @@ static const char *const state_result_table[_STATE_RESULT_MAX] = {
         [STATE_RESULT_REFUSED] = "refused",
         [STATE_RESULT_BUSY] = "busy",
         [STATE_RESULT_INVALID] = "invalid",
+        [STATE_RESULT_WOULD_REMOVE] = "would remove",
 };
 DEFINE_STRING_TABLE(state_result, StateResult);
 

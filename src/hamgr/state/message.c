@@ -337,6 +337,7 @@ static void read_operator(ByteReader *r, StateOperator *o) {
 static void write_apply_prepare(ByteWriter *w, const StateApplyPrepare *a) {
         byte_writer_u64(w, a->request);
         wire_write_bytes(w, a->files);
+        byte_writer_bool(w, a->remove);
 }
 
 static void read_apply_prepare(ByteReader *r, StateApplyPrepare *a) {
@@ -344,6 +345,7 @@ static void read_apply_prepare(ByteReader *r, StateApplyPrepare *a) {
         a->files = wire_read_bytes(r, STATE_MESSAGE_BYTES_MAX);
         if (!a->files)
                 byte_reader_fail(r);
+        a->remove = byte_reader_bool(r);
 }
 
 static void write_apply_answer(ByteWriter *w, const StateApplyAnswer *a) {

@@ -174,6 +174,7 @@ bool state_version_equal(StateVersion a, StateVersion b);
 typedef struct StateApplyPrepare {
         uint64_t request;
         GBytes *files; /* owned; ha_files_serialize() */
+        bool remove;   /* what is in force and not among the files is meant to go */
 } StateApplyPrepare;
 
 typedef struct StateApplyAnswer {

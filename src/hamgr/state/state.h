@@ -100,9 +100,10 @@ typedef enum StateResult {
         STATE_RESULT_NOTHING_TO_DO, /* it is so already: a success */
         STATE_RESULT_NO_SUCH_GROUP,
         STATE_RESULT_NO_SUCH_NODE,
-        STATE_RESULT_REFUSED, /* the text says why */
-        STATE_RESULT_BUSY,    /* an apply is under way, too many requests, still forming: try again */
-        STATE_RESULT_INVALID, /* the configuration; the text has a line for each error */
+        STATE_RESULT_REFUSED,      /* the text says why */
+        STATE_RESULT_BUSY,         /* an apply is under way, too many requests, still forming: try again */
+        STATE_RESULT_INVALID,      /* the configuration; the text has a line for each error */
+        STATE_RESULT_WOULD_REMOVE, /* groups or policies for which there is no file; a line for each */
         _STATE_RESULT_MAX,
         _STATE_RESULT_INVALID = -EINVAL,
 } StateResult;

@@ -146,7 +146,7 @@ class Cluster:
     # What an administrator does
 
     def apply(self, groups=None, policies=None, node=None, check=True, clear=False):
-        """Write files on a node, and put all that is there in force on the cluster."""
+        """Write files on a node, and put all that is there in force on the cluster. clear: and nothing else."""
         node = node or self.somebody()
         if clear:
             self.lab.run(node, "sh", "-c", "rm -f /etc/hamgr/*.group /etc/hamgr/*.policy")
@@ -154,7 +154,7 @@ class Cluster:
             self.lab.write(node, "/etc/hamgr/%s.group" % name, text)
         for name, text in (policies or {}).items():
             self.lab.write(node, "/etc/hamgr/%s.policy" % name, text)
-        return self.hactl("apply", node=node, check=check)
+        return self.hactl("apply", *(["--remove"] if clear else []), node=node, check=check)
 
     def move(self, group, node=None):
         self.hactl("group", "move", group, *([node] if node else []))
