@@ -42,6 +42,24 @@ static char *join(const json_t *names) {
         return g_string_free(s, FALSE);
 }
 
+/* What this server shows of the cluster may then be old, or nothing. */
+static bool is_out(const json_t *cluster) {
+        return hactl_text(cluster, "trouble")[0] != '\0';
+}
+
+static void print_configuration(const json_t *cluster) {
+        json_int_t version = json_integer_value(json_object_get(cluster, "configuration_version"));
+
+        if (!is_out(cluster))
+                printf("Configuration %" JSON_INTEGER_FORMAT ", planned by %s\n",
+                       version,
+                       hactl_text(cluster, "planner")[0] ? hactl_text(cluster, "planner") : "nobody");
+        else if (version > 0)
+                printf("Configuration %" JSON_INTEGER_FORMAT " as last known here\n", version);
+        else
+                puts("Configuration not known here");
+}
+
 static void print_head(const json_t *cluster) {
         json_int_t votes = 0, all = 0;
         size_t i;
@@ -60,10 +78,8 @@ static void print_head(const json_t *cluster) {
                votes,
                all,
                hactl_text(cluster, "membership")[0] ? hactl_text(cluster, "membership") : "none");
-        printf("Configuration %" JSON_INTEGER_FORMAT ", planned by %s\n",
-               json_integer_value(json_object_get(cluster, "configuration_version")),
-               hactl_text(cluster, "planner")[0] ? hactl_text(cluster, "planner") : "nobody");
-        if (hactl_text(cluster, "trouble")[0])
+        print_configuration(cluster);
+        if (is_out(cluster))
                 printf("This server (%s) cannot act: %s\n",
                        hactl_text(cluster, "node_name"),
                        hactl_text(cluster, "trouble"));
@@ -104,9 +120,16 @@ static void print_groups(const json_t *cluster) {
         json_t *group;
 
         if (json_array_size(json_object_get(cluster, "groups")) == 0) {
-                puts("No groups are configured; write /etc/hamgr/NAME.group and run \"hactl apply\".");
+                if (is_out(cluster) &&
+                    json_integer_value(json_object_get(cluster, "configuration_version")) == 0)
+                        puts("Which groups there are is not known here; ask another server.");
+                else
+                        puts("No groups are configured; write /etc/hamgr/NAME.group and run \"hactl "
+                             "apply\".");
                 return;
         }
+        if (is_out(cluster))
+                puts("Groups as last known here; another server may know better:");
         table_row(t, ROW("GROUP", "STATE", "NODE", "POLICY", "REASON"));
         json_array_foreach(json_object_get(cluster, "groups"), i, group) group_row(t, group);
         table_print(t);

@@ -329,6 +329,23 @@ def test_F03_wrong_cluster_conf_is_refused_with_line_and_meaning(trio):
     assert trio.hactl("check", node="n3") == "No errors found.\n"
 
 
+def test_F03_node_that_is_out_claims_to_know_nothing(trio):
+    """Without hagcd a hamgr that has just started does not know the configuration, and says so."""
+    lab = trio.lab
+    with stopped(trio, "n3", CONF):
+        lab.run("n3", "systemctl", "start", "hamgr")
+        try:
+            def shown():
+                text = trio.hactl("status", node="n3", check=False)["out"]
+                return "cannot act" in text and text
+
+            text = lab.until("hamgr of n3 on its bus", shown, 10)
+            assert "Configuration not known here\nThis server (n3) cannot act: hagcd is not reachable" in text, text
+            assert "Which groups there are is not known here; ask another server." in text, text
+        finally:
+            lab.run("n3", "systemctl", "stop", "hamgr")
+
+
 def test_F07_hagcd_does_not_start_with_a_wrong_file_and_resets_nothing(trio):
     lab = trio.lab
     with stopped(trio, "n3", CONF) as good:
