@@ -42,12 +42,18 @@ static Request *request_find(Manager *m, uint64_t number) {
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         Request *r = userdata;
+        const Manager *m = r->manager;
+        char waits[STATE_TEXT_MAX] = "";
 
+        if (m->active)
+                state_request_waits(m->state, r->number, waits);
         api_call_refuse(TAKE_PTR(r->call),
                         API_ERROR_TIMED_OUT,
-                        "the cluster did not confirm it within %u s; it may still come about: see \"hactl "
-                        "status\"",
-                        (unsigned) (REQUEST_TIMEOUT_USEC / USEC_PER_SEC));
+                        "the cluster did not confirm it within %u s%s%s; it may still come about: see "
+                        "\"hactl status\"",
+                        (unsigned) (REQUEST_TIMEOUT_USEC / USEC_PER_SEC),
+                        waits[0] ? ": " : "",
+                        waits);
         g_ptr_array_remove(r->manager->requests, r);
         return 0;
 }
@@ -288,7 +294,9 @@ static void note_node(const Manager *m, const StateNode *n, const hagcs_node *se
         else if (n && n->fence.n_attempts > 0 && n->state == STATE_NODE_UNKNOWN)
                 state_text_set(ret->note, "fencing failed %u times: %s", n->fence.n_attempts, n->fence.text);
         else if (n && n->leaving)
-                state_text_set(ret->note, "is being emptied to stop");
+                state_text_set(ret->note,
+                               "%s",
+                               n->instance != 0 ? "is being emptied to stop" : "hamgr is stopped there");
         else if (n && n->state == STATE_NODE_UP && !n->hello)
                 state_text_set(ret->note, "hamgr is not running there");
         else if (n && n->state == STATE_NODE_DOWN && n->fence.device[0])

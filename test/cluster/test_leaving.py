@@ -31,6 +31,21 @@ def test_R09_a_manager_that_was_told_nothing_does_not_say_that_nothing_runs(trio
     assert lab.crimes(since) == []
 
 
+def test_F06_order_that_waits_for_a_stopped_hamgr_names_it(trio):
+    lab = trio.lab
+    lab.run("n3", "systemctl", "stop", "hamgr.service", timeout=60)
+    try:
+        assert "hamgr is stopped there" in trio.hactl("status", node="n1")
+        done = trio.hactl("node", "standby", "n3", node="n1", check=False)
+        assert done["status"] == 1, done
+        assert "within 50 s: waiting for n3 (hamgr does not run there; start it: systemctl start hamgr)" in done["err"], done
+    finally:
+        lab.run("n3", "systemctl", "start", "hamgr.service")
+    trio.await_up()
+    assert "stopped there" not in trio.hactl("status", node="n1")
+    trio.hactl("node", "unstandby", "n3", node="n1")
+
+
 def test_A21_a_node_that_shuts_down_votes_until_it_has_left(trio):
     """It needs its store for that, while what runs on it takes its time to stop: another node dies meanwhile."""
     lab = trio.lab

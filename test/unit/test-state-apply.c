@@ -151,6 +151,35 @@ static void test_removal_is_asked_for(void) {
         g_assert_cmpstr(answer_text(&s, 2), ==, "group db: added\npolicy own: removed\ngroup web: changed");
 }
 
+/* hamgr of n3 is away, and nobody wrote anything on n2: whoever waits is told for whom. */
+static void test_who_is_waited_for(void) {
+        _cleanup_(scene_done) Scene s;
+        char text[STATE_TEXT_MAX];
+        uint64_t request;
+
+        formed(&s);
+        scene_manager(&s, 3, false);
+        scene_view(&s, true);
+        scene_file(&s, "web.group", WEB);
+        scene_send_files(&s, 1);
+        answer(&s, 1, true, NULL);
+        state_request_waits(scene_state(&s), 77, text);
+        g_assert_cmpstr(text,
+                        ==,
+                        "waiting for n2 (it has not written it to its disk yet), "
+                        "n3 (hamgr does not run there; start it: systemctl start hamgr)");
+        state_request_waits(scene_state(&s), 78, text);
+        g_assert_cmpstr(text, ==, "");
+        request = scene_operator(
+                        &s, 1, (StateOperator){ .operation = STATE_OPERATION_NODE_STANDBY, .node = 3 });
+        scene_store(&s, 1);
+        scene_store(&s, 2);
+        state_request_waits(scene_state(&s), request, text);
+        g_assert_cmpstr(text,
+                        ==,
+                        "waiting for n3 (hamgr does not run there; start it: systemctl start hamgr)");
+}
+
 /* n3 is slow. What it says about the configuration that n2 has refused meanwhile is not about the next one.
  */
 static void test_answers_are_about_one_configuration(void) {
@@ -527,6 +556,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/apply/one-refusal-drops-it", test_one_refusal_drops_it);
         g_test_add_func("/state/apply/refused-at-once", test_refused_at_once);
         g_test_add_func("/state/apply/removal-is-asked-for", test_removal_is_asked_for);
+        g_test_add_func("/state/apply/who-is-waited-for", test_who_is_waited_for);
         g_test_add_func("/state/apply/a-lost-node-is-not-waited-for", test_a_lost_node_is_not_waited_for);
         g_test_add_func("/state/apply/answers-are-about-one-configuration",
                         test_answers_are_about_one_configuration);

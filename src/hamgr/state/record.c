@@ -194,6 +194,40 @@ void state_answer_stored(
         g_ptr_array_add(s->requests, q);
 }
 
+/* Nodes whose answer, or whose disk, a request of this node waits for. */
+static NodeSet request_waits_for(const State *s, uint64_t request) {
+        NodeSet nodes = NODE_SET_EMPTY;
+
+        if (s->prepared.pending && s->prepared.node == s->self && s->prepared.request == request)
+                return s->prepared.waiting;
+        for (guint i = 0; i < s->requests->len; i++) {
+                const StateRequest *q = g_ptr_array_index(s->requests, i);
+
+                if (q->node != s->self || q->request != request)
+                        continue;
+                FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
+                        if (n->id != 0 && n->state == STATE_NODE_UP && n->stored_serial < q->serial)
+                                node_set_add(&nodes, n->id);
+        }
+        return nodes;
+}
+
+void state_request_waits(const State *s, uint64_t request, char ret[static STATE_TEXT_MAX]) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        char name[NAME_LENGTH_MAX + 1];
+
+        NODE_SET_FOREACH(id, request_waits_for(s, request))
+                g_string_append_printf(
+                                text,
+                                "%s%s (%s)",
+                                text->len > 0 ? ", " : "waiting for ",
+                                state_node_name(s, id, name),
+                                state_node(s, id)->instance == 0
+                                                ? "hamgr does not run there; start it: systemctl start hamgr"
+                                                : "it has not written it to its disk yet");
+        state_text_set(ret, "%s", text->str);
+}
+
 void state_requests_settle(State *s) {
         uint64_t stored = UINT64_MAX;
 

@@ -328,6 +328,9 @@ void state_check(const State *s);
 StatePhase state_phase(const State *s);
 /* Why it is still forming: "waiting for hamgr on n3". "" when ready. */
 void state_phase_reason(const State *s, char ret[static STATE_TEXT_MAX]);
+/* Why a request of this node has no answer yet: "waiting for n3 (hamgr does not run there; start it:
+ * systemctl start hamgr)". "" when it is not known. */
+void state_request_waits(const State *s, uint64_t request, char ret[static STATE_TEXT_MAX]);
 HaMid state_mid(const State *s);
 uint64_t state_sequence(const State *s);
 bool state_is_quorate(const State *s);

@@ -28,6 +28,8 @@ bool state_group_node_allowed(
         state_node_name(s, node, name);
         if (n->state != STATE_NODE_UP)
                 state_text_set(ret_reason, "%s is %s", name, state_node_state_to_string(n->state));
+        else if (n->leaving && n->instance == 0)
+                state_text_set(ret_reason, "hamgr is stopped on %s", name);
         else if (n->leaving)
                 state_text_set(ret_reason, "%s is leaving", name);
         else if (n->standby)
