@@ -401,6 +401,9 @@ int hactl_wait(Hactl *h, WaitFunc verdict, const void *what) {
                         case WAIT_FAILED:
                                 hactl_error("%s", text ?: "it did not come about");
                                 return HACTL_FAILED;
+                        case WAIT_BLOCKED:
+                                hactl_error("the order stands, and waits: %s", strempty(text));
+                                return HACTL_WAITS;
                         case WAIT_MORE:
                                 break;
                         }
@@ -413,7 +416,7 @@ int hactl_wait(Hactl *h, WaitFunc verdict, const void *what) {
                 if (now_usec() >= end) {
                         hactl_error("not reached within %d s; the order stands: see \"hactl status\"",
                                     (int) (HACTL_WAIT_TIMEOUT_USEC / 1000000));
-                        return HACTL_FAILED;
+                        return HACTL_WAITS;
                 }
                 r = sd_bus_wait(h->bus, end - now_usec());
                 if (r < 0 && r != -EINTR)

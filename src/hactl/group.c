@@ -44,7 +44,7 @@ static WaitVerdict judge(json_t *cluster, const void *what, char **ret_text) {
         if (streq(state, "failed") || streq(state, "blocked")) {
                 if (asprintf(ret_text, "group %s is %s: %s", w->group, state, reason) < 0)
                         *ret_text = NULL;
-                return WAIT_FAILED;
+                return streq(state, "blocked") ? WAIT_BLOCKED : WAIT_FAILED;
         }
         return WAIT_MORE;
 }

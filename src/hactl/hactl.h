@@ -17,6 +17,7 @@ enum {
         HACTL_FAILED = 1, /* refused, or it did not come about */
         HACTL_USAGE = 2,
         HACTL_UNREACHABLE = 3, /* hamgr is not on the bus */
+        HACTL_WAITS = 4, /* the order stands and is not carried out yet; the text says for what it waits */
 };
 
 typedef struct Hactl {
@@ -48,7 +49,7 @@ const char *hactl_text(const json_t *object, const char *key);
 
 /* Wait, told by the bus of each change, until verdict() says other than WAIT_MORE; its text is then what it
  * is about. */
-typedef enum WaitVerdict { WAIT_MORE, WAIT_REACHED, WAIT_FAILED } WaitVerdict;
+typedef enum WaitVerdict { WAIT_MORE, WAIT_REACHED, WAIT_FAILED, WAIT_BLOCKED } WaitVerdict;
 typedef WaitVerdict (*WaitFunc)(json_t *cluster, const void *what, char **ret_text);
 int hactl_wait(Hactl *h, WaitFunc verdict, const void *what);
 

@@ -46,7 +46,9 @@ static void help(void) {
                "  -y --yes       do not ask before dangerous acts\n"
                "  -h --help      this text\n"
                "     --version   the version\n\n"
-               "Exit status: 0 done, 1 refused or not reached, 2 wrong usage, 3 hamgr is not reachable.\n");
+               "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 hamgr is not reachable, 4 the "
+               "order\n"
+               "stands, but is not carried out yet.\n");
 }
 
 static int run_verb(Hactl *h, int argc, char **argv) {

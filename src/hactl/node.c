@@ -23,7 +23,7 @@ static WaitVerdict judge_empty(json_t *cluster, const void *what, char **ret_tex
                                      hactl_text(group, "name"),
                                      hactl_text(group, "reason")) < 0)
                                 *ret_text = NULL;
-                        return WAIT_FAILED;
+                        return WAIT_BLOCKED;
                 }
                 return WAIT_MORE;
         }
