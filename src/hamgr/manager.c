@@ -32,6 +32,8 @@ static EventStyle event_style(StateEventKind kind) {
                 return (EventStyle){ LOG_NOTICE, HAMGR_MESSAGE_NODE_JOINED };
         case STATE_EVENT_NODE_LOST:
                 return (EventStyle){ LOG_WARNING, HAMGR_MESSAGE_NODE_LOST };
+        case STATE_EVENT_NODE_LEFT:
+                return (EventStyle){ LOG_NOTICE, HAMGR_MESSAGE_NODE_LEFT };
         case STATE_EVENT_NODE_DOWN:
                 return (EventStyle){ LOG_NOTICE, HAMGR_MESSAGE_NODE_DOWN };
         case STATE_EVENT_FENCE_STARTED:

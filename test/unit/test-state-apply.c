@@ -180,6 +180,45 @@ static void test_who_is_waited_for(void) {
                         "waiting for n3 (hamgr does not run there; start it: systemctl start hamgr)");
 }
 
+static bool was_told(const Scene *s, uint32_t id, StateEventKind kind) {
+        const StateEffects *e = &s->nodes[id].effects;
+
+        for (size_t i = 0; i < e->n_effects; i++)
+                if (e->effects[i].type == STATE_EFFECT_EVENT && e->effects[i].event == kind)
+                        return true;
+        return false;
+}
+
+static void test_a_farewell_is_no_loss(void) {
+        _cleanup_(scene_done) Scene s;
+
+        formed(&s);
+        scene_forget(&s);
+        scene_lose(&s, 3, STATE_NODE_INACTIVE);
+        g_assert_true(was_told(&s, 1, STATE_EVENT_NODE_LEFT));
+        g_assert_false(was_told(&s, 1, STATE_EVENT_NODE_LOST));
+        scene_forget(&s);
+        scene_lose(&s, 2, STATE_NODE_UNKNOWN);
+        g_assert_true(was_told(&s, 1, STATE_EVENT_NODE_LOST));
+}
+
+/* A hamgr that is restarted touches nothing that runs, and no status says that it is being started. */
+static void test_what_runs_is_shown_running(void) {
+        _cleanup_(scene_done) Scene s;
+        StateGroupStatus status;
+
+        scene_init(&s, 3);
+        scene_file(&s, "db.group", DB);
+        scene_form(&s);
+        for (int runs = 0; runs <= 1; runs++) {
+                scene_manager(&s, 2, runs);
+                scene_view(&s, true);
+                state_group_status(scene_state(&s), scene_group(&s, "db"), &status);
+                g_assert_cmpint(status.run, ==, STATE_RUN_RUNNING);
+                g_assert_cmpstr(status.reason, ==, "hamgr on n2 is away; what runs there runs on");
+        }
+}
+
 /* n3 is slow. What it says about the configuration that n2 has refused meanwhile is not about the next one.
  */
 static void test_answers_are_about_one_configuration(void) {
@@ -557,6 +596,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/apply/refused-at-once", test_refused_at_once);
         g_test_add_func("/state/apply/removal-is-asked-for", test_removal_is_asked_for);
         g_test_add_func("/state/apply/who-is-waited-for", test_who_is_waited_for);
+        g_test_add_func("/state/apply/a-farewell-is-no-loss", test_a_farewell_is_no_loss);
+        g_test_add_func("/state/apply/what-runs-is-shown-running", test_what_runs_is_shown_running);
         g_test_add_func("/state/apply/a-lost-node-is-not-waited-for", test_a_lost_node_is_not_waited_for);
         g_test_add_func("/state/apply/answers-are-about-one-configuration",
                         test_answers_are_about_one_configuration);

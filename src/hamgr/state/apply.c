@@ -160,7 +160,7 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
                     STATE_EVENT_CONFIG_PREPARED,
                     NULL,
                     sender->node,
-                    "configuration %" PRIu64 " is checked and written on every node",
+                    "configuration %" PRIu64 " is given to every node to check and write it",
                     s->prepared.version.number);
         state_record_bump(s, false, true);
 }

@@ -24,6 +24,7 @@ static const char *const state_event_kind_table[_STATE_EVENT_MAX] = {
         [STATE_EVENT_FORMED] = "formed",
         [STATE_EVENT_NODE_UP] = "node_up",
         [STATE_EVENT_NODE_LOST] = "node_lost",
+        [STATE_EVENT_NODE_LEFT] = "node_left",
         [STATE_EVENT_NODE_DOWN] = "node_down",
         [STATE_EVENT_NODE_LEAVING] = "node_leaving",
         [STATE_EVENT_NODE_STANDBY] = "node_standby",

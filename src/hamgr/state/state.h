@@ -116,6 +116,7 @@ typedef enum StateEventKind {
         STATE_EVENT_FORMED,          /* all members have said hello; work begins */
         STATE_EVENT_NODE_UP,         /* node */
         STATE_EVENT_NODE_LOST,       /* node: left the membership, state in text */
+        STATE_EVENT_NODE_LEFT,       /* node: left it with a farewell, state in text */
         STATE_EVENT_NODE_DOWN,       /* node: proven dead */
         STATE_EVENT_NODE_LEAVING,    /* node: drains */
         STATE_EVENT_NODE_STANDBY,    /* node */

@@ -225,7 +225,8 @@ static void status_with_owner(const State *s, const StateGroup *g, uint32_t owne
                 ret->run = STATE_RUN_STOPPING;
                 break;
         default:
-                ret->run = n->instance == 0 ? STATE_RUN_RUNNING : STATE_RUN_STARTING;
+                /* A hamgr that is away, or is back and has not looked yet, says nothing. */
+                ret->run = n->instance == 0 || !n->hello ? STATE_RUN_RUNNING : STATE_RUN_STARTING;
                 break;
         }
         if (n->instance == 0 || !n->hello)

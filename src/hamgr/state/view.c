@@ -41,7 +41,9 @@ static void node_left(State *s, StateNode *n, const StateViewNode *v) {
         } else
                 state_node_enter(s, n, v->state);
         state_event(s,
-                    STATE_EVENT_NODE_LOST,
+                    n->state == STATE_NODE_INACTIVE || n->state == STATE_NODE_DETACHED
+                                    ? STATE_EVENT_NODE_LEFT
+                                    : STATE_EVENT_NODE_LOST,
                     NULL,
                     n->id,
                     "node %s left the membership, its state is %s",
