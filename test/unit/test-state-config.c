@@ -111,6 +111,46 @@ static void test_defaults(void) {
         g_assert_cmpuint(c->groups[0].resources[0].start_usec, ==, 30000000);
 }
 
+/* Is the fourth line refused? */
+static void assert_refused(bool refused, const char *section, const char *value) {
+        g_autofree char *text = NULL, *errors = NULL;
+        _cleanup_(ha_config_freep) HaConfig *c = NULL;
+        Text texts[TEXTS_MAX] = { { .name = "a.group" } };
+
+        texts[0].text = text =
+                        g_strdup_printf("[Group]\nDomain=n1\n[%s x]\n%s=%s\n%s",
+                                        section,
+                                        section,
+                                        value,
+                                        streq(section, "Address") ? "Interface=eth0\n" : "");
+        c = parse(texts, &errors);
+        g_test_message("%s: %s", value, errors);
+        g_assert_cmpint(c == NULL, ==, refused);
+        g_assert_true(!refused || g_str_has_prefix(errors, "a.group:4: "));
+}
+
+static void test_what_is_never_managed(void) {
+        static const char *const units[] = {
+                "multi-user.target", "shop.target",           "dbus.service",
+                "dbus.socket",       "hagcd.service",         "hagcd-store.socket",
+                "hamgr.service",     "hamgr-web-vip.service", "systemd-logind.service",
+                "init.scope",        "user@1000.service",     "systemd-journald.socket",
+        };
+        static const char *const good[] = { "user-shop.service", "dbusmonitor.service", "hagcdemo.timer" };
+        static const char *const addresses[] = {
+                "192.0.2.0/24", "192.0.2.255/24", "127.0.0.1/8", "224.0.0.1/24",
+                "0.0.0.0/24",   "::/64",          "::1/128",     "ff02::1/64",
+        };
+
+        FOREACH_ARRAY(u, units, ELEMENTSOF(units))
+                assert_refused(true, "Unit", *u);
+        FOREACH_ARRAY(u, good, ELEMENTSOF(good))
+                assert_refused(false, "Unit", *u);
+        FOREACH_ARRAY(a, addresses, ELEMENTSOF(addresses))
+                assert_refused(true, "Address", *a);
+        assert_refused(false, "Address", "192.0.2.0/31");
+}
+
 #define GOOD_UNIT "[Unit app]\nUnit=app.service\n"
 
 /* A wrong file, and what its complaint has to say, its place first. */
@@ -151,6 +191,10 @@ static const Wrong wrong[] = {
         { { { "a.group", "[Group]\nDomain=n1\n[Mount x]\nWhat=shop\nWhere=/x\n" } },
           { "a.group:4:", "LABEL=" } },
         { { { "a.group", "[Group]\nDomain=n1\n[Mount x]\nWhat=/dev/x\nWhere=x\n" } }, { "a.group:5:" } },
+        { { { "a.group", "[Group]\nDomain=n1\n[Mount x]\nWhat=/etc/passwd\nWhere=/x\nType=xfs\n" } },
+          { "a.group:4:", "block device" } },
+        { { { "a.group", "[Group]\nDomain=n1\n[Mount x]\nWhat=/srv/y\nWhere=/x\n" } },
+          { "a.group:4:", "block device" } },
         { { { "a.group", "[Group]\nDomain=n1\n[Unit x]\nUnit=x.service\nStartSec=soon\n" } },
           { "a.group:5:" } },
         { { { "p.policy", "[Policy]\nFailback=sometimes\n" } }, { "p.policy:2:", "automatic" } },
@@ -334,6 +378,7 @@ int main(int argc, char **argv) {
 
                 g_test_add_data_func(path, wrong + i, test_wrong);
         }
+        g_test_add_func("/state/config/what-is-never-managed", test_what_is_never_managed);
         g_test_add_func("/state/config/all-errors-at-once", test_all_errors_at_once);
         g_test_add_func("/state/config/form-is-canonical", test_form_is_canonical);
         g_test_add_func("/state/config/what-was-removed", test_what_was_removed);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "basic/checksum.h"
+#include "basic/host-address.h"
 #include "basic/string-table.h"
 #include "basic/time-util.h"
 #include "hamgr/state/config-internal.h"
@@ -135,9 +136,38 @@ static int convert_token(const ConfKey *key, const ConfEntry *entry, void *field
         return conf_convert_string(key, entry, field, errors);
 }
 
+/* systemd's own units, the bus and we ourselves: stopping one takes the server down, and not the group. */
+static bool unit_is_reserved(const char *unit) {
+        static const char *const names[] = { "dbus",  "dbus-broker", "emergency", "hagcd",
+                                             "hamgr", "init",        "rescue",    "user" };
+        static const char *const prefixes[] = { "systemd-", "hagcd-", "hamgr-" };
+        size_t n = strcspn(unit, ".@");
+
+        FOREACH_ARRAY(name, names, ELEMENTSOF(names))
+                if (strlen(*name) == n && startswith(unit, *name))
+                        return true;
+        FOREACH_ARRAY(prefix, prefixes, ELEMENTSOF(prefixes))
+                if (startswith(unit, *prefix))
+                        return true;
+        return false;
+}
+
 static int convert_unit(const ConfKey *key, const ConfEntry *entry, void *field, ConfErrors *errors) {
-        static const char *const suffixes[] = { ".service", ".socket", ".target", ".timer", ".path" };
+        static const char *const suffixes[] = { ".service", ".socket", ".timer", ".path" };
         const char *v = entry->value;
+
+        if (endswith(v, ".target"))
+                return conf_value_error(
+                                entry,
+                                errors,
+                                "a target is not managed, since what it pulls in would not be: name the "
+                                "services themselves");
+        if (unit_is_reserved(v))
+                return conf_value_error(
+                                entry,
+                                errors,
+                                "this unit belongs to the server itself and is not managed: name a unit of "
+                                "the application");
 
         if (strlen(v) < 256 && !strpbrk(v, "/ \t%")) {
                 FOREACH_ARRAY(s, suffixes, ELEMENTSOF(suffixes))
@@ -148,7 +178,7 @@ static int convert_unit(const ConfKey *key, const ConfEntry *entry, void *field,
                         entry,
                         errors,
                         "the full name of a unit is meant, such as shop.service "
-                        "(.service, .socket, .target, .timer or .path; file systems belong into [Mount])");
+                        "(.service, .socket, .timer or .path; file systems belong into [Mount])");
 }
 
 static const size_t token_max = 31, interface_max = 15;
@@ -319,10 +349,44 @@ static int convert_address(const ConfEntry *entry, const char *text, HaResource 
                                 "the length of the prefix is missing or wrong: %s/%d or the like is meant",
                                 address,
                                 family == AF_INET ? 24 : 64);
+        if (!host_address_is_usable(family, bytes, res->address.prefix))
+                return conf_value_error(
+                                entry,
+                                errors,
+                                "no host can have this address (unspecified, loopback, multicast, or the "
+                                "network's own or its broadcast address)");
         assert(inet_ntop(family, bytes, canonical, sizeof(canonical)));
         res->address.address = g_strdup(canonical);
         res->address.family = family == AF_INET ? 4 : 6;
         return 0;
+}
+
+/* Those that are mounted from something else, or from nothing; all others from a block device. */
+static bool mount_needs_device(const RawResource *raw) {
+        static const char *const without[] = { "9p",     "bind", "ceph",  "cifs",    "glusterfs",
+                                               "lustre", "nfs",  "nfs4",  "none",    "overlay",
+                                               "ramfs",  "smb3", "tmpfs", "virtiofs" };
+        g_auto(GStrv) options = g_strsplit(strempty(raw->options), ",", -1);
+
+        FOREACH_ARRAY(type, without, ELEMENTSOF(without))
+                if (streq(strempty(raw->type), *type))
+                        return false;
+        return !startswith(strempty(raw->type), "fuse") &&
+               !g_strv_contains((const char *const *) options, "bind") &&
+               !g_strv_contains((const char *const *) options, "rbind");
+}
+
+static int check_device(const ConfSection *s, const RawResource *raw, ConfErrors *errors) {
+        const ConfEntry *what = conf_section_find(s, "What");
+
+        if (!what || !raw->what || raw->what[0] != '/' || startswith(raw->what, "/dev/") ||
+            !mount_needs_device(raw))
+                return 0;
+        return conf_value_error(
+                        what,
+                        errors,
+                        "this file system needs a block device: a path below /dev, or LABEL=, UUID=, "
+                        "PARTLABEL=, PARTUUID=");
 }
 
 static int convert_resource(const ConfSection *s, HaResourceType type, HaResource *res, ConfErrors *errors) {
@@ -336,6 +400,8 @@ static int convert_resource(const ConfSection *s, HaResourceType type, HaResourc
         switch (type) {
         case HA_RESOURCE_MOUNT:
                 r = conf_section_convert(s, mount_keys, ELEMENTSOF(mount_keys), &raw, errors);
+                if (r >= 0)
+                        r = check_device(s, &raw, errors);
                 break;
         case HA_RESOURCE_ADDRESS:
                 r = conf_section_convert(s, address_keys, ELEMENTSOF(address_keys), &raw, errors);

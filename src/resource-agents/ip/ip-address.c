@@ -2,25 +2,12 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "basic/host-address.h"
 #include "basic/parse.h"
 #include "resource-agents/ip/ip-address.h"
 
 static uint32_t network_mask(uint8_t prefix_length) {
         return prefix_length == 0 ? 0 : UINT32_MAX << (32 - prefix_length);
-}
-
-static bool usable4(const IpAddress *a) {
-        uint32_t host = ntohl(a->in.s_addr), inside = host & ~network_mask(a->prefix_length);
-
-        if (host == 0 || host >> 24 == 127 || host >> 28 >= 0xe)
-                return false;
-        /* In networks of more than two hosts, the first and the last address belong to nobody. */
-        return a->prefix_length >= 31 || (inside != 0 && inside != ~network_mask(a->prefix_length));
-}
-
-static bool usable6(const IpAddress *a) {
-        return !IN6_IS_ADDR_UNSPECIFIED(&a->in6) && !IN6_IS_ADDR_LOOPBACK(&a->in6) &&
-               !IN6_IS_ADDR_MULTICAST(&a->in6) && !IN6_IS_ADDR_V4MAPPED(&a->in6);
 }
 
 int ip_address_parse(const char *text, IpAddress *ret) {
@@ -41,7 +28,7 @@ int ip_address_parse(const char *text, IpAddress *ret) {
                 return -EINVAL;
         a.prefix_length = (uint8_t) prefix_length;
 
-        if (!(a.family == AF_INET ? usable4(&a) : usable6(&a)))
+        if (!host_address_is_usable(a.family, a.bytes, a.prefix_length))
                 return -EADDRNOTAVAIL;
 
         *ret = a;
