@@ -9,6 +9,18 @@
 #include "basic/macro.h"
 #include "hactl/hactl.h"
 
+/* Before anybody is asked to vouch for it. */
+static int find_node(Hactl *h, const char *node) {
+        json_auto_t *cluster = NULL;
+        int r = hactl_read(h, &cluster);
+
+        if (r == HACTL_OK && !hactl_find(json_object_get(cluster, "nodes"), node)) {
+                hactl_error("there is no node \"%s\" in cluster.conf", node);
+                r = HACTL_FAILED;
+        }
+        return r;
+}
+
 static bool sure(const Hactl *h, const char *node) {
         char answer[8] = "";
 
@@ -37,6 +49,9 @@ int verb_fence(Hactl *h, int argc, char **argv) {
                 hactl_error("usage: hactl fence confirm NODE");
                 return HACTL_USAGE;
         }
+        r = find_node(h, argv[1]);
+        if (r != HACTL_OK)
+                return r;
         if (!sure(h, argv[1]))
                 return HACTL_FAILED;
         r = hactl_call(h, "ConfirmNodeDown", NULL, "s", argv[1]);

@@ -519,10 +519,16 @@ def test_D06_nothing_is_taken_over_while_the_fence_device_fails_hangs_or_lies(tr
             assert view["nodes"]["n1"]["state"] == "unknown" and view["nodes"]["n1"]["note"]
         assert lab.owners("disk shared") in ([], ["n1"])
         journal.wait("fencing of n1 failed, attempt")
+    # An order to a blocked group stands, and that is no error.
+    done = trio.hactl("group", "stop", "shop", node="n2", check=False)
+    assert done["status"] == 4, done
+    assert done["err"].startswith("hactl: the order stands, and waits: group shop is blocked: waiting for node n1 to be fenced"), done
+    trio.hactl("group", "start", "shop", "--no-block", node="n2")
     # A node that is up is not confirmed to be off, nor one that nobody knows, nor without a yes.
     for arguments, words in (
         (["n3", "--yes"], "node n3 is up; only one that is out of the membership and not proven dead can be confirmed"),
         (["n9", "--yes"], 'there is no node "n9" in cluster.conf'),
+        (["n9"], 'there is no node "n9" in cluster.conf'),
         (["n1"], "not confirmed: this needs a terminal to ask on, or --yes"),
     ):
         done = trio.hactl("fence", "confirm", *arguments, node="n2", check=False)
