@@ -30,7 +30,7 @@ struct Local {
 
         GArray *restarts;      /* owned; uint64_t boot times of restarts in place */
         bool restarting;       /* the drive's start under way is one in place */
-        StateReportState said; /* last report */
+        StateReportState said; /* last report about the newest order */
         char reason[STATE_TEXT_MAX];
 };
 
@@ -199,6 +199,7 @@ void local_order(Manager *m, const StateEffect *e) {
                                                   : LOCAL_ORDER_PROBE;
         l->waits = true;
         l->restarting = false;
+        l->said = STATE_REPORT_NONE;
         l->held = l->order == LOCAL_ORDER_START && is_held_here(m, l);
         if (l->order == LOCAL_ORDER_START)
                 g_array_set_size(l->restarts, 0);
@@ -362,6 +363,12 @@ static void on_group_event(Manager *m, const DriveEvent *e) {
                 on_stray(m, l, e);
                 break;
         case DRIVE_EVENT_RESOURCE_CHANGED:
+                /* Whoever stopped one unit by hand may stop more: no other event tells of those. */
+                if (l->said == STATE_REPORT_HELD) {
+                        g_autofree char *reason = g_strdup(l->reason);
+
+                        report(m, l, l->number, STATE_REPORT_HELD, reason);
+                }
                 return;
         case DRIVE_EVENT_CONNECTED:
         case DRIVE_EVENT_DISCONNECTED:

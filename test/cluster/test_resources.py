@@ -357,6 +357,8 @@ def test_D20_what_an_operator_stopped_stays_stopped_until_somebody_starts_it(tri
 
     lab.run(node, "systemctl", "stop", service)
     trio.await_group("blue", "held", on=node)
+    lab.run(node, "systemctl", "stop", "hamgr-blue-vip.service")
+    lab.until("the address to be shown stopped", lambda: [r["state"] for r in trio.group("blue")["resources"]] == ["stopped", "stopped"], 5)
     refused = trio.hactl("group", "move", "blue", check=False)
     assert refused["status"] == 1 and "is held" in refused["err"] and "hactl group start blue" in refused["err"], refused
     trio.hactl("group", "start", "blue")
