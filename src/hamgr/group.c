@@ -335,6 +335,15 @@ static void suspend(Manager *m, const char *why) {
 }
 
 static void on_registered(Manager *m, const hagcs_event *e) {
+        /* The service goes on trying: its predecessor may not be quite gone. By hand, beside it, that is no
+         * use. */
+        if (e->error == -EEXIST && !getenv("NOTIFY_SOCKET")) {
+                log_error("hamgr runs on this server already; it is started by systemctl start hamgr, and "
+                          "only "
+                          "once");
+                (void) sd_event_exit(m->event, EXIT_FAILURE);
+                return;
+        }
         if (e->error < 0) {
                 log_error_errno(e->error, "hagcd refuses this manager as a member: %s", e->text);
                 disconnect(m, e->text);
