@@ -80,6 +80,13 @@ class Journal:
         self.lab.until('"%s" in the journal of %s' % (words, self.node), lambda: words in self.text(), 10)
 
 
+def test_F03_hamgr_by_hand_beside_the_service_says_so_and_ends(trio):
+    with nothing_changes(trio):
+        done = trio.lab.run("n3", "timeout", "10", "hamgr", check=False)
+        assert done["status"] == 1, done
+        assert done["err"].count("hamgr runs on this server already") == 1, done
+
+
 # Groups and policies
 
 def refused(cluster, lines, node="n1"):
@@ -516,6 +523,7 @@ def test_D06_nothing_is_taken_over_while_the_fence_device_fails_hangs_or_lies(tr
         for node in ("n2", "n3"):
             view = trio.await_view('"%s" at %s' % (reason, node), told, node, timeout=30)
             assert view["groups"]["shop"]["state"] == "blocked" and view["groups"]["shop"]["node"] == "n1"
+            assert {resource["state"] for resource in view["groups"]["shop"]["resources"]} == {"unknown"}
             assert view["nodes"]["n1"]["state"] == "unknown" and view["nodes"]["n1"]["note"]
         assert lab.owners("disk shared") in ([], ["n1"])
         journal.wait("fencing of n1 failed, attempt")

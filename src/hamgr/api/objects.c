@@ -340,6 +340,9 @@ static const char *resource_state(const State *s, const ResourceRef *ref) {
         state_group_status(s, g, &status);
         if (status.node == 0)
                 return state_resource_state_to_string(STATE_RESOURCE_STOPPED);
+        /* Nobody is there to tell, be it that the node is out or that its hamgr is away. */
+        if (state_node(s, status.node)->state != STATE_NODE_UP || !state_node(s, status.node)->hello)
+                return "unknown";
         n = &g->nodes[status.node - 1];
         if (ref->index >= n->n_resources)
                 return state_resource_state_to_string(STATE_RESOURCE_STOPPED);
