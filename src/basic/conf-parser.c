@@ -452,6 +452,12 @@ static int parse_physical_line(Parser *p, const char *s, size_t n) {
         return more ? 0 : parse_logical_line(p);
 }
 
+static bool ends_in_crlf(const char *text, size_t size_bytes) {
+        const char *newline = memchr(text, '\n', size_bytes);
+
+        return newline && newline > text && newline[-1] == '\r';
+}
+
 int conf_file_parse(ConfFile *f, const char *file, const char *text, size_t size_bytes, ConfErrors *errors) {
         _cleanup_(parser_freep) Parser *p = NULL;
         int r;
@@ -469,6 +475,14 @@ int conf_file_parse(ConfFile *f, const char *file, const char *text, size_t size
         r = add_file(f, file, &p->file);
         if (r < 0)
                 return r;
+
+        /* Said once, and not of each line. */
+        if (ends_in_crlf(text, size_bytes))
+                return conf_errors_add(
+                                errors,
+                                file,
+                                1,
+                                "the lines end in CR LF; save the file with Unix line ends (LF)");
 
         for (size_t begin = 0; begin < size_bytes;) {
                 const char *newline = memchr(text + begin, '\n', size_bytes - begin);

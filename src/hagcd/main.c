@@ -34,7 +34,13 @@ static int load_conf(const Options *o, Settings *s) {
 
         r = cluster_conf_load(o->conf_path, &errors, &s->conf);
         for (size_t i = 0; i < errors.n_items; i++)
-                log_error("%s:%u: %s", errors.items[i].file, errors.items[i].line, errors.items[i].message);
+                if (errors.items[i].line > 0)
+                        log_error("%s:%u: %s",
+                                  errors.items[i].file,
+                                  errors.items[i].line,
+                                  errors.items[i].message);
+                else
+                        log_error("%s: %s", errors.items[i].file, errors.items[i].message);
         if (r < 0 && errors.n_items == 0)
                 (void) log_error_errno(r, "cannot read %s: %m", o->conf_path);
         return r;

@@ -113,6 +113,16 @@ static void test_all_errors_are_told_with_their_lines(void) {
                         "f:13: the file ends in the middle of a continued line\n");
 }
 
+static void test_foreign_line_ends_are_told_once(void) {
+        _cleanup_(tear_down) Fixture x;
+
+        set_up(&x);
+        parse(&x, "f", "[A]\r\nX=1\r\nY=2\r\n");
+        g_assert_cmpstr(errors(&x),
+                        ==,
+                        "f:1: the lines end in CR LF; save the file with Unix line ends (LF)\n");
+}
+
 static void test_bytes_that_are_no_text_are_refused(void) {
         static const char text[] =
                         "[A]\nX=\xff\nY=a\x01\nZ=1\r\nW=\xc0\xaf\nV=\xed\xa0\x80\nGood=\xc3\xa4\n";
@@ -396,6 +406,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/basic/conf-parser/all-errors-are-told", test_all_errors_are_told_with_their_lines);
         g_test_add_func("/basic/conf-parser/bytes-that-are-no-text",
                         test_bytes_that_are_no_text_are_refused);
+        g_test_add_func("/basic/conf-parser/foreign-line-ends-are-told-once",
+                        test_foreign_line_ends_are_told_once);
         g_test_add_func("/basic/conf-parser/errors-are-bounded", test_errors_are_bounded);
         g_test_add_func("/basic/conf-parser/too-much-is-refused", test_too_much_is_refused);
         g_test_add_func("/basic/conf-parser/convert-good-values", test_convert_good_values);
