@@ -15,4 +15,5 @@ Table *table_free(Table *t);
 /* Add a row of n_columns texts; they are copied. NULL is shown as "-". */
 void table_row(Table *t, const char *const *cells);
 
+/* On a terminal, lines are cut at its width. */
 void table_print(const Table *t);
