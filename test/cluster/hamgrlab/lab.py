@@ -228,13 +228,8 @@ class Lab:
         return moment
 
     def split(self, *halves):
-        """Cut every link between the halves: lab.split(["n1", "n2"], ["n3"])."""
-        for index, half in enumerate(halves):
-            for other in halves[index + 1 :]:
-                for node in half:
-                    for peer in other:
-                        self.cut_cluster(node, peer)
-        return boottime()
+        """Cut every link between the halves, all at one instant: lab.split(["n1", "n2"], ["n3"])."""
+        return self.ask("split", halves=halves, networks=["private", "public"])
 
     def heal(self):
         return self.ask("heal")

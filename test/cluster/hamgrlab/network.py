@@ -133,6 +133,17 @@ class Switch:
     def cut(self, node, network=None, peer=None, direction="both"):
         """Drop what node sends (out), is sent (in), or both; on one network or on all that connect nodes; with one
         peer or with everybody."""
+        self._nft(self._cut_lines(node, network, peer, direction))
+
+    def split(self, halves, networks):
+        """Cut every link between these sets of nodes on these networks, all at one instant."""
+        self._nft("".join(
+            self._cut_lines(node, network, peer, "both")
+            for index, half in enumerate(halves) for other in halves[index + 1 :]
+            for node in half for peer in other for network in networks
+        ))
+
+    def _cut_lines(self, node, network, peer, direction):
         lines = []
         for name in [network] if network else NETWORKS:
             port = "%s-%s" % (node, name)
@@ -147,7 +158,7 @@ class Switch:
                     'add element bridge lab pair { "%s" . "%s" }' % (other, port) if peer
                     else 'add element bridge lab to { "%s" }' % port
                 )
-        self._nft("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
 
     def heal(self):
         """End every cut, and give every interface its carrier back."""

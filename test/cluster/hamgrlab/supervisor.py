@@ -218,6 +218,11 @@ class Supervisor:
         self.note(node, "cut %s %s %s" % (network or "all", direction, peer or ""))
         return boottime()
 
+    def op_split(self, halves, networks):
+        self.switch.split(halves, networks)
+        self.note("-", "split " + " | ".join(" ".join(half) for half in halves))
+        return boottime()
+
     def op_heal(self):
         self.switch.heal()
         self.note("-", "healed")
