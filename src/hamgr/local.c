@@ -118,7 +118,7 @@ static int probe(Manager *m, Local *l) {
                 return -EBUSY;
         case DRIVE_GROUP_RUNNING:
         case DRIVE_GROUP_FAILED: /* also what was found when hamgr began, all of it running or a part */
-                return drive_adopt(m->drive, l->group, l->number);
+                return drive_watch(m->drive, l->group, l->number);
         case DRIVE_GROUP_STOPPED:
         case DRIVE_GROUP_STARTING:
         case DRIVE_GROUP_STOPPING:

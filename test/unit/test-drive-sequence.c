@@ -237,6 +237,18 @@ static void hand_that_stopped_it_starts_it_again(void) {
         EXPECT(&s, SEQUENCE_CAME_UP, 1, "tell:STARTED");
 }
 
+/* What is only looked at may not be started by anybody here: it may run on another node as well. */
+static void watching_is_not_owning(void) {
+        Sequence s;
+
+        look(&s, SEQUENCE_UP, SEQUENCE_UP, SEQUENCE_UP, DRIVE_FOUND_ALL);
+        EXPECT(&s, SEQUENCE_ORDER_WATCH, 0, "tell:STARTED");
+        EXPECT(&s, SEQUENCE_WENT_DOWN, 1, "tell:RESOURCE_FAILED:1");
+        look(&s, SEQUENCE_UP, SEQUENCE_UP, SEQUENCE_UP, DRIVE_FOUND_ALL);
+        EXPECT(&s, SEQUENCE_ORDER_WATCH, 0, "tell:STARTED");
+        EXPECT(&s, SEQUENCE_ORDER_START, 0, "own tell:STARTED");
+}
+
 static void started_again_during_the_stop(void) {
         Sequence s;
 
@@ -324,6 +336,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/drive/sequence/hand-that-stopped-it-starts-it-again",
                         hand_that_stopped_it_starts_it_again);
         g_test_add_func("/drive/sequence/started-again-during-the-stop", started_again_during_the_stop);
+        g_test_add_func("/drive/sequence/watching-is-not-owning", watching_is_not_owning);
         g_test_add_func("/drive/sequence/adopt-a-part", adopt_a_part);
         g_test_add_func("/drive/sequence/random-happenings", random_happenings);
         return g_test_run();

@@ -256,6 +256,10 @@ int drive_adopt(Drive *d, const char *group, uint64_t assignment) {
         return order(d, group, SEQUENCE_ORDER_ADOPT, NULL, assignment);
 }
 
+int drive_watch(Drive *d, const char *group, uint64_t assignment) {
+        return order(d, group, SEQUENCE_ORDER_WATCH, NULL, assignment);
+}
+
 int drive_restart(Drive *d, const char *group, const char *resource, uint64_t assignment) {
         return order(d, group, SEQUENCE_ORDER_RESTART, resource, assignment);
 }

@@ -178,13 +178,15 @@ bool drive_was_used(const Drive *d);
  * ownership file, ends a start in progress, stops in reverse, proves. STOPPED also when nothing ran. A stop
  * while STOPPING takes only the new assignment number. Adopt: after FOUND; takes what runs as the result of
  * this assignment and restarts nothing. STARTED when all of it runs, else RESOURCE_FAILED with the first
- * that does not, and STARTED when somebody else has started the rest. Restart: stops what comes after the
+ * that does not, and STARTED when somebody else has started the rest. Watch: the same without the ownership
+ * file, for a group that runs here and was given to nobody. Restart: stops what comes after the
  * resource, in reverse, and it (if they run at all), then starts from it on. For a group that is FAILED or
  * RUNNING. Ends in STARTED or START_FAILED; a resource before it that does not run any more is started as
  * well. */
 int drive_start(Drive *d, const char *group, uint64_t assignment);
 int drive_stop(Drive *d, const char *group, uint64_t assignment);
 int drive_adopt(Drive *d, const char *group, uint64_t assignment);
+int drive_watch(Drive *d, const char *group, uint64_t assignment);
 int drive_restart(Drive *d, const char *group, const char *resource, uint64_t assignment);
 
 /* UNREAD for a group that is not known. */

@@ -138,10 +138,11 @@ static void order_stop(Sequence *s, SequenceEffects *effects) {
         advance(s, effects);
 }
 
-static void order_adopt(Sequence *s, SequenceEffects *effects) {
+static void order_adopt(Sequence *s, bool own, SequenceEffects *effects) {
         size_t i = first_not_up(s);
 
-        add(effects, SEQUENCE_OWN, SIZE_MAX, DRIVE_EVENT_FOUND);
+        if (own)
+                add(effects, SEQUENCE_OWN, SIZE_MAX, DRIVE_EVENT_FOUND);
         if (s->state == DRIVE_GROUP_STARTING)
                 return;
         if (i != SIZE_MAX) {
@@ -194,6 +195,7 @@ static void ended(Sequence *s, const SequenceEvent *event, SequenceEffects *effe
         case SEQUENCE_ORDER_START:
         case SEQUENCE_ORDER_STOP:
         case SEQUENCE_ORDER_ADOPT:
+        case SEQUENCE_ORDER_WATCH:
         case SEQUENCE_ORDER_RESTART:
         case SEQUENCE_LOOKED:
         case SEQUENCE_WENT_DOWN:
@@ -265,7 +267,10 @@ void sequence_step(Sequence *s, const SequenceEvent *event, SequenceEffects *ret
                 order_stop(s, ret_effects);
                 return;
         case SEQUENCE_ORDER_ADOPT:
-                order_adopt(s, ret_effects);
+                order_adopt(s, true, ret_effects);
+                return;
+        case SEQUENCE_ORDER_WATCH:
+                order_adopt(s, false, ret_effects);
                 return;
         case SEQUENCE_ORDER_RESTART:
                 order_restart(s, event->index, ret_effects);

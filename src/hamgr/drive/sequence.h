@@ -20,6 +20,7 @@ typedef enum SequenceEventType {
         SEQUENCE_ORDER_START,
         SEQUENCE_ORDER_STOP,
         SEQUENCE_ORDER_ADOPT,
+        SEQUENCE_ORDER_WATCH,   /* the same, but the group is not ours */
         SEQUENCE_ORDER_RESTART, /* index */
 
         /* How an effect ended: index. */
