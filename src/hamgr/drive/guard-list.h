@@ -22,8 +22,8 @@
 #define GUARD_LIST_PATH "/etc/hamgr/guard.list"
 #define GUARD_OWNED_FOLDER "/run/hamgr/owned"
 #define GUARD_MANAGER_UNIT "hamgr.service"
-/* What stands between hamgr and all that it manages: stopped after the one and before the others at shutdown, and never
- * in the way of a start. */
+/* What stands between hamgr and all that it manages: stopped after the one and before the others at
+ * shutdown, and never in the way of a start. */
 #define GUARD_MANAGED_UNIT "hamgr-managed.target"
 /* Sorts behind the "override.conf" of systemctl edit: Restart= of it must not stand against ours. */
 #define GUARD_DROP_IN "zz-hamgr-guard.conf"
