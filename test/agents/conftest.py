@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures: network namespaces with a bridge, file systems on loop devices. All is undone at the end of each test."""
 
+import ctypes
 import os
 import shutil
 import tempfile
@@ -8,6 +9,20 @@ import tempfile
 import pytest
 
 from support import Agent, run, wait_until
+
+
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+
+
+def pytest_sessionstart(session):
+    """In a mount namespace of our own: one that somebody else makes meanwhile ("ip netns exec" does) would have copies of
+    what the tests mount, and an agent rightly calls that left over."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None) != 0:
+        raise OSError(ctypes.get_errno(), "cannot have a mount namespace of its own")
 
 
 def pytest_collection_modifyitems(config, items):
