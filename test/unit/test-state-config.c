@@ -113,16 +113,16 @@ static void test_defaults(void) {
 
 /* Is the fourth line refused? */
 static void assert_refused(bool refused, const char *section, const char *value) {
-        g_autofree char *text = NULL, *errors = NULL;
+        g_autofree char *errors = NULL;
         _cleanup_(ha_config_freep) HaConfig *c = NULL;
-        Text texts[TEXTS_MAX] = { { .name = "a.group" } };
-
-        texts[0].text = text =
+        g_autofree char *text =
                         g_strdup_printf("[Group]\nDomain=n1\n[%s x]\n%s=%s\n%s",
                                         section,
                                         section,
                                         value,
                                         streq(section, "Address") ? "Interface=eth0\n" : "");
+        const Text texts[TEXTS_MAX] = { { "a.group", text } };
+
         c = parse(texts, &errors);
         g_test_message("%s: %s", value, errors);
         g_assert_cmpint(c == NULL, ==, refused);
