@@ -42,7 +42,7 @@ static WaitVerdict judge(json_t *cluster, const void *what, char **ret_text) {
                 return WAIT_REACHED;
         }
         if (streq(state, "failed") || streq(state, "blocked")) {
-                if (asprintf(ret_text, "group %s is %s: %s", w->group, state, reason) < 0)
+                if (asprintf(ret_text, "group %s is %s: %s", w->group, state, strempty(reason)) < 0)
                         *ret_text = NULL;
                 return streq(state, "blocked") ? WAIT_BLOCKED : WAIT_FAILED;
         }

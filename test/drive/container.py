@@ -203,12 +203,13 @@ class Container:
             os.unlink(notify_path)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.bind(notify_path)
-        notify.settimeout(60)
+        notify.settimeout(0.5)
+        deadline = time.monotonic() + 60
         joins = ["echo $$ > %s/cgroup.procs" % path for path in self.cgroup.paths]
         command = "exec systemd-nspawn --quiet --directory=%s --boot --machine=%s --hostname=n1 --register=no" \
             " --keep-unit --notify-ready=yes --settings=no --console=pipe --link-journal=no --resolv-conf=off" \
             " --timezone=off --capability=%s --network-namespace-path=/proc/self/fd/%d --bind=%s:/dev/shared" % (
-                self.root, os.path.basename(self.folder), CAPABILITIES, self.netns, self.device)
+                self.root, self.cgroup.name, CAPABILITIES, self.netns, self.device)
         console = open(os.path.join(self.folder, "console.log"), "ab")
         self.process = subprocess.Popen(
             ["sh", "-c", " && ".join(joins + [command])], stdin=subprocess.DEVNULL, stdout=console, stderr=console,
@@ -218,13 +219,22 @@ class Container:
         self.pid, ready = None, False
         with notify:
             while not (self.pid and ready):
-                text = notify.recv(4096).decode()
+                assert self.process.poll() is None, "it did not boot: " + self.console()
+                assert time.monotonic() < deadline, "it does not come up: " + self.console()
+                try:
+                    text = notify.recv(4096).decode()
+                except TimeoutError:
+                    continue
                 leader = re.search(r"^X_NSPAWN_LEADER_PID=(\d+)", text, re.MULTILINE)
                 self.pid = int(leader.group(1)) if leader else self.pid
                 ready = ready or "READY=1" in text.splitlines()
         self.run("journalctl", "--flush")  # the image's journal stays in /run until it is asked
         self.driver.connect()
         return self
+
+    def console(self):
+        with open(os.path.join(self.folder, "console.log"), encoding="utf-8", errors="replace") as file:
+            return file.read()[-2000:]
 
     def inside(self, path):
         return "/proc/%d/root%s" % (self.pid, path)
