@@ -80,8 +80,12 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
         /* Withdrawn when the fencer is gone, or has moved on. */
         m = fencer->up && fencer->life == f->fencer_life ? cms_membership(f->s->nodes[f->fencer - 1].cms)
                                                          : NULL;
-        if (!m || !mid_equal(m->mid, f->confirmation.mid) || fencer->paused)
+        if (!m || !mid_equal(m->mid, f->confirmation.mid) || fencer->paused || !f->s->fencing)
                 return;
+        if (f->s->fence_fails_one_in > 0 && prng_one_in(&w->prng, f->s->fence_fails_one_in)) {
+                world_trace(w, f->fencer, "cannot fence %" PRIu32, f->confirmation.node);
+                return;
+        }
         if (target->up) {
                 f->s->n_fenced++;
                 world_at(w,
@@ -217,25 +221,46 @@ static void actor_stop(World *w, uint32_t node, void *state, void *userdata) {
         n->cms = cms_free(n->cms);
 }
 
+/* What one sender put on the wire is decoded once for all who get it. */
+static const CmsMessage *decoded(World *w, uint32_t node, uint32_t from, WorldPayload *p) {
+        CmsMessage *m = p->decoded;
+
+        if (m)
+                return m;
+        m = malloc(sizeof(*m));
+        assert(m);
+        p->decoded = m;
+        if (cms_message_decode(p->data, p->size_bytes, m) < 0)
+                world_fail(w, "n%" PRIu32 ": cannot decode what n%" PRIu32 " sent", node, from);
+        return m;
+}
+
+/* As another version has it: nothing but the beginning can be understood. */
+static const CmsMessage *foreign(World *w, CmsSim *s, uint32_t node, const WorldPayload *p) {
+        uint8_t data[CMS_MESSAGE_SIZE_MAX];
+
+        memcpy(data, p->data, p->size_bytes);
+        data[0] = CMS_PROTOCOL_VERSION + 1;
+        if (cms_message_decode(data, p->size_bytes, &s->message) < 0 ||
+            s->message.type != CMS_MESSAGE_FOREIGN)
+                world_fail(w, "n%" PRIu32 ": a message of another version is taken for one of ours", node);
+        return &s->message;
+}
+
 static void
 actor_received(World *w,
                uint32_t node,
                void *state,
                uint32_t from,
                unsigned link,
-               const void *data,
-               size_t size_bytes,
+               WorldPayload *payload,
                void *userdata) {
         CmsSim *s = userdata;
+        const CmsMessage *m = payload->version == w->nodes[node - 1].version
+                                              ? decoded(w, node, from, payload)
+                                              : foreign(w, s, node, payload);
 
-        if (cms_message_decode(data, size_bytes, &s->message) < 0) {
-                world_fail(w, "n%" PRIu32 ": cannot decode what n%" PRIu32 " sent", node, from);
-                return;
-        }
-        cms_sim_feed(w,
-                     s,
-                     node,
-                     (CmsEvent){ .type = CMS_EVENT_RECEIVED, .received = { from, link, &s->message } });
+        cms_sim_feed(w, s, node, (CmsEvent){ .type = CMS_EVENT_RECEIVED, .received = { from, link, m } });
 }
 
 static void actor_wakeup(World *w, uint32_t node, void *state, void *userdata) {

@@ -248,6 +248,23 @@ static void check_down(World *w, CmsSim *s, uint32_t node, uint32_t id, const Me
                            boot);
 }
 
+/* Nodes of another version, or with another configuration, are told and not counted. */
+static void check_alike(World *w, CmsSim *s, uint32_t node, const Membership *m) {
+        char text[MID_TEXT_MAX];
+
+        NODE_SET_FOREACH(id, m->members)
+                if (w->nodes[id - 1].up &&
+                    cms_sim_incarnation(w, id) == membership_node(m, id)->incarnation &&
+                    (w->nodes[id - 1].version != w->nodes[node - 1].version ||
+                     s->config_hash_of[id - 1] != s->config_hash_of[node - 1]))
+                        world_fail(w,
+                                   "n%" PRIu32 " installs %s with n%" PRIu32
+                                   ", which is of another version or configuration",
+                                   node,
+                                   mid_format(m->mid, text),
+                                   id);
+}
+
 static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         CmsSimNode *n = &s->nodes[node - 1];
         CmsSimMid *e = look_up(w, s, m->mid);
@@ -270,6 +287,7 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
                            mid_format(n->installed, newer));
         if (!membership_has(m, node, n->cms->incarnation)) /* 3 */
                 world_fail(w, "n%" PRIu32 " installs %s without being in it", node, text);
+        check_alike(w, s, node, m);
         if (mid_compare(m->mid, n->promised) < 0)
                 world_fail(w,
                            "n%" PRIu32 " installs %s late: it has promised %s",

@@ -2,47 +2,29 @@
 #include "sim/swarm.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "sim/cms-checker.h"
+#include "sim/gcs/both.h"
 
-/* The faults come from a generator of their own, so that what the network does to a datagram does not change
- * what happens next to the cluster. Each seed has its own choice of kinds and its own rate. */
-
-typedef enum FaultKind {
-        FAULT_CRASH,
-        FAULT_STORM,
-        FAULT_PAUSE,
-        FAULT_CUT_ONE_WAY,
-        FAULT_CUT_TWO_WAY,
-        FAULT_CUT_LINK,
-        FAULT_PARTITION,
-        FAULT_ISOLATE,
-        FAULT_DEAF,
-        FAULT_FLAP,
-        FAULT_HEAL,
-        FAULT_LEAVE,
-        FAULT_WIPE,
-        FAULT_DISK_FULL,
-        FAULT_DISK_HUNG,
-        FAULT_CARRIER,
-        FAULT_SLOW,
-        _FAULT_MAX,
-} FaultKind;
-
-/* Faults stop, and the cluster must be one within this; then it must stay as it is. Hold-offs of a node that
- * flapped are the longest wait: FailureSec * 2^5, and once more for a ballot that was tried at their end. */
-#define CALM_FAILURES 100U
 #define STEADY_USEC (5 * USEC_PER_SEC)
 
 typedef struct Swarm {
-        World *w;
-        CmsSim *s;
+        World *w;   /* owned by both */
+        CmsSim *s;  /* owned by both */
+        Both *both; /* owned */
+        bool groups;
+        Faults faults;
         Prng prng;
-        unsigned enabled; /* bit by FaultKind */
-        uint64_t every_usec;
-        uint64_t end_usec;
-        bool quiet;
 } Swarm;
+
+/* Of the seed that is being traced. */
+static const World *traced;
+
+void swarm_print_trace(size_t n_last) {
+        if (traced)
+                world_print_trace(traced, n_last);
+}
 
 static unsigned votes_of(const Swarm *x, NodeSet set) {
         unsigned sum = 0;
@@ -52,194 +34,27 @@ static unsigned votes_of(const Swarm *x, NodeSet set) {
         return sum;
 }
 
-static bool is_enabled(const Swarm *x, FaultKind k) {
-        return (x->enabled & (1U << k)) != 0;
-}
-
 static uint32_t any_node(Swarm *x) {
         return (uint32_t) prng_between(&x->prng, 1, x->w->n_nodes);
-}
-
-static NodeSet any_set(Swarm *x) {
-        return prng_u64(&x->prng) & x->s->config.configured;
 }
 
 static uint64_t msec_between(Swarm *x, uint64_t low, uint64_t high) {
         return prng_between(&x->prng, low, high) * USEC_PER_MSEC;
 }
 
-static void start_again(World *w, uint64_t node, uint64_t boot, void *userdata) {
-        if (!w->nodes[node - 1].up)
-                world_start(w, (uint32_t) node, boot != 0);
+static uint64_t bound_usec(const Swarm *x) {
+        return SWARM_BOUND_FAILURES * x->s->config.failure_usec;
 }
 
-static void resume(World *w, uint64_t node, uint64_t b, void *userdata) {
-        world_resume(w, (uint32_t) node);
-}
-
-static void heal_pair(World *w, uint64_t a, uint64_t b, void *userdata) {
-        world_heal(w, node_set_of((uint32_t) a), node_set_of((uint32_t) b), WORLD_ALL_LINKS);
-}
-
-static void mend_disk(World *w, uint64_t node, uint64_t b, void *userdata) {
-        world_disk(w, (uint32_t) node, false, false);
-}
-
-static void mend_carrier(World *w, uint64_t node, uint64_t link, void *userdata) {
-        world_carrier(w, (uint32_t) node, (unsigned) link, true);
-}
-
-static void stop_left(World *w, uint64_t node, uint64_t life, void *userdata) {
-        WorldNode *n = &w->nodes[node - 1];
-
-        if (n->up && n->life == life)
-                world_crash(w, (uint32_t) node, true);
-}
-
-static void crash(Swarm *x, uint32_t node, uint64_t back_after_usec) {
-        World *w = x->w;
-        bool keep = prng_one_in(&x->prng, 2);
-
-        if (!w->nodes[node - 1].up)
-                return;
-        if (prng_one_in(&x->prng, 2))
-                cms_sim_crash_with_gasp(w, x->s, node, keep);
-        else
-                world_crash(w, node, keep);
-        world_at(w, w->now_usec + back_after_usec, start_again, node, prng_one_in(&x->prng, 2), x);
-}
-
-static void leave(Swarm *x, uint32_t node) {
-        World *w = x->w;
-        WorldNode *n = &w->nodes[node - 1];
-
-        if (!n->up || n->paused)
-                return;
-        world_trace(w, node, "is asked to leave");
-        cms_sim_feed(w,
-                     x->s,
-                     node,
-                     (CmsEvent){ .type = CMS_EVENT_LEAVE, .leave = { prng_one_in(&x->prng, 3) } });
-        world_at(w, w->now_usec + 1200 * USEC_PER_MSEC, stop_left, node, n->life, x);
-        world_at(w, w->now_usec + msec_between(x, 1300, 4000), start_again, node, 0, x);
-}
-
-static void partition(Swarm *x) {
-        NodeSet a = any_set(x), b = node_set_minus(x->s->config.configured, a);
-
-        world_cut(x->w, a, b, WORLD_ALL_LINKS);
-        if (!prng_one_in(&x->prng, 4))
-                world_cut(x->w, b, a, WORLD_ALL_LINKS);
-}
-
-static void flap(Swarm *x, uint32_t a, uint32_t b) {
-        for (unsigned i = 0; i < 6; i++) {
-                uint64_t at = x->w->now_usec + i * 900 * USEC_PER_MSEC;
-
-                world_at(x->w, at + 450 * USEC_PER_MSEC, heal_pair, a, b, x);
-        }
-        world_cut(x->w, node_set_of(a), node_set_of(b), WORLD_ALL_LINKS);
-}
-
-static void inject(Swarm *x, FaultKind kind) {
-        World *w = x->w;
-        uint32_t a = any_node(x), b = any_node(x);
-        NodeSet all = x->s->config.configured;
-
-        switch (kind) {
-        case FAULT_CRASH:
-                crash(x, a, msec_between(x, 50, 5000));
-                break;
-        case FAULT_STORM:
-                for (uint32_t id = 1; id <= w->n_nodes; id++)
-                        if (prng_one_in(&x->prng, 2))
-                                crash(x, id, msec_between(x, 10, 1500));
-                break;
-        case FAULT_PAUSE:
-                world_pause(w, a);
-                world_at(w,
-                         w->now_usec + msec_between(x, 20, prng_one_in(&x->prng, 3) ? 4000 : 500),
-                         resume,
-                         a,
-                         0,
-                         x);
-                break;
-        case FAULT_CUT_ONE_WAY:
-                world_cut(w, node_set_of(a), node_set_of(b), WORLD_ALL_LINKS);
-                break;
-        case FAULT_CUT_TWO_WAY:
-                world_cut(w, node_set_of(a), node_set_of(b), WORLD_ALL_LINKS);
-                world_cut(w, node_set_of(b), node_set_of(a), WORLD_ALL_LINKS);
-                break;
-        case FAULT_CUT_LINK:
-                world_cut(w, any_set(x), any_set(x), (unsigned) prng_below(&x->prng, w->n_links));
-                break;
-        case FAULT_PARTITION:
-                partition(x);
-                break;
-        case FAULT_ISOLATE:
-                world_cut(w, all, node_set_of(a), WORLD_ALL_LINKS);
-                world_cut(w, node_set_of(a), all, WORLD_ALL_LINKS);
-                break;
-        case FAULT_DEAF:
-                world_cut(w, all, node_set_of(a), WORLD_ALL_LINKS);
-                break;
-        case FAULT_FLAP:
-                flap(x, a, b);
-                break;
-        case FAULT_HEAL:
-                world_heal_all(w);
-                break;
-        case FAULT_LEAVE:
-                leave(x, a);
-                break;
-        case FAULT_WIPE:
-                crash(x, a, msec_between(x, 500, 3000));
-                if (!w->nodes[a - 1].up)
-                        world_wipe(w, a);
-                break;
-        case FAULT_DISK_FULL:
-                world_disk(w, a, true, false);
-                world_at(w, w->now_usec + msec_between(x, 100, 5000), mend_disk, a, 0, x);
-                break;
-        case FAULT_DISK_HUNG:
-                world_disk(w, a, false, true);
-                world_at(w, w->now_usec + msec_between(x, 100, 5000), mend_disk, a, 0, x);
-                break;
-        case FAULT_CARRIER: {
-                unsigned link = (unsigned) prng_below(&x->prng, w->n_links);
-
-                world_carrier(w, a, link, false);
-                world_at(w, w->now_usec + msec_between(x, 50, 3000), mend_carrier, a, link, x);
-                break;
-        }
-        case FAULT_SLOW:
-                memset(w->knobs.slow_usec, 0, sizeof(w->knobs.slow_usec));
-                w->knobs.slow_usec[a - 1] = msec_between(x, 1, 150);
-                break;
-        case _FAULT_MAX:
-                break;
-        }
-}
-
-static void next_fault(World *w, uint64_t a, uint64_t b, void *userdata) {
-        Swarm *x = userdata;
-        FaultKind kind;
-
-        if (w->now_usec >= x->end_usec)
-                return;
-        do
-                kind = (FaultKind) prng_below(&x->prng, _FAULT_MAX);
-        while (!is_enabled(x, kind));
-        inject(x, kind);
-        world_at(w, w->now_usec + prng_between(&x->prng, 1, 2 * x->every_usec), next_fault, 0, 0, x);
-}
+/* ---- the cluster ---- */
 
 static void choose_knobs(Swarm *x) {
         WorldKnobs *k = &x->w->knobs;
 
         if (prng_one_in(&x->prng, 2))
                 k->loss_ppm = (unsigned) prng_below(&x->prng, 200000);
+        if (prng_one_in(&x->prng, 4))
+                k->corrupt_ppm = (unsigned) prng_below(&x->prng, 100000);
         if (prng_one_in(&x->prng, 2))
                 k->duplicate_ppm = (unsigned) prng_below(&x->prng, 100000);
         if (prng_one_in(&x->prng, 2)) {
@@ -256,35 +71,99 @@ static void choose_knobs(Swarm *x) {
                 k->write_fail_ppm = (unsigned) prng_below(&x->prng, 50000);
 }
 
-static void choose_votes(Swarm *x) {
-        if (!prng_one_in(&x->prng, 4))
+/* Two of them differ by 1 % at the most. */
+static void choose_clocks(Swarm *x) {
+        if (!prng_one_in(&x->prng, 2))
                 return;
         for (uint32_t id = 1; id <= x->w->n_nodes; id++)
-                x->s->config.votes[id - 1] = (uint8_t) prng_between(&x->prng, id == 1 ? 1 : 0, 3);
+                world_set_clock_rate(x->w, id, (int) prng_below(&x->prng, 10001) - 5000);
 }
 
-static void calm_down(Swarm *x) {
+static void choose_votes(Swarm *x) {
+        CmsConfig *c = &x->s->config;
+
+        if (prng_one_in(&x->prng, 6))
+                for (uint32_t id = 1; id <= x->w->n_nodes; id++)
+                        if (node_set_count(c->enabled) > 1 && prng_one_in(&x->prng, 4))
+                                node_set_remove(&c->enabled, id);
+        if (prng_one_in(&x->prng, 4))
+                NODE_SET_FOREACH(id, c->enabled)
+                        c->votes[id - 1] = (uint8_t) prng_between(
+                                        &x->prng, id == node_set_lowest(c->enabled) ? 1 : 0, 3);
+        if (prng_one_in(&x->prng, 3))
+                do
+                        c->tie_breaker = any_node(x);
+                while (!node_set_contains(c->enabled, c->tie_breaker));
+}
+
+/* R6: the half without the tie-breaker waits until whatever the other one orders is over. */
+static void choose_fencing(Swarm *x) {
+        CmsSim *s = x->s;
+
+        s->fencing = !prng_one_in(&x->prng, 4);
+        if (prng_one_in(&x->prng, 2))
+                s->fence_usec = msec_between(x, 20, 2000);
+        s->fence_delay_usec = s->fence_usec + 500 * USEC_PER_MSEC;
+        if (prng_one_in(&x->prng, 4))
+                s->fence_fails_one_in = (unsigned) prng_between(&x->prng, 1, 4);
+}
+
+static void start(World *w, uint64_t node, uint64_t b, void *userdata) {
+        if (!w->nodes[node - 1].up)
+                world_start(w, (uint32_t) node, true);
+}
+
+static void set_up(Swarm *x, const SwarmOptions *options) {
         World *w = x->w;
 
-        world_trace(w, 0, "the faults stop");
-        world_heal_all(w);
-        w->knobs = (WorldKnobs){
-                .delay_min_usec = 50,
-                .delay_max_usec = 2000,
-                .write_min_usec = 500,
-                .write_max_usec = 5 * USEC_PER_MSEC,
-        };
-        for (uint32_t id = 1; id <= w->n_nodes; id++) {
-                w->nodes[id - 1].store.full = w->nodes[id - 1].store.hung = false;
-                world_disk(w, id, false, false);
-                world_resume(w, id);
-                if (!w->nodes[id - 1].up)
-                        world_start(w, id, true);
-                else if (x->s->nodes[id - 1].leaving ||
-                         x->s->nodes[id - 1].cms->phase == CMS_PHASE_LEAVING) {
-                        world_crash(w, id, true);
-                        world_start(w, id, true);
-                }
+        cms_sim_init_stores(w, x->s);
+        faults_choose(&x->faults, options->weight);
+        choose_votes(x);
+        choose_fencing(x);
+        choose_knobs(x);
+        choose_clocks(x);
+        for (uint32_t id = 1; id <= w->n_nodes; id++)
+                world_at(w, w->now_usec + msec_between(x, 0, 1000), start, id, 0, x);
+        faults_begin(&x->faults, w->now_usec + msec_between(x, 10000, 30000));
+        if (x->both)
+                both_live(x->both);
+}
+
+/* ---- who can be one ---- */
+
+/* Only those of one version and one configuration can. */
+static NodeSet alike(const Swarm *x, uint32_t node) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, x->s->config.enabled)
+                if (x->w->nodes[id - 1].version == x->w->nodes[node - 1].version &&
+                    x->s->config_hash_of[id - 1] == x->s->config_hash_of[node - 1])
+                        node_set_add(&set, id);
+        return set;
+}
+
+static NodeSet largest_alike(const Swarm *x) {
+        NodeSet best = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, x->s->config.enabled) {
+                NodeSet set = alike(x, id);
+
+                if (best == NODE_SET_EMPTY || votes_of(x, set) > votes_of(x, best))
+                        best = set;
+        }
+        return best;
+}
+
+/* An update is brought to its end, as a rule. */
+static void make_alike(Swarm *x) {
+        for (uint32_t id = 1; id <= x->w->n_nodes; id++) {
+                if (x->w->nodes[id - 1].version == 0 && x->s->config_hash_of[id - 1] == 0)
+                        continue;
+                if (x->w->nodes[id - 1].up)
+                        world_crash(x->w, id, true);
+                world_set_version(x->w, id, 0);
+                x->s->config_hash_of[id - 1] = 0;
+                world_start(x->w, id, false);
         }
 }
 
@@ -305,19 +184,77 @@ static bool is_majority(const Swarm *x, NodeSet set) {
 
 /* ---- peace with links that stay broken ---- */
 
-/* Cuts that stay, one way or both, few or many; returns what the best set of the mesh that is left is. */
-static NodeSet cut_for_good(Swarm *x) {
-        BestSetInput in = { .candidates = sound_nodes(x), .votes = x->s->config.votes };
-        NodeSet hears[NODE_ID_MAX] = { 0 };
+static void cut_way(Swarm *x, uint32_t from, uint32_t to) {
+        world_cut(x->w, node_set_of(from), node_set_of(to), WORLD_ALL_LINKS);
+}
+
+static void cut_some(Swarm *x, bool one_way) {
         unsigned n = (unsigned) prng_between(&x->prng, 1, x->w->n_nodes);
 
         for (unsigned i = 0; i < n; i++) {
                 uint32_t a = any_node(x), b = any_node(x);
 
-                world_cut(x->w, node_set_of(a), node_set_of(b), WORLD_ALL_LINKS);
-                if (prng_one_in(&x->prng, 2))
-                        world_cut(x->w, node_set_of(b), node_set_of(a), WORLD_ALL_LINKS);
+                cut_way(x, a, b);
+                if (!one_way && prng_one_in(&x->prng, 2))
+                        cut_way(x, b, a);
         }
+}
+
+/* Everybody reaches two neighbours only. */
+static void cut_to_chain(Swarm *x) {
+        for (uint32_t a = 1; a <= x->w->n_nodes; a++)
+                for (uint32_t b = 1; b <= x->w->n_nodes; b++)
+                        if (b + 1 < a || a + 1 < b)
+                                cut_way(x, a, b);
+}
+
+/* Everybody reaches one only. */
+static void cut_to_star(Swarm *x) {
+        uint32_t middle = any_node(x);
+
+        for (uint32_t a = 1; a <= x->w->n_nodes; a++)
+                for (uint32_t b = 1; b <= x->w->n_nodes; b++)
+                        if (a != middle && b != middle)
+                                cut_way(x, a, b);
+}
+
+static void break_for_good(Swarm *x) {
+        NodeSet all = x->s->config.configured;
+        uint32_t node = any_node(x);
+
+        switch (prng_below(&x->prng, 7)) {
+        case 0:
+                cut_to_chain(x);
+                break;
+        case 1:
+                cut_to_star(x);
+                break;
+        case 2: /* deaf */
+                world_cut(x->w, all, node_set_of(node), WORLD_ALL_LINKS);
+                break;
+        case 3: /* dumb */
+                world_cut(x->w, node_set_of(node), all, WORLD_ALL_LINKS);
+                break;
+        case 4: /* its disk never syncs again */
+                world_disk(x->w, node, false, true);
+                break;
+        case 5:
+                cut_some(x, true);
+                break;
+        default:
+                cut_some(x, false);
+                break;
+        }
+}
+
+/* The best set of the mesh that is left, of those that can write. */
+static NodeSet best_that_is_left(const Swarm *x) {
+        BestSetInput in = { .candidates = sound_nodes(x) & largest_alike(x), .votes = x->s->config.votes };
+        NodeSet hears[NODE_ID_MAX] = { 0 };
+
+        for (uint32_t id = 1; id <= x->w->n_nodes; id++)
+                if (x->w->nodes[id - 1].store.hung)
+                        node_set_remove(&in.candidates, id);
         NODE_SET_FOREACH(a, in.candidates)
                 NODE_SET_FOREACH(b, in.candidates)
                         if (a != b && !world_is_cut(x->w, b, a))
@@ -345,119 +282,180 @@ static NodeSet working_quorum(const Swarm *x) {
         return NODE_SET_EMPTY;
 }
 
-/* From now on nothing is installed any more, and nothing is promised in the quorum, even if nothing comes of
- * it: a promise stops what is ordered. */
+static Mid promised_by(const Swarm *x, uint32_t id) {
+        const Cms *c = x->s->nodes[id - 1].cms;
+
+        return c ? c->promised : MID_NONE;
+}
+
+/* From now on nothing is installed any more, and nothing is promised, even if nothing comes of it: in a
+ * quorum a promise stops what is ordered, and outside of one numbers must not grow for ever. */
 static void judge_steadiness(Swarm *x, const char *what) {
         World *w = x->w;
         uint64_t before = memberships_installed(x);
-        NodeSet quorum = working_quorum(x);
         Mid promised[NODE_ID_MAX] = { 0 };
 
-        NODE_SET_FOREACH(id, quorum)
-                promised[id - 1] = x->s->nodes[id - 1].cms->promised;
+        for (uint32_t id = 1; id <= w->n_nodes; id++)
+                promised[id - 1] = promised_by(x, id);
         world_run_until(w, w->now_usec + STEADY_USEC);
         if (w->failed)
                 return;
         if (memberships_installed(x) != before)
                 world_fail(w, "%s", what);
-        NODE_SET_FOREACH(id, quorum)
-                if (!mid_equal(promised[id - 1], x->s->nodes[id - 1].cms->promised))
+        for (uint32_t id = 1; id <= w->n_nodes; id++)
+                if (!mid_equal(promised[id - 1], promised_by(x, id)))
                         world_fail(w, "%s: n%" PRIu32 " promised", what, id);
+}
+
+/* A08, issue of versions: whoever hears a node that is not like itself, tells so. */
+static void judge_differences(Swarm *x) {
+        NODE_SET_FOREACH(a, x->s->config.enabled)
+                NODE_SET_FOREACH(b, node_set_minus(x->s->config.enabled, alike(x, a))) {
+                        bool version = x->w->nodes[a - 1].version != x->w->nodes[b - 1].version;
+                        CmsProblem problem = x->s->nodes[a - 1].cms->peers[b - 1].problem;
+
+                        if (problem != (version ? CMS_PROBLEM_VERSION : CMS_PROBLEM_CONFIG_NODE))
+                                world_fail(x->w,
+                                           "n%" PRIu32 " does not tell that n%" PRIu32
+                                           " is of another version or configuration, but %s",
+                                           a,
+                                           b,
+                                           cms_problem_to_string(problem));
+                }
+}
+
+/* Halves that fence each other again and again are another matter. */
+static void stop_fencing(Swarm *x) {
+        x->s->fencing = false;
+        for (uint32_t id = 1; id <= x->w->n_nodes; id++)
+                if (!x->w->nodes[id - 1].up)
+                        world_start(x->w, id, true);
 }
 
 /* Invariants 5 and 6. */
 static void judge_peace(Swarm *x, SwarmResult *ret) {
         World *w = x->w;
-        uint64_t start = w->now_usec, bound = CALM_FAILURES * x->s->config.failure_usec;
-        char up[NODE_SET_TEXT_MAX];
+        uint64_t start_usec = w->now_usec;
+        NodeSet set = largest_alike(x);
+        char text[NODE_SET_TEXT_MAX];
+        bool possible;
 
         /* A silence that began before may still be noticed. */
         world_run_until(w, w->now_usec + 2 * x->s->config.failure_usec);
-        while (!w->failed && !cms_sim_is_settled(w, x->s, x->s->config.enabled)) {
-                if (w->now_usec - start > bound) {
-                        if (!is_majority(x, sound_nodes(x)))
-                                return;
-                        world_fail(w,
-                                   "no quorate membership of %s within %" PRIu64 " s of peace",
-                                   node_set_format(x->s->config.enabled, up),
-                                   bound / USEC_PER_SEC);
-                        return;
-                }
+        possible = is_majority(x, set & sound_nodes(x));
+        if (!possible)
+                stop_fencing(x);
+        while (!w->failed && !cms_sim_is_settled(w, x->s, set) && w->now_usec - start_usec <= bound_usec(x))
                 world_run_until(w, w->now_usec + 50 * USEC_PER_MSEC);
-        }
-        ret->longest_calm_usec = w->now_usec - start;
+        if (w->failed)
+                return;
+        if (!cms_sim_is_settled(w, x->s, set)) {
+                if (possible)
+                        world_fail(w,
+                                   "no quorate membership of %s within %u FailureSec of peace",
+                                   node_set_format(set, text),
+                                   SWARM_BOUND_FAILURES);
+                set = NODE_SET_EMPTY;
+        } else
+                ret->calm_usec = w->now_usec - start_usec;
         /* Datagrams of the time before are on their way for so long. */
         world_run_until(w, w->now_usec + MAX(3 * x->s->config.failure_usec, 2 * USEC_PER_SEC));
+        if (x->both)
+                x->both->quiet = true;
         judge_steadiness(x, "a stable cluster changes its membership");
+        judge_differences(x);
+        if (x->both)
+                both_judge(x->both, set, set == x->s->config.enabled);
 }
 
 /* Links stop changing, and not all of them work: if some complete set holds quorum, one such set must be at
  * work after the bound, and nobody may change anything any more. */
 static void judge_broken_peace(Swarm *x) {
         World *w = x->w;
-        NodeSet best = cut_for_good(x);
-        bool possible;
+        NodeSet quorum;
 
-        /* Halves that fence each other again and again are another matter. */
-        x->s->fencing = false;
-
-        world_run_until(w, w->now_usec + CALM_FAILURES * x->s->config.failure_usec);
-        possible = is_majority(x, best);
-        if (!w->failed && possible && working_quorum(x) == NODE_SET_EMPTY)
+        break_for_good(x);
+        stop_fencing(x);
+        world_run_until(w, w->now_usec + bound_usec(x));
+        if (w->failed)
+                return;
+        quorum = working_quorum(x);
+        if (is_majority(x, best_that_is_left(x)) && quorum == NODE_SET_EMPTY)
                 world_fail(w, "no quorate membership although the links that are left allow it");
+        if (x->both)
+                x->both->quiet = true;
         judge_steadiness(x, "the membership goes on changing although the links do not");
+        if (x->both)
+                both_judge(x->both, quorum, false);
 }
 
-static void set_up(Swarm *x) {
-        cms_sim_init_stores(x->w, x->s);
-        x->every_usec = msec_between(x, 100, 3000);
-        x->end_usec = x->w->now_usec + msec_between(x, 10000, 30000);
-        do
-                x->enabled = (unsigned) (prng_u64(&x->prng) & prng_u64(&x->prng)) & ((1U << _FAULT_MAX) - 1);
-        while (x->enabled == 0);
+static void live(Swarm *x, SwarmResult *ret) {
+        World *w = x->w;
+
+        world_run_until(w, x->faults.end_usec);
+        if (w->failed)
+                return;
+        faults_stop(&x->faults);
+        if (x->both)
+                x->both->peace = true;
+        if (prng_one_in(&x->prng, 2))
+                make_alike(x);
+        if (largest_alike(x) != x->s->config.enabled)
+                stop_fencing(x);
         if (prng_one_in(&x->prng, 3))
-                x->s->config.tie_breaker = any_node(x);
-        x->s->fencing = !prng_one_in(&x->prng, 4);
-        choose_knobs(x);
-        choose_votes(x);
-        for (uint32_t id = 1; id <= x->w->n_nodes; id++)
-                world_at(x->w, x->w->now_usec + msec_between(x, 0, 1000), start_again, id, 1, x);
-        world_at(x->w, x->w->now_usec + msec_between(x, 0, 3000), next_fault, 0, 0, x);
+                judge_broken_peace(x);
+        else
+                judge_peace(x, ret);
+}
+
+static void fill_result(const Swarm *x, SwarmResult *ret) {
+        const World *w = x->w;
+
+        ret->failed = w->failed;
+        memcpy(ret->failure, w->failure, sizeof(ret->failure));
+        if (w->failed)
+                (void) snprintf(ret->check, sizeof(ret->check), "%s", w->check);
+        ret->n_memberships = x->s->n_memberships;
+        ret->n_fenced = x->s->n_fenced;
+        ret->n_deliveries = x->both ? x->both->c->n_delivered : 0;
+        ret->failure_usec = x->s->config.failure_usec;
+        memcpy(ret->n_faults, x->faults.n, sizeof(ret->n_faults));
+        ret->counts = w->counts;
 }
 
 void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         static const uint64_t beats[] = { 100000, 100000, 20000, 50000 };
-        _cleanup_(world_freep) World *w = NULL;
-        _cleanup_(cms_sim_freep) CmsSim *s = NULL;
         Swarm x = { 0 };
-        uint64_t beat, begin;
+        uint64_t beat, begin_usec;
 
         *ret = (SwarmResult){ .seed = seed };
         prng_init(&x.prng, seed ^ UINT64_C(0x5eed));
+        prng_init(&x.faults.prng, seed ^ UINT64_C(0xfa17));
         ret->n_nodes = (unsigned) prng_between(&x.prng, options->nodes_min, options->nodes_max);
-        w = x.w = world_new(seed, ret->n_nodes, (unsigned) prng_between(&x.prng, 1, 2));
-        w->tracing = options->trace;
-        beat = beats[prng_below(&x.prng, ELEMENTSOF(beats))];
-        s = x.s = cms_sim_new(w, beat, beat * prng_between(&x.prng, 3, 6));
-        s->fault = options->fault;
-        begin = w->now_usec;
-        set_up(&x);
-        world_run_until(w, x.end_usec);
-        if (!w->failed)
-                calm_down(&x);
-        if (!w->failed && prng_one_in(&x.prng, 3))
-                judge_broken_peace(&x);
-        else if (!w->failed)
-                judge_peace(&x, ret);
-
-        ret->failed = w->failed;
-        memcpy(ret->failure, w->failure, sizeof(ret->failure));
-        ret->simulated_usec = w->now_usec - begin;
-        ret->n_memberships = s->n_memberships;
-        ret->n_fenced = s->n_fenced;
-        ret->counts = w->counts;
+        x.w = x.faults.w = world_new(seed, ret->n_nodes, (unsigned) prng_between(&x.prng, 1, 2));
+        x.w->tracing = options->trace;
         if (options->trace)
-                world_print_trace(w, WORLD_TRACE_LINES);
-        /* The world stops its actors, which live in s. */
-        (void) world_free(TAKE_PTR(w));
+                traced = x.w;
+        beat = beats[prng_below(&x.prng, ELEMENTSOF(beats))];
+        x.s = x.faults.s = cms_sim_new(x.w, beat, beat * prng_between(&x.prng, 3, 6));
+        x.s->fault = options->fault;
+        if (!options->only_membership)
+                x.both = both_attach(x.w, x.s, seed);
+        begin_usec = x.w->now_usec;
+
+        set_up(&x, options);
+        live(&x, ret);
+
+        ret->simulated_usec = x.w->now_usec - begin_usec;
+        fill_result(&x, ret);
+        if (options->trace)
+                swarm_print_trace(options->trace_lines);
+        traced = NULL;
+        /* The world stops its actors, which live in the others. */
+        if (x.both) {
+                (void) both_free(x.both);
+                return;
+        }
+        (void) world_free(x.w);
+        (void) cms_sim_free(x.s);
 }

@@ -19,6 +19,15 @@
 
 typedef struct World World;
 
+/* What one send put on the wire, shared by all who get it. Whoever decodes it first may leave the result. */
+typedef struct WorldPayload {
+        unsigned n_refs;
+        unsigned version; /* of the sender, when it sent this */
+        void *decoded;    /* owned, from malloc(); NULL: not yet */
+        size_t size_bytes;
+        uint8_t data[];
+} WorldPayload;
+
 typedef enum WorldChannel {
         WORLD_CMS,
         WORLD_GCS,
@@ -35,26 +44,31 @@ typedef struct WorldActor {
                         void *state,
                         uint32_t from,
                         unsigned link,
-                        const void *data,
-                        size_t size_bytes,
+                        WorldPayload *payload,
                         void *userdata);
         void (*wakeup)(World *w, uint32_t node, void *state, void *userdata);
         void (*stored)(World *w, uint32_t node, void *state, uint64_t number, bool ok, void *userdata);
         void (*carrier)(World *w, uint32_t node, void *state, unsigned link, bool carrier, void *userdata);
 } WorldActor;
 
-/* One record with a part for each actor. What is being written becomes durable when the write ends; a crash
- * in the middle keeps the old one, or, if the machine was lucky, the new one: never a mixture (two slots,
- * checksums). */
+/* One record with a part for each actor, in two slots with sequence numbers and checksums, as the daemon
+ * keeps it: each write goes over the older slot, and the newer one that is whole is read. So a write that is
+ * cut short keeps the old record, or has made the new one, or tears the slot, which is the old record again;
+ * never a mixture. */
 typedef struct WorldPart {
         uint8_t data[WORLD_PART_MAX];
         size_t size_bytes;
         uint64_t number;
 } WorldPart;
 
+typedef struct WorldSlot {
+        uint64_t sequence; /* 0: empty, or torn */
+        WorldPart parts[_WORLD_CHANNEL_MAX];
+} WorldSlot;
+
 typedef struct WorldStore {
-        bool valid; /* there is a readable record */
-        WorldPart durable[_WORLD_CHANNEL_MAX];
+        WorldSlot slots[2];
+        WorldSlot kept[2]; /* what an operator's backup has of them */
         WorldPart writing[_WORLD_CHANNEL_MAX];
         WorldPart wanted[_WORLD_CHANNEL_MAX];
         bool dirty, busy;
@@ -62,38 +76,68 @@ typedef struct WorldStore {
         bool hung; /* writes do not end */
 } WorldStore;
 
+/* What the end of power makes of a write that is on its way. */
+typedef enum WorldWriteFate {
+        WORLD_WRITE_LOST,
+        WORLD_WRITE_DONE,
+        WORLD_WRITE_TORN,
+} WorldWriteFate;
+
 /* Fault rates. In parts per million of datagrams, or of writes. */
 typedef struct WorldKnobs {
-        unsigned loss_ppm, duplicate_ppm, tail_ppm;
+        unsigned loss_ppm, corrupt_ppm, duplicate_ppm, tail_ppm;
         uint64_t delay_min_usec, delay_max_usec, tail_usec;
         uint64_t write_min_usec, write_max_usec, write_slow_usec;
         unsigned write_slow_ppm, write_fail_ppm;
-        uint64_t slow_usec[NODE_ID_MAX]; /* by id - 1: added to all that this node receives */
 } WorldKnobs;
 
-typedef struct WorldDatagram WorldDatagram;
+/* Why a node does not run. The clock of a machine that sleeps goes on, that of a virtual machine that its
+ * host stops does not. */
+typedef enum WorldRest {
+        WORLD_REST_PAUSE,   /* starved: sockets fill meanwhile */
+        WORLD_REST_SUSPEND, /* asleep: whatever is sent to it is lost */
+        WORLD_REST_STOP,    /* stopped by its host: lost, too, and the clock stands still */
+} WorldRest;
+
+typedef struct WorldWaiting {
+        WorldPayload *payload; /* ref */
+        uint32_t from;
+        unsigned link;
+        WorldChannel channel;
+} WorldWaiting;
 
 typedef struct WorldNode {
         bool up, paused;
-        bool off;      /* its power was cut: the boot that ran is over, also where only hagcd had died */
-        uint64_t life; /* one more with every start of the actors; names their incarnation */
-        uint64_t boot; /* one more with every boot of the machine */
+        WorldRest rest; /* while it is paused */
+        bool off;       /* its power was cut: the boot that ran is over, also where only hagcd had died */
+        uint64_t life;  /* one more with every start of the actors; names their incarnation */
+        uint64_t boot;  /* one more with every boot of the machine */
         uint64_t started_usec, died_usec; /* the newest life, by the world's time */
-        uint64_t clock_usec;              /* its clock shows the world's time plus this */
+        unsigned version;                 /* of the protocol that it speaks, beyond the first one */
+
+        /* Its clock showed clock_usec at the world's clock_base_usec, and is so much too fast since. */
+        uint64_t clock_usec, clock_base_usec;
+        int clock_ppm;
+
+        uint64_t step_usec; /* each step takes so long, */
+        uint64_t busy_until_usec;
+        bool ready_planned;
+
         WorldStore store;
         void *state[_WORLD_CHANNEL_MAX];
         uint64_t wakeup_usec[_WORLD_CHANNEL_MAX];
         bool no_carrier[WORLD_LINKS_MAX];
 
-        WorldDatagram *backlog[WORLD_BACKLOG_MAX];
+        WorldWaiting backlog[WORLD_BACKLOG_MAX];
         unsigned n_backlog;
         bool missed_wakeup[_WORLD_CHANNEL_MAX];
         bool missed_stored_ok, has_missed_stored;
 } WorldNode;
 
 typedef struct WorldCounts {
-        uint64_t n_datagrams, n_lost, n_duplicated, n_cut, n_steps;
-        uint64_t n_crashes, n_restarts, n_pauses, n_cuts, n_writes, n_write_failures;
+        uint64_t n_datagrams, n_lost, n_corrupted, n_duplicated, n_late, n_cut, n_missed, n_steps;
+        uint64_t n_crashes, n_restarts, n_cuts;
+        uint64_t n_writes, n_write_failures, n_torn;
 } WorldCounts;
 
 typedef struct WorldEvent WorldEvent;
@@ -105,7 +149,8 @@ struct World {
         unsigned n_nodes, n_links;
         WorldKnobs knobs;
         WorldNode nodes[NODE_ID_MAX];
-        NodeSet cut[WORLD_LINKS_MAX][NODE_ID_MAX]; /* by link and sender - 1: who does not get it */
+        NodeSet cut[WORLD_LINKS_MAX][NODE_ID_MAX];   /* by link and sender - 1: who does not get it */
+        uint64_t way_usec[NODE_ID_MAX][NODE_ID_MAX]; /* by sender - 1 and receiver - 1: longer by this */
         WorldCounts counts;
 
         /* Scripted loss: true drops the datagram. */
@@ -125,6 +170,7 @@ struct World {
         size_t n_events, n_allocated;
 
         bool failed;
+        const char *check; /* that failed */
         char failure[512];
         bool tracing;
         char **trace; /* owned ring */
@@ -183,17 +229,28 @@ uint64_t world_clock(const World *w, uint32_t id);
 void world_set_wakeup(
                 World *w, uint32_t id, WorldChannel channel, uint64_t at_usec); /* by the node's clock */
 
-/* ---- faults ---- */
+/* ---- faults: each can be told in a story ---- */
 
 void world_start(World *w, uint32_t id, bool new_boot);
 void world_crash(World *w, uint32_t id, bool keep_last_write);
-void world_power_off(World *w, uint32_t id, bool keep_last_write);
+void world_power_off(World *w, uint32_t id, WorldWriteFate fate);
+
 void world_pause(World *w, uint32_t id);
+void world_rest(World *w, uint32_t id, WorldRest rest);
 void world_resume(World *w, uint32_t id);
-void world_wipe(World *w, uint32_t id); /* while it is down */
+void world_slow(World *w, uint32_t id, uint64_t step_usec); /* 0: no longer */
+void world_set_clock_rate(World *w, uint32_t id, int ppm);
+void world_set_version(World *w, uint32_t id, unsigned version); /* while it is down */
+
 void world_init_store(World *w, uint32_t id, WorldChannel channel, const void *data, size_t size_bytes);
-void world_carrier(World *w, uint32_t id, unsigned link, bool carrier);
 void world_disk(World *w, uint32_t id, bool full, bool hung);
+void world_wipe(World *w, uint32_t id);        /* while it is down */
+void world_keep_backup(World *w, uint32_t id); /* of its storage as it is now, */
+void world_roll_back(World *w, uint32_t id);   /* which comes back, while it is down */
+
+void world_carrier(World *w, uint32_t id, unsigned link, bool carrier);
+void world_lengthen(
+                World *w, NodeSet a, NodeSet b, uint64_t usec); /* the ways from each of a to each of b */
 
 /* One way, from each of a to each of b; a link, or all of them. */
 #define WORLD_ALL_LINKS UINT32_MAX
@@ -205,6 +262,8 @@ NodeSet world_up(const World *w);
 
 /* ---- judgement ---- */
 
-void world_fail(World *w, const char *format, ...) _printf_(2, 3);
+/* A failure bears the name of the function that found it. */
+#define world_fail(w, ...) world_fail_at((w), __func__, __VA_ARGS__)
+void world_fail_at(World *w, const char *check, const char *format, ...) _printf_(3, 4);
 void world_trace(World *w, uint32_t id, const char *format, ...) _printf_(3, 4);
 void world_print_trace(const World *w, size_t n_last);

@@ -14,15 +14,25 @@ typedef struct Both {
 
         /* a random life */
         Prng prng;
-        unsigned n_names, busy, churn;
-        uint64_t every_usec;
-        bool quiet, peace;
+        unsigned n_names, busy, burst, churn;
+        uint64_t turn_usec;
+        bool peace; /* clients stay */
+        bool quiet; /* and send no more */
 } Both;
+
+/* Adds groups to a world of membership cores, which it owns from now on, and clients that join, send, leave
+ * and die. */
+Both *both_attach(World *w, CmsSim *s, uint64_t seed);
+void both_live(Both *x);
+
+/* Nothing was left out; and if all of the set is one cluster now, it delivers, and all there know the same.
+ */
+void both_judge(Both *x, NodeSet set, bool all);
 
 /* For stories: a world whose nodes are all still to be started, */
 Both *both_new(uint64_t seed, unsigned n_nodes);
 /* and the groups in it. */
 void both_set_cluster(Both *x, const ClusterConfig *config);
-Both *both_free(Both *x);
 
-char *gcs_both_run(uint64_t seed, bool trace, uint64_t *ret_story, uint64_t *ret_delivered);
+/* Frees the world first, whose actors live in the rest. */
+Both *both_free(Both *x);

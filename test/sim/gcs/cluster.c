@@ -42,10 +42,14 @@ typedef struct Gift {
 
 /* ---- Words ---- */
 
+static bool is_tracing(Cluster *c) {
+        return c->ops ? c->ops->tracing(c) : c->trace != NULL;
+}
+
 static void _printf_(3, 0) trace(Cluster *c, uint32_t node, const char *format, va_list ap) {
         g_autofree char *text = NULL;
 
-        if (!c->trace && !c->ops)
+        if (!is_tracing(c))
                 return;
         text = g_strdup_vprintf(format, ap);
         if (c->ops)
@@ -73,17 +77,18 @@ void cluster_trace_node(Cluster *c, uint32_t node, const char *format, ...) {
         va_end(ap);
 }
 
-void cluster_fail(Cluster *c, const char *format, ...) {
+void cluster_fail_at(Cluster *c, const char *check, const char *format, ...) {
         va_list ap;
 
         if (c->failure)
                 return;
         va_start(ap, format);
         c->failure = g_strdup_vprintf(format, ap);
+        c->check = check;
         va_end(ap);
         cluster_trace(c, "FAILED: %s", c->failure);
         if (c->ops)
-                c->ops->fail(c, c->failure);
+                c->ops->fail(c, check, c->failure);
 }
 
 /* ---- What will happen ---- */
@@ -590,7 +595,8 @@ static void carry_out(Cluster *c, ClusterNode *n, const GcsEffect *e) {
                 node_set_add(&n->stalled, e->stalled.node);
                 break;
         case GCS_EFFECT_TRACE:
-                cluster_trace_node(c, n->id, "%s", gcs_trace_format(&e->trace, text));
+                if (is_tracing(c))
+                        cluster_trace_node(c, n->id, "%s", gcs_trace_format(&e->trace, text));
                 break;
         case GCS_EFFECT_REGISTERED:
         case GCS_EFFECT_REFUSED:

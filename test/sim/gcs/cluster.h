@@ -14,7 +14,7 @@
 #include "basic/prng.h"
 #include "gcs/gcs.h"
 
-#define CLUSTER_NODES_MAX 8U
+#define CLUSTER_NODES_MAX NODE_ID_MAX
 
 typedef struct Cluster Cluster;
 typedef struct Actor Actor;
@@ -104,8 +104,9 @@ typedef struct ClusterOps {
         void (*give)(Cluster *c, uint32_t node, uint64_t client);
         uint64_t (*clock)(Cluster *c, uint32_t node);
         void (*stepped)(Cluster *c, uint32_t node);
+        bool (*tracing)(Cluster *c);
         void (*trace)(Cluster *c, uint32_t node, const char *text);
-        void (*fail)(Cluster *c, const char *text);
+        void (*fail)(Cluster *c, const char *check, const char *text);
 } ClusterOps;
 
 struct Cluster {
@@ -131,7 +132,8 @@ struct Cluster {
         GHashTable *history; /* of history.c */
         GHashTable *payloads;
         char *failure;
-        GString *trace; /* NULL: not wanted */
+        const char *check; /* that failed */
+        GString *trace;    /* NULL: not wanted */
         uint64_t n_steps, n_delivered;
         uint64_t story; /* hash of all that was told: equal seeds give equal stories */
 };
@@ -142,7 +144,9 @@ DEFINE_TRIVIAL_CLEANUP(Cluster *, cluster_free);
 
 void cluster_trace(Cluster *c, const char *format, ...) _printf_(2, 3);
 void cluster_trace_node(Cluster *c, uint32_t node, const char *format, ...) _printf_(3, 4);
-void cluster_fail(Cluster *c, const char *format, ...) _printf_(2, 3);
+/* A failure bears the name of the function that found it. */
+#define cluster_fail(c, ...) cluster_fail_at((c), __func__, __VA_ARGS__)
+void cluster_fail_at(Cluster *c, const char *check, const char *format, ...) _printf_(3, 4);
 
 /* Runs until that time, or the first failure. */
 void cluster_run(Cluster *c, uint64_t usec);

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Many random lives of the group communication core:
+/* Many random lives of the group communication core, over memberships of a script:
  *
- *     sim-gcs [--cms] [--seeds=N] [--first=SEED]     N seeds from SEED on
- *     sim-gcs [--cms] --seed=SEED --trace            one, and everything that happened in it */
+ *     sim-gcs [--seeds=N] [--first=SEED]     N seeds from SEED on
+ *     sim-gcs --seed=SEED --trace            one, and everything that happened in it */
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "gcs/gcs-break.h"
-#include "sim/gcs/both.h"
 #include "sim/gcs/swarm.h"
 
 int main(int argc, char *argv[]) {
         gint64 n_seeds = 200, first = 1, seed = -1, limit_sec = 0, n = 0, end;
-        gboolean trace = FALSE, both = FALSE;
+        gboolean trace = FALSE;
         int broken = 0;
         GOptionEntry options[] = {
                 { "seeds", 0, 0, G_OPTION_ARG_INT64, &n_seeds, "How many", "N" },
@@ -27,13 +26,6 @@ int main(int argc, char *argv[]) {
                   "Begin no other one after so long",
                   "SECONDS" },
                 { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "This one only", "SEED" },
-                { "cms",
-                  0,
-                  0,
-                  G_OPTION_ARG_NONE,
-                  &both,
-                  "With memberships of the real core, not of a script",
-                  NULL },
                 { "trace", 0, 0, G_OPTION_ARG_NONE, &trace, "Tell everything", NULL },
                 { "break", 0, 0, G_OPTION_ARG_INT, &broken, "A fault to build in", "NUMBER" },
                 { NULL, 0, 0, 0, NULL, NULL, NULL },
@@ -56,8 +48,7 @@ int main(int argc, char *argv[]) {
                 n++;
                 g_autoptr(GString) text = trace ? g_string_new(NULL) : NULL;
                 uint64_t story, delivered;
-                g_autofree char *failure = both ? gcs_both_run((uint64_t) i, trace, &story, &delivered)
-                                                : gcs_swarm_run((uint64_t) i, text, &story, &delivered);
+                g_autofree char *failure = gcs_swarm_run((uint64_t) i, text, NULL, &story, &delivered);
 
                 n_delivered += delivered;
                 if (text)

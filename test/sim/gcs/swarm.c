@@ -170,7 +170,12 @@ static void trouble_turn(Swarm *s) {
         }
 }
 
-char *gcs_swarm_run(uint64_t seed, GString *trace, uint64_t *ret_story, uint64_t *ret_delivered) {
+char *
+gcs_swarm_run(uint64_t seed,
+              GString *trace,
+              const char **ret_check,
+              uint64_t *ret_story,
+              uint64_t *ret_delivered) {
         Prng prng;
         ClusterConfig config = { .seed = seed };
         Swarm s = { .p = &prng };
@@ -231,6 +236,8 @@ char *gcs_swarm_run(uint64_t seed, GString *trace, uint64_t *ret_story, uint64_t
                 history_check_live(c);
 
         failure = g_strdup(c->failure);
+        if (ret_check)
+                *ret_check = c->check;
         if (ret_story)
                 *ret_story = c->story;
         if (ret_delivered)

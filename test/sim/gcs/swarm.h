@@ -7,4 +7,9 @@
 #include "sim/gcs/cluster.h"
 
 /* NULL if all went well, otherwise what was violated. The trace is appended to, if wanted. */
-char *gcs_swarm_run(uint64_t seed, GString *trace, uint64_t *ret_story, uint64_t *ret_delivered);
+char *
+gcs_swarm_run(uint64_t seed,
+              GString *trace,
+              const char **ret_check,
+              uint64_t *ret_story,
+              uint64_t *ret_delivered);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sim/broken.h"
+
+#include <glib.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "gcs/gcs-break.h"
+#include "sim/gcs/swarm.h"
+
+/* A checker that has never failed proves nothing: the cores are broken on purpose, one way at a time. */
+
+struct BrokenCore {
+        const char *name;
+        CmsFault cms;
+        GcsBreak gcs;
+        uint64_t within; /* seeds; with room to spare */
+};
+
+static const BrokenCore broken_cores[] = {
+        { "answer-before-write", .cms = CMS_FAULT_ANSWER_BEFORE_WRITE, .within = 20 },
+        { "epoch-not-stored", .cms = CMS_FAULT_EPOCH_NOT_STORED, .within = 20 },
+        { "quorum-off-by-one", .cms = CMS_FAULT_QUORUM_OFF_BY_ONE, .within = 20 },
+        { "half-without-proof", .cms = CMS_FAULT_HALF_WITHOUT_PROOF, .within = 200 },
+        { "proof-outlives-split", .cms = CMS_FAULT_PROOF_OUTLIVES_SPLIT, .within = 2000 },
+        { "lower-acknowledged", .cms = CMS_FAULT_LOWER_ACKNOWLEDGED, .within = 200 },
+        { "lower-installed", .cms = CMS_FAULT_LOWER_INSTALLED, .within = 500 },
+        { "checkmark-ignored", .cms = CMS_FAULT_CHECKMARK_IGNORED, .within = 50 },
+        { "commit-before-all", .cms = CMS_FAULT_COMMIT_BEFORE_ALL, .within = 20 },
+        { "commit-skips-node", .cms = CMS_FAULT_COMMIT_SKIPS_NODE, .within = 20 },
+        { "ballot-compared-by-epoch", .cms = CMS_FAULT_BALLOT_COMPARED_BY_EPOCH, .within = 50 },
+        { "number-used-twice", .cms = CMS_FAULT_NUMBER_USED_TWICE, .within = 50 },
+        { "no-record-counts", .cms = CMS_FAULT_NO_RECORD_COUNTS, .within = 200 },
+        { "incarnation-ignored", .cms = CMS_FAULT_INCARNATION_IGNORED, .within = 500 },
+        { "calls-beside-quorum", .cms = CMS_FAULT_CALLS_BESIDE_QUORUM, .within = 200 },
+        { "leaves-intact-membership", .cms = CMS_FAULT_LEAVES_INTACT, .within = 200 },
+        { "target-ignores-rows", .cms = CMS_FAULT_TARGET_IGNORES_ROWS, .within = 200 },
+        { "the-shut-out-donates", .gcs = GCS_BREAK_SHUT_OUT_DONATES, .within = 400 },
+        { "flush-delivers-early", .gcs = GCS_BREAK_FLUSH_EARLY, .within = 400 },
+        { "minority-delivers", .gcs = GCS_BREAK_MINORITY, .within = 400 },
+        { "ring-before-membership", .gcs = GCS_BREAK_RING_EARLY, .within = 400 },
+        { "acknowledged-before-stored", .gcs = GCS_BREAK_ACK_BEFORE_STORE, .within = 400 },
+        { "resends-not-filtered", .gcs = GCS_BREAK_NO_STREAM_CHECK, .within = 400 },
+        { "committed-when-proposed", .gcs = GCS_BREAK_COMMIT_EARLY, .within = 400 },
+};
+
+const BrokenCore *broken_core_find(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(broken_cores); i++)
+                if (streq(broken_cores[i].name, name))
+                        return &broken_cores[i];
+        return NULL;
+}
+
+/* Groups alone, over memberships of a script: what is wrong in them shows there after a tenth of the time.
+ */
+static void run_groups(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
+        GString *trace = options->trace ? g_string_new(NULL) : NULL;
+        const char *check = NULL;
+        char *failure = gcs_swarm_run(seed, trace, &check, NULL, NULL);
+
+        *ret = (SwarmResult){ .seed = seed, .failed = failure != NULL };
+        if (failure) {
+                (void) snprintf(ret->check, sizeof(ret->check), "%s", check);
+                (void) snprintf(ret->failure, sizeof(ret->failure), "%s", failure);
+        }
+        if (trace) {
+                (void) fputs(trace->str, stdout);
+                (void) g_string_free(trace, TRUE);
+        }
+        g_free(failure);
+}
+
+void broken_core_prepare(const BrokenCore *b, Run *run) {
+        run->options.fault = b->cms;
+        run->options.only_membership = true;
+        run->seed = b->gcs != GCS_BREAK_NOTHING ? run_groups : swarm_run;
+        gcs_break = b->gcs;
+}
+
+static bool run_one(const BrokenCore *b, unsigned n_jobs) {
+        Run run = {
+                .options = { .nodes_min = 2, .nodes_max = 6, .quiet = true },
+                .first = 1,
+                .last = b->within,
+                .n_jobs = n_jobs,
+                .batch = 4,
+                .stop_at_first = true,
+        };
+        Totals t = { 0 };
+
+        broken_core_prepare(b, &run);
+        run_all(&run, &t);
+        gcs_break = GCS_BREAK_NOTHING;
+        if (t.n_failed == 0) {
+                printf("%-28s MISSED in %" PRIu64 " seeds (%.1f s)\n", b->name, t.n_seeds, t.took_sec);
+                return false;
+        }
+        printf("%-28s %6" PRIu64 " of %-6" PRIu64 " %-28s %.40s\n",
+               b->name,
+               t.first_failed.seed,
+               b->within,
+               t.first_failed.check,
+               t.first_failed.failure);
+        return true;
+}
+
+bool broken_cores_run(unsigned n_jobs) {
+        unsigned n_missed = 0;
+
+        printf("%-28s %16s %-28s %s\n", "fault", "caught by seed", "by the check", "which says");
+        for (size_t i = 0; i < ELEMENTSOF(broken_cores); i++)
+                if (!run_one(&broken_cores[i], n_jobs))
+                        n_missed++;
+        printf("%zu broken cores, %u missed\n", ELEMENTSOF(broken_cores), n_missed);
+        return n_missed == 0;
+}
