@@ -359,6 +359,7 @@ void cms_install(Cms *c, const Membership *m) {
         c->n_failures = 0;
         c->retry_usec = c->silent_usec = 0;
         c->handed = false;
+        c->handed_over = NODE_SET_EMPTY;
         c->need = CMS_WHY_NONE;
         c->view_changed = true;
         c->heartbeat_wanted = true;

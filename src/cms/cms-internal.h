@@ -217,6 +217,7 @@ struct Cms {
         unsigned n_failures;
         uint64_t retry_usec;  /* not before */
         uint64_t silent_usec; /* handed over: not before */
+        NodeSet handed_over;  /* the set we last asked to call in our place, since we installed anything */
         bool handed;          /* a coordinator outside the best set asked us to call */
         CmsBallot ballot;
 

@@ -359,6 +359,7 @@ static void hand_over(Cms *c, NodeSet set) {
                 cms_send(c, node_set_of(to), m);
         }
         cms_ballot_abandon(c, CMS_WHY_HAND_OVER, 0);
+        c->handed_over = set;
         c->silent_usec = usec_add(c->now_usec, 2 * c->config.failure_usec + cms_backoff(c));
 }
 
@@ -374,10 +375,14 @@ static NodeSet waited_for(const Cms *c, uint64_t *ret_until_usec) {
         return wait;
 }
 
-/* A quorum is possible without us that is larger than any with us, and somebody of it can be told. What is
- * no better is not worth another ballot, and without quorum it is not ours to disturb. */
+/* A quorum is possible without us that is larger than any with us, and somebody of it can be told: once.
+ * When nothing came of it, they have their reasons, as a quorum beside us that they hear and we do not; to
+ * ask again and again would only move their promises. What is no better is not worth another ballot, and
+ * without quorum it is not ours to disturb. */
 static bool is_better_elsewhere(const Cms *c, NodeSet overall, NodeSet set) {
         if (node_set_contains(overall, c->config.self) || (overall & c->mutual) == NODE_SET_EMPTY)
+                return false;
+        if (overall == c->handed_over)
                 return false;
         return cms_has_majority(c, overall) && cms_votes(c, overall) > cms_votes(c, set);
 }

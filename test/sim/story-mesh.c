@@ -118,7 +118,31 @@ static void test_other_configuration_is_told_on_both_sides(void) {
         story_free(t);
 }
 
+/* 1-2-3-4, and 2 decides: {1,2} works. To 4 the set {2,3} looks better than what it can have, but 3 hears a
+ * quorum beside itself and does not call, however often it is asked (seeds 1157 and 3019 of the swarm). */
+static void test_nobody_is_asked_for_ever(void) {
+        Story *t = story_new(4);
+        Mid promised[4];
+
+        t->s->config.votes[1] = 3;
+        story_start_all(t);
+        story_settle(t, 0x0f, 2 * USEC_PER_SEC);
+        for (uint32_t a = 1; a <= 4; a++)
+                for (uint32_t b = a + 2; b <= 4; b++)
+                        story_cut(t, node_set_of(a), node_set_of(b));
+        story_settle(t, 0x03, 5 * USEC_PER_SEC);
+        story_run(t, 10 * USEC_PER_SEC);
+        g_assert_cmphex(story_members(t, 4), ==, 0x0c);
+        for (unsigned i = 0; i < 4; i++)
+                promised[i] = story_cms(t, i + 1)->promised;
+        story_run(t, 20 * USEC_PER_SEC);
+        for (unsigned i = 0; i < 4; i++)
+                g_assert_true(mid_equal(story_cms(t, i + 1)->promised, promised[i]));
+        story_free(t);
+}
+
 void story_add_mesh(void) {
+        g_test_add_func("/cms/mesh/nobody-is-asked-for-ever", test_nobody_is_asked_for_ever);
         g_test_add_func("/cms/mesh/rows-are-on-the-wire", test_rows_are_on_the_wire);
         g_test_add_func("/cms/mesh/nothing-without-the-checkmark", test_nothing_without_the_checkmark);
         g_test_add_func("/cms/mesh/one-way-cut-settles", test_one_way_cut_settles);
