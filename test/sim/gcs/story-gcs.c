@@ -530,6 +530,30 @@ static void test_the_away_does_not_donate(void) {
         g_assert_cmpuint(b->n_requests, ==, 1);
 }
 
+/* A state that takes several messages, and one of them is lost. */
+static void test_large_state(void) {
+        _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_RING);
+        Loss loss = { .type = GCS_MESSAGE_FLUSH_STATE, .n = 1 };
+        char name[16];
+        Actor *d;
+
+        for (unsigned i = 0; i < 2 * GCS_RECORDS_MAX; i++) {
+                (void) g_snprintf(name, sizeof(name), "m%u", i);
+                (void) joined(c, 1 + i % 2, i % 3 == 0 ? "shop" : "bank", name);
+        }
+        cluster_crash(c, 3);
+        cluster_propose(c, node_set_of(1) | node_set_of(2));
+        cluster_run(c, 100 * USEC_PER_MSEC);
+        cluster_start(c, 3);
+        set_loss(c, &loss);
+        cluster_propose(c, ALL3);
+        cluster_run(c, SECOND);
+        g_assert_cmpuint(loss.n_lost, ==, 1);
+        d = joined(c, 3, "shop", "d");
+        g_assert_cmpuint(told(d, 0)->n_members, ==, 2 * GCS_RECORDS_MAX / 3 + 2);
+        settle_live(c);
+}
+
 /* R4: all that know of the last membership were restarted: nobody's memory counts, a formation. */
 static void test_formation(void) {
         _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_RING);
@@ -839,6 +863,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/gcs/flush/one-change-per-group", test_one_change_per_group);
         g_test_add_func("/gcs/flush/minority-delivers-nothing", test_minority);
         g_test_add_func("/gcs/flush/the-away-does-not-donate", test_the_away_does_not_donate);
+        g_test_add_func("/gcs/flush/large-state", test_large_state);
         g_test_add_func("/gcs/flush/formation", test_formation);
         g_test_add_func("/gcs/flush/stored-before-acknowledged", test_stored_before_acknowledged);
         g_test_add_func("/gcs/flush/disk-goes-bad-before-it", test_disk_goes_bad_before_the_flush);
