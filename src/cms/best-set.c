@@ -46,13 +46,29 @@ bool best_set_is_complete(const BestSetInput *in, NodeSet set) {
         return true;
 }
 
+/* Bit b of row a becomes bit a of row b: halves of blocks change places, then quarters, down to single bits.
+ */
+static void transpose(NodeSet rows[static NODE_ID_MAX]) {
+        NodeSet low = UINT64_C(0xffffffff);
+
+        for (unsigned half = NODE_ID_MAX / 2; half > 0; half /= 2, low ^= low << half)
+                for (unsigned i = 0; i < NODE_ID_MAX; i = (i + half + 1) & ~half) {
+                        NodeSet moved = ((rows[i] >> half) ^ rows[i + half]) & low;
+
+                        rows[i] ^= moved << half;
+                        rows[i + half] ^= moved;
+                }
+}
+
+/* This runs at every change that is seen, in clusters of all sizes. */
 void best_set_fill_mutual(BestSetInput *in, const NodeSet confirms[static NODE_ID_MAX]) {
-        NODE_SET_FOREACH(a, in->candidates) {
-                in->mutual[a - 1] = NODE_SET_EMPTY;
-                NODE_SET_FOREACH(b, confirms[a - 1] & in->candidates)
-                        if (b != a && node_set_contains(confirms[b - 1], a))
-                                node_set_add(&in->mutual[a - 1], b);
-        }
+        NodeSet confirmed_by[NODE_ID_MAX] = { 0 };
+
+        NODE_SET_FOREACH(id, in->candidates)
+                confirmed_by[id - 1] = confirms[id - 1] & in->candidates;
+        transpose(confirmed_by);
+        NODE_SET_FOREACH(id, in->candidates)
+                in->mutual[id - 1] = node_set_without(confirms[id - 1] & confirmed_by[id - 1], id);
 }
 
 /* The node of the set that confirms the fewest others of it, lowest id first; 0 when the set is complete. */

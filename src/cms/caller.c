@@ -79,8 +79,6 @@ bool cms_still_quorate(const Cms *c, NodeSet set) {
 /* Every member is heard as it was when it joined, everyone of them confirms everyone, and none has gone
  * elsewhere. */
 bool cms_is_intact(const Cms *c) {
-        BestSetInput in = { .votes = c->config.votes };
-
         if (!c->has_installed || c->excluded)
                 return false;
         if (!cms_hears_members(c, &c->installed) ||
@@ -93,9 +91,10 @@ bool cms_is_intact(const Cms *c) {
                     !node_set_contains(h->members, c->config.self))
                         return false;
         }
-        in.candidates = c->installed.members;
-        best_set_fill_mutual(&in, c->confirms);
-        return best_set_is_complete(&in, in.candidates);
+        NODE_SET_FOREACH(id, c->installed.members)
+                if (!node_set_is_subset(node_set_without(c->installed.members, id), c->confirms[id - 1]))
+                        return false;
+        return true;
 }
 
 static unsigned standing(const Cms *c, NodeSet set) {
@@ -257,11 +256,12 @@ static NodeSet choose_reachable(const Cms *c, NodeSet candidates) {
 
 static void choose_target(Cms *c) {
         NodeSet candidates = node_set_with(c->row, c->config.self) & c->config.enabled, target, cannot;
-        bool works = cms_is_intact(c) && c->installed.quorate;
+        bool works;
 
         if (!c->view_changed && c->now_usec < c->target_due_usec &&
             c->target_cannot_write == cms_cannot_write(c))
                 return;
+        works = cms_is_intact(c) && c->installed.quorate;
         c->target_cannot_write = cms_cannot_write(c);
         c->view_changed = false;
         c->target_due_usec = USEC_INFINITY;
