@@ -43,8 +43,9 @@ static void check_groups(const Gcs *g) {
 
                 assert(gr->n_members <= GCS_GROUP_MEMBERS_MAX);
                 for (unsigned i = 0; i < gr->n_members; i++) {
-                        /* A state that comes in several messages is ahead of what was delivered so far. */
-                        assert(g->fetching_state || gr->members[i].seniority <= g->delivered);
+                        /* A part of a state is ahead of what was delivered so far, also when no more of it
+                         * came. */
+                        assert(!g->memory || gr->members[i].seniority <= g->delivered);
                         if (i > 0)
                                 assert(gr->members[i - 1].seniority < gr->members[i].seniority);
                 }
