@@ -242,7 +242,10 @@ void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m) {
                         refuse(c, from, m->incarnation, proposed->mid, CMS_REFUSAL_PROMISED);
                 return;
         }
-        if (c->answer_pending || (c->phase != CMS_PHASE_PROMISED && !CMS_BROKEN(c, LOWER_ACKNOWLEDGED)))
+        if (c->answer_pending)
+                return;
+        if (c->phase != CMS_PHASE_PROMISED &&
+            !(CMS_BROKEN(c, LOWER_ACKNOWLEDGED) && mid_compare(proposed->mid, c->promised) < 0))
                 return;
         why = judge_propose(c, &m->propose);
         if (why != _CMS_REFUSAL_MAX) {

@@ -46,7 +46,7 @@ NodeSet cms_peers_cannot_write(const Cms *c) {
         NODE_SET_FOREACH(id, c->row)
                 if (c->peers[id - 1].heartbeat.cannot_write)
                         node_set_add(&set, id);
-        return set;
+        return CMS_BROKEN(c, CANNOT_WRITE_IGNORED) ? NODE_SET_EMPTY : set;
 }
 
 /* Nodes outside that are proven dead, by what we and the other members of our membership know. */

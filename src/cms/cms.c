@@ -33,7 +33,9 @@ static const unsigned successors[_CMS_PHASE_MAX] = {
 };
 
 void cms_enter(Cms *c, CmsPhase phase, CmsWhy why) {
-        assert(successors[c->phase] & (1U << phase));
+        /* Left to the simulator's checker when it is broken on purpose. */
+        if (!CMS_BROKEN(c, LOWER_ACKNOWLEDGED) && !CMS_BROKEN(c, LOWER_INSTALLED))
+                assert(successors[c->phase] & (1U << phase));
         c->phase = phase;
         c->phase_why = why;
         CMS_TRACE(c, .type = CMS_TRACE_PHASE, .value = phase, .why = why);

@@ -192,7 +192,9 @@ static void note_boot(Cms *c, uint32_t id, const CmsHeartbeat *h) {
                 k->state = NODE_UNKNOWN;
                 k->reason = NODE_REASON_HEARD_AGAIN;
                 k->proven = false;
-        } else if ((k->state == NODE_UNKNOWN || k->state == NODE_DETACHED) && cms_is_later_boot(k, h)) {
+        } else if ((k->state == NODE_UNKNOWN || k->state == NODE_DETACHED) &&
+                   (cms_is_later_boot(k, h) ||
+                    (CMS_BROKEN(c, EARLIER_BOOT_PROVES) && !boot_id_equal(&k->boot_id, &h->boot_id)))) {
                 k->state = NODE_DOWN;
                 k->reason = NODE_REASON_NEW_BOOT;
         }
@@ -276,7 +278,7 @@ void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m)
         p->row_usec = c->now_usec;
 
         differs = compare_config(c, h);
-        p->mismatch = differs != CMS_PROBLEM_NONE;
+        p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
         if (differs != CMS_PROBLEM_NONE)
                 set_problem(c, from, differs);
         note_boot(c, from, h);
@@ -291,6 +293,8 @@ void cms_on_last_gasp(Cms *c, uint32_t node, uint64_t incarnation) {
         if (p->incarnation != incarnation || p->gasped == incarnation)
                 return;
         p->gasped = incarnation;
+        if (CMS_BROKEN(c, LAST_GASP_IS_DOWN))
+                c->known[node - 1].state = NODE_DOWN;
         p->deaf_until_usec = usec_add(c->now_usec, c->config.heartbeat_usec / 2);
         if (node_set_contains(c->row, node))
                 p->suspicion = NODE_REASON_LAST_GASP;

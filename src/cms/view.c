@@ -109,6 +109,10 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_CALLS_BESIDE_QUORUM] = "calls-beside-quorum",
         [CMS_FAULT_LEAVES_INTACT] = "leaves-intact-membership",
         [CMS_FAULT_TARGET_IGNORES_ROWS] = "target-ignores-rows",
+        [CMS_FAULT_LAST_GASP_IS_DOWN] = "last-gasp-is-down",
+        [CMS_FAULT_EARLIER_BOOT_PROVES] = "earlier-boot-proves",
+        [CMS_FAULT_DIFFERENCES_COUNT] = "differences-count",
+        [CMS_FAULT_CANNOT_WRITE_IGNORED] = "cannot-write-ignored",
 };
 
 const char *cms_fault_to_string(CmsFault f) {

@@ -44,6 +44,8 @@ static void make_plan(Gcs *g) {
 
                 if (mid_compare(info->history, basis) > 0)
                         basis = info->history;
+                if (BROKEN(OLDER_HISTORY) && info->memory && mid_compare(info->history, basis) < 0)
+                        basis = info->history;
         }
         if (BROKEN(SHUT_OUT_DONATES) && g->infos[m->rank[0] - 1].memory)
                 basis = g->infos[m->rank[0] - 1].history;
@@ -344,6 +346,8 @@ static bool take_record(Gcs *g, const GcsRecord *e) {
 
         switch (e->type) {
         case GCS_RECORD_STREAM:
+                if (BROKEN(STREAMS_NOT_DONATED))
+                        return true;
                 g->ordered[e->stream.node - 1] = (GcsStream){
                         .incarnation = e->stream.incarnation,
                         .number = e->stream.number,
@@ -441,6 +445,11 @@ void gcs_flush_begin(Gcs *g) {
         g->informed = g->done = NODE_SET_EMPTY;
         g->fetching_state = false;
         g->flush_usec = g->waiting_usec = g->now_usec;
+        while (BROKEN(PROPOSAL_DROPPED) && g->held > g->commit &&
+               gcs_log_at(g, g->held)->type != GCS_ITEM_NODE_CHANGE) {
+                gcs_item_done(gcs_log_at(g, g->held));
+                g->held--;
+        }
         gcs_order_begin(g);
 
         /* So many flushes acknowledged and none committed, or so much held and not settled, that there is no

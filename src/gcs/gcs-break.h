@@ -9,8 +9,11 @@ typedef enum GcsBreak {
         GCS_BREAK_MINORITY,         /* a set without quorum goes on */
         GCS_BREAK_RING_EARLY,       /* the ring is rebuilt before the membership */
         GCS_BREAK_ACK_BEFORE_STORE,
-        GCS_BREAK_NO_STREAM_CHECK, /* submissions are not filtered by their numbers */
-        GCS_BREAK_COMMIT_EARLY,    /* committed when proposed */
+        GCS_BREAK_NO_STREAM_CHECK,  /* submissions are not filtered by their numbers */
+        GCS_BREAK_COMMIT_EARLY,     /* committed when proposed */
+        GCS_BREAK_PROPOSAL_DROPPED, /* what was only proposed is forgotten at a change of the membership */
+        GCS_BREAK_OLDER_HISTORY,    /* the lowest number that anybody acknowledged is the basis */
+        GCS_BREAK_STREAMS_NOT_DONATED, /* a state comes without the last numbers of the senders (R18) */
 } GcsBreak;
 
 #ifdef GCS_BREAKABLE

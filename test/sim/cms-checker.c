@@ -102,9 +102,9 @@ static void sent_acknowledge(World *w, CmsSim *s, uint32_t node, const CmsAcknow
         CmsSimMid *e = look_up(w, s, a->ballot);
         char text[MID_TEXT_MAX];
 
+        check_written(w, s, node, a->ballot, "acknowledges");
         if (node_set_contains(e->acknowledged, node))
                 return;
-        check_written(w, s, node, a->ballot, "acknowledges");
         if (!e->proposed || e->hash != a->hash)
                 world_fail(w,
                            "n%" PRIu32 " acknowledges %s as nobody proposed it",

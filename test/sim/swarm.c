@@ -42,6 +42,11 @@ static uint64_t msec_between(Swarm *x, uint64_t low, uint64_t high) {
         return prng_between(&x->prng, low, high) * USEC_PER_MSEC;
 }
 
+/* All of it grows with the square of the nodes. */
+static bool is_large(const Swarm *x) {
+        return x->w->n_nodes > 16;
+}
+
 static uint64_t bound_usec(const Swarm *x) {
         return SWARM_BOUND_FAILURES * x->s->config.failure_usec;
 }
@@ -124,7 +129,10 @@ static void set_up(Swarm *x, const SwarmOptions *options) {
         choose_clocks(x);
         for (uint32_t id = 1; id <= w->n_nodes; id++)
                 world_at(w, w->now_usec + msec_between(x, 0, 1000), start, id, 0, x);
-        faults_begin(&x->faults, w->now_usec + msec_between(x, 10000, 30000));
+        faults_begin(&x->faults,
+                     w->now_usec +
+                                     (is_large(x) ? msec_between(x, 5000, 10000)
+                                                  : msec_between(x, 10000, 30000)));
         if (x->both)
                 both_live(x->both);
 }
@@ -402,7 +410,7 @@ static void live(Swarm *x, SwarmResult *ret) {
                 make_alike(x);
         if (largest_alike(x) != x->s->config.enabled)
                 stop_fencing(x);
-        if (prng_one_in(&x->prng, 3))
+        if (prng_one_in(&x->prng, is_large(x) ? 6 : 3))
                 judge_broken_peace(x);
         else
                 judge_peace(x, ret);
@@ -436,7 +444,7 @@ void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         x.w->tracing = options->trace;
         if (options->trace)
                 traced = x.w;
-        beat = beats[prng_below(&x.prng, ELEMENTSOF(beats))];
+        beat = beats[is_large(&x) ? 0 : prng_below(&x.prng, ELEMENTSOF(beats))];
         x.s = x.faults.s = cms_sim_new(x.w, beat, beat * prng_between(&x.prng, 3, 6));
         x.s->fault = options->fault;
         if (!options->only_membership)
