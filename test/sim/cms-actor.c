@@ -100,7 +100,7 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
         assert(later);
         *later = *f;
         world_at_owned(w,
-                       w->now_usec + prng_between(&w->prng, 50, 300) * USEC_PER_MSEC,
+                       w->now_usec + prng_between(&w->prng, 50 * USEC_PER_MSEC, f->s->fence_told_usec),
                        fence_confirm,
                        0,
                        0,
@@ -312,6 +312,7 @@ CmsSim *cms_sim_new(World *w, uint64_t heartbeat_usec, uint64_t failure_usec) {
         s->config.enabled = s->config.configured;
         s->fence_usec = 200 * USEC_PER_MSEC;
         s->fence_delay_usec = 1500 * USEC_PER_MSEC;
+        s->fence_told_usec = 300 * USEC_PER_MSEC;
         world_set_actor(w, WORLD_CMS, &cms_actor, s);
         return s;
 }

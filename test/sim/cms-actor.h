@@ -49,6 +49,7 @@ struct CmsSim {
         bool fencing; /* halves fence those outside, out of band */
         uint64_t fence_usec;
         uint64_t fence_delay_usec;   /* of the half without the tie-breaker */
+        uint64_t fence_told_usec;    /* success is known at most so much later */
         unsigned fence_fails_one_in; /* 0: never */
         unsigned n_fenced;
         bool device_lies; /* in this story */

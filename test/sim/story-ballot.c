@@ -226,7 +226,36 @@ static void test_notifications_come_in_order(void) {
         story_free(t);
 }
 
+static bool lose_acknowledgements(
+                World *w,
+                uint32_t from,
+                uint32_t to,
+                WorldChannel channel,
+                const void *data,
+                size_t size,
+                void *userdata) {
+        return from == 3 && ((const uint8_t *) data)[1] == CMS_MESSAGE_ACKNOWLEDGE;
+}
+
+/* A09: one of three does not acknowledge. The three are never a membership, anywhere; the two are. */
+static void test_nobody_installs_before_all_acknowledged(void) {
+        Story *t = story_new(3);
+
+        t->w->filter = lose_acknowledgements;
+        story_start_all(t);
+        story_settle(t, 3, 10 * USEC_PER_SEC);
+        for (unsigned i = 0; i < t->n_heard; i++)
+                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE)
+                        g_assert_false(node_set_contains(t->heard[i].stable.members, 3) &&
+                                       t->heard[i].stable.n_members > 1);
+        t->w->filter = NULL;
+        story_settle(t, SET3, 20 * USEC_PER_SEC);
+        story_free(t);
+}
+
 void story_add_ballot(void) {
+        g_test_add_func("/cms/commit/nobody-before-all-acknowledged",
+                        test_nobody_installs_before_all_acknowledged);
         g_test_add_func("/cms/commit/lost-one-is-recovered", test_lost_commit_is_recovered);
         g_test_add_func("/cms/commit/crash-at-every-step", test_crash_at_every_step);
         g_test_add_func("/cms/refuse/inquiries", test_inquiries_that_are_refused);

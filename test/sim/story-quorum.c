@@ -243,7 +243,30 @@ static void test_votes_and_disabled_nodes(void) {
         story_free(t);
 }
 
+/* The device fails for the half with the tie-breaker: nobody goes on. Then it works for the other half,
+ * which had waited for all that the first one could do. */
+static void test_even_split_with_a_device_that_fails(void) {
+        Story *t = story_settled(4);
+        uint64_t begin = t->w->now_usec;
+
+        t->s->fencing = true;
+        t->s->fence_fails_one_in = 1;
+        story_cut(t, 0x03, 0x0c);
+        story_run(t, 400 * MSEC + t->s->fence_usec + 600 * MSEC);
+        g_assert_false(story_membership(t, 1)->quorate);
+        g_assert_false(story_membership(t, 3)->quorate);
+        g_assert_cmpuint(t->s->n_fenced, ==, 0);
+
+        t->s->fence_fails_one_in = 0;
+        story_settle(t, 0x0c, 5 * USEC_PER_SEC);
+        g_assert_cmpuint(t->w->now_usec - begin, >=, t->s->fence_usec + t->s->fence_delay_usec);
+        g_assert_cmpuint(t->s->n_fenced, ==, 2);
+        story_free(t);
+}
+
 void story_add_quorum(void) {
+        g_test_add_func("/cms/quorum/even-split-with-a-device-that-fails",
+                        test_even_split_with_a_device_that_fails);
         g_test_add_func("/cms/quorum/split-of-five", test_split_of_five);
         g_test_add_func("/cms/quorum/even-split-waits-for-proof", test_even_split_waits_for_proof);
         g_test_add_func("/cms/quorum/no-proof-about-whom-a-member-hears",

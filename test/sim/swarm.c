@@ -108,7 +108,10 @@ static void choose_fencing(Swarm *x) {
         s->fencing = !prng_one_in(&x->prng, 4);
         if (prng_one_in(&x->prng, 2))
                 s->fence_usec = msec_between(x, 20, 2000);
-        s->fence_delay_usec = s->fence_usec + 500 * USEC_PER_MSEC;
+        /* Also when the node that was fenced is back already. */
+        if (prng_one_in(&x->prng, 4))
+                s->fence_told_usec = 6 * USEC_PER_SEC;
+        s->fence_delay_usec = s->fence_usec + s->fence_told_usec + 200 * USEC_PER_MSEC;
         if (prng_one_in(&x->prng, 4))
                 s->fence_fails_one_in = (unsigned) prng_between(&x->prng, 1, 4);
 }
@@ -130,9 +133,8 @@ static void set_up(Swarm *x, const SwarmOptions *options) {
         for (uint32_t id = 1; id <= w->n_nodes; id++)
                 world_at(w, w->now_usec + msec_between(x, 0, 1000), start, id, 0, x);
         faults_begin(&x->faults,
-                     w->now_usec +
-                                     (is_large(x) ? msec_between(x, 5000, 10000)
-                                                  : msec_between(x, 10000, 30000)));
+                     w->now_usec + (is_large(x) ? msec_between(x, 5000, 10000)
+                                                : msec_between(x, 10000, 30000)));
         if (x->both)
                 both_live(x->both);
 }
