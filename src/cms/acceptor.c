@@ -212,6 +212,7 @@ static void acknowledge(Cms *c) {
         m->acknowledge.ballot = c->acceptance.membership.mid;
         m->acknowledge.hash = c->acceptance.membership.hash;
         m->acknowledge.coordinator_incarnation = c->promised_incarnation;
+        cms_lease_fill_ages(c, &c->acceptance.membership, &m->acknowledge.echoed);
         CMS_TRACE(c, .type = CMS_TRACE_ACKNOWLEDGED, .mid = m->acknowledge.ballot, .node = c->promised_to);
         cms_send(c, node_set_of(c->acceptance.membership.mid.node), m);
 }
@@ -255,6 +256,7 @@ void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m) {
         cms_ballot_abandon(c, CMS_WHY_OVERTAKEN, 0);
         c->accepted = true;
         c->acceptance = m->propose;
+        cms_lease_accept(c, proposed);
         c->promise_deadline_usec = usec_add(c->now_usec, 2 * c->config.failure_usec);
         cms_enter(c, CMS_PHASE_ACKNOWLEDGED, CMS_WHY_NONE);
         if (!c->no_record) {
@@ -344,7 +346,7 @@ static void record_install(Cms *c) {
         cms_store(c);
 }
 
-void cms_install(Cms *c, const Membership *m) {
+void cms_install(Cms *c, const Membership *m, const CmsEchoAges *echoed) {
         bool same_split = continues_split(c, m);
 
         hold_off_lost(c, m);
@@ -354,6 +356,7 @@ void cms_install(Cms *c, const Membership *m) {
         c->has_installed = true;
         c->excluded = false;
         learn(c, m, same_split);
+        cms_lease_install(c, m, echoed);
         if (m->quorate) {
                 c->quorate = *m;
                 c->has_quorate = true;
@@ -399,20 +402,20 @@ static bool may_install(const Cms *c, Mid mid, uint64_t hash) {
         return c->acceptance.membership.hash == hash;
 }
 
-static void install_accepted(Cms *c) {
+static void install_accepted(Cms *c, const CmsEchoAges *echoed) {
         cms_ballot_abandon(c, CMS_WHY_OVERTAKEN, 0);
-        cms_install(c, &c->acceptance.membership);
+        cms_install(c, &c->acceptance.membership, echoed);
 }
 
 void cms_on_commit(Cms *c, uint32_t from, const CmsMessage *m) {
         if (from == m->commit.ballot.node && may_install(c, m->commit.ballot, m->commit.hash))
-                install_accepted(c);
+                install_accepted(c, &m->commit.echoed);
 }
 
 /* A lost commit: somebody has installed what we acknowledged. */
 void cms_recover_commit(Cms *c, const CmsHeartbeat *h) {
         if (!mid_is_none(h->mid) && may_install(c, h->mid, h->mid_hash))
-                install_accepted(c);
+                install_accepted(c, NULL);
 }
 
 void cms_on_hand_over(Cms *c, uint32_t from, const CmsMessage *m) {

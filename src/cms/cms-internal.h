@@ -8,6 +8,7 @@
  *   caller.c       whether a ballot is needed and whose turn it is (R2)
  *   coordinator.c  inquire, propose, commit
  *   acceptor.c     promise, acknowledge, install
+ *   lease.c        echoes, our lease, and when that of others is over (R11)
  *   view.c         what status shows, and the assertions
  *
  * A step runs the event's handler, then the detector, the coordinator and the caller, then the heartbeat. */
@@ -26,6 +27,9 @@
 #define CMS_BACKOFF_DOUBLINGS_MAX 5U
 #define CMS_HOLD_DOUBLINGS_MAX 5U
 #define CMS_HOLD_FORGET_USEC (60 * USEC_PER_SEC)
+
+/* Heartbeats whose sending is remembered: some are sent early, at most ten in a period. */
+#define CMS_SENT_MAX 512U
 
 typedef struct CmsRetired {
         uint64_t incarnation;
@@ -74,6 +78,11 @@ typedef struct CmsPeer {
         uint64_t hold_until_usec; /* not taken in before */
 
         uint64_t adrift_since_usec; /* 0: not adrift */
+
+        /* lease */
+        uint64_t echoed_number; /* its heartbeat that we echoed last */
+        uint64_t renewed_usec;  /* when we sent the newest heartbeat that it echoed; 0: none */
+        uint64_t rtt_usec;
 } CmsPeer;
 
 /* A ballot of our own. */
@@ -107,7 +116,16 @@ typedef struct CmsBallot {
         NodeSet proven;   /* and know these to be proven dead */
 
         CmsPropose proposal;
+        uint64_t echoed_usec[NODE_ID_MAX]; /* nodes outside: by any of those that acknowledged, the newest */
 } CmsBallot;
+
+typedef struct CmsLease {
+        NodeSet echoes;                    /* members that no acknowledged proposal left out since */
+        uint64_t echoed_usec[NODE_ID_MAX]; /* when we last did so with news; 0: not in this life */
+        uint64_t sent_usec[CMS_SENT_MAX];  /* our heartbeats, by number */
+        uint64_t until_usec;               /* our own */
+        uint64_t over_usec[NODE_ID_MAX];   /* those of nodes outside */
+} CmsLease;
 
 #ifdef CMS_BROKEN_CORES
 /* Deliberate faults, for the simulator to catch. */
@@ -134,6 +152,11 @@ typedef enum CmsFault {
         CMS_FAULT_EARLIER_BOOT_PROVES,
         CMS_FAULT_DIFFERENCES_COUNT,
         CMS_FAULT_CANNOT_WRITE_IGNORED,
+        CMS_FAULT_ECHOES_ANYBODY,
+        CMS_FAULT_ECHOES_AFTER_ACKNOWLEDGING,
+        CMS_FAULT_RESTART_FORGETS_ECHOES,
+        CMS_FAULT_WAIT_FROM_OWN_RECEIPT,
+        CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK,
         _CMS_FAULT_MAX,
         _CMS_FAULT_INVALID = -EINVAL,
 } CmsFault;
@@ -209,6 +232,7 @@ struct Cms {
         Mid lineage; /* oldest membership that had all of the present members, as they are (R6: this split)
                       */
         MembershipNode known[NODE_ID_MAX];
+        CmsLease lease;
 
         /* caller */
         NodeSet target;
@@ -310,7 +334,7 @@ void cms_on_refuse(Cms *c, uint32_t from, const CmsMessage *m);
 
 void cms_promise(Cms *c, Mid ballot, uint32_t to, uint64_t incarnation);
 void cms_fill_answer(const Cms *c, CmsAnswer *ret);
-void cms_install(Cms *c, const Membership *m);
+void cms_install(Cms *c, const Membership *m, const CmsEchoAges *echoed);
 bool cms_proposal_is_valid(const Cms *c, const CmsPropose *p);
 void cms_exclude(Cms *c, Mid mid, uint32_t told_by);
 void cms_acceptor_run(Cms *c);
@@ -319,3 +343,13 @@ void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m);
 void cms_on_commit(Cms *c, uint32_t from, const CmsMessage *m);
 void cms_on_hand_over(Cms *c, uint32_t from, const CmsMessage *m);
 void cms_recover_commit(Cms *c, const CmsHeartbeat *h);
+
+/* ---- lease.c ---- */
+
+void cms_lease_fill_heartbeat(Cms *c, CmsHeartbeat *h);
+void cms_lease_take_echo(Cms *c, uint32_t from, const CmsHeartbeat *h);
+void cms_lease_accept(Cms *c, const Membership *m);
+void cms_lease_fill_ages(const Cms *c, const Membership *m, CmsEchoAges *ret);
+void cms_lease_merge_ages(Cms *c, const CmsEchoAges *ages);
+void cms_lease_fill_youngest(const Cms *c, CmsEchoAges *ret);
+void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages);

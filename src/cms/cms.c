@@ -195,6 +195,7 @@ static void run_heartbeat(Cms *c) {
         c->heartbeat_due_usec = c->now_usec + c->config.heartbeat_usec;
         m = cms_message(c, CMS_MESSAGE_HEARTBEAT);
         fill_heartbeat(c, &m->heartbeat);
+        cms_lease_fill_heartbeat(c, &m->heartbeat);
         cms_send(c, node_set_without(c->config.configured, c->config.self), m);
 }
 
@@ -447,6 +448,8 @@ static bool config_is_valid(const CmsConfig *config) {
         if (config->tie_breaker != 0 && !node_set_contains(config->enabled, config->tie_breaker))
                 return false;
         if (config->n_links == 0 || config->n_links > CMS_LINKS_MAX)
+                return false;
+        if (config->lease_usec < CMS_LEASE_FAILURES_MIN * config->failure_usec)
                 return false;
         return config->heartbeat_usec > 0 && config->failure_usec >= 3 * config->heartbeat_usec;
 }

@@ -27,7 +27,14 @@ typedef struct CmsConfig {
 
         uint64_t heartbeat_usec;
         uint64_t failure_usec;
+        uint64_t lease_usec; /* at least CMS_LEASE_FAILURES_MIN times failure_usec */
 } CmsConfig;
+
+/* R11: a lease is more than twice as long as the longest agreement under a single fault, or it would end at
+ * members that nothing is wrong with. That agreement takes less than two FailureSec and a half: see
+ * /cms/lease/outlasts-agreement. */
+#define CMS_LEASE_FAILURES_MIN 5U
+#define CMS_LEASE_FAILURES_DEFAULT 6U
 
 /* ---- stored record ---- */
 
@@ -280,6 +287,7 @@ typedef struct CmsPeerView {
         bool armed;
         CmsProblem problem;
         NodeSet row;                            /* whom it hears, by its newest heartbeat */
+        uint64_t rtt_usec;                      /* smoothed, of heartbeats and their echoes; 0: not known */
         uint64_t row_age_usec;                  /* USEC_INFINITY: never */
         uint64_t heard_age_usec[CMS_LINKS_MAX]; /* USEC_INFINITY: never */
         uint64_t heartbeats_lost;               /* numbers missing on all links, of this incarnation */
@@ -289,6 +297,7 @@ typedef struct CmsView {
         CmsPhase phase;
         Mid installed, promised;
         bool quorate, half, no_record, cannot_write, excluded;
+        uint64_t lease_usec;            /* until when we hold the lease; 0: we never did */
         NodeSet row;                    /* whom we hear */
         NodeSet target;                 /* the set that we would form */
         NodeSet missing;                /* whose answer or acknowledgement we wait for: who blocks */
@@ -316,5 +325,14 @@ const Membership *cms_membership(const Cms *c);
 
 /* Something is promised above it: deliver nothing. */
 bool cms_in_transition(const Cms *c);
+
+/* R11. Until when this node holds its lease, by CLOCK_BOOTTIME; 0: it never did. It runs from this node's
+ * own sending of what a quorum of its membership has echoed, and counts on while the node is paused. */
+uint64_t cms_lease_usec(const Cms *c);
+
+/* From when on a node outside can hold no lease any more, by the clock here; USEC_INFINITY: that is not
+ * known, as of a node that is heard, of a member, and in an even split (R6). It holds while our membership
+ * does. */
+uint64_t cms_lease_over_usec(const Cms *c, uint32_t node);
 
 void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret);

@@ -330,6 +330,7 @@ static void propose(Cms *c, NodeSet members) {
         cms_enter(c, CMS_PHASE_PROPOSING, b->why);
         c->accepted = true;
         c->acceptance = b->proposal;
+        cms_lease_accept(c, m);
         b->acknowledged = node_set_of(c->config.self);
         b->deadline_usec = usec_add(c->now_usec, patience(c));
         b->resend_usec = USEC_INFINITY;
@@ -444,12 +445,17 @@ static void decide(Cms *c) {
 static void commit(Cms *c) {
         CmsMessage *m = cms_message(c, CMS_MESSAGE_COMMIT);
         NodeSet members = c->ballot.proposal.membership.members;
+        CmsEchoAges own;
+
+        cms_lease_fill_ages(c, &c->ballot.proposal.membership, &own);
+        cms_lease_merge_ages(c, &own);
+        cms_lease_fill_youngest(c, &m->commit.echoed);
 
         m->commit.ballot = c->ballot.mid;
         m->commit.hash = c->ballot.proposal.membership.hash;
         CMS_TRACE(c, .type = CMS_TRACE_COMMITTED, .mid = c->ballot.mid, .set = members);
         cms_send(c, node_set_without(members, c->config.self), m);
-        cms_install(c, &c->ballot.proposal.membership);
+        cms_install(c, &c->ballot.proposal.membership, &m->commit.echoed);
 }
 
 static bool all_acknowledged(const Cms *c) {
@@ -567,6 +573,7 @@ void cms_on_acknowledge(Cms *c, uint32_t from, const CmsMessage *m) {
         if (!membership_has(&c->ballot.proposal.membership, from, m->incarnation))
                 return;
         CMS_TRACE(c, .type = CMS_TRACE_ACKNOWLEDGEMENT, .mid = a->ballot, .node = from);
+        cms_lease_merge_ages(c, &a->echoed);
         node_set_add(&c->ballot.acknowledged, from);
 }
 

@@ -118,6 +118,7 @@ static void take_incarnation(Cms *c, uint32_t id, uint64_t incarnation) {
         p->adrift_since_usec = 0;
         p->n_silent_answers = p->n_outs = 0;
         p->weak_until_usec = p->hold_until_usec = 0;
+        p->renewed_usec = p->echoed_number = p->rtt_usec = 0;
         forget_stamps(p);
 }
 
@@ -276,6 +277,7 @@ void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m)
         p->heartbeat = *h;
         cms_take_row(c, from, &h->row);
         p->row_usec = c->now_usec;
+        cms_lease_take_echo(c, from, h);
 
         differs = compare_config(c, h);
         p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);

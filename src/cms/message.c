@@ -79,6 +79,18 @@ static void read_node(ByteReader *r, MembershipNode *ret) {
         ret->last_mid = read_mid(r);
 }
 
+static void write_ages(ByteWriter *w, const CmsEchoAges *a) {
+        byte_writer_u64(w, a->nodes);
+        NODE_SET_FOREACH(id, a->nodes)
+                byte_writer_u32(w, a->msec[id - 1]);
+}
+
+static void read_ages(ByteReader *r, CmsEchoAges *ret) {
+        ret->nodes = byte_reader_u64(r);
+        NODE_SET_FOREACH(id, ret->nodes)
+                ret->msec[id - 1] = byte_reader_u32(r);
+}
+
 static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
         byte_writer_u64(w, h->number);
         byte_writer_bytes(w, h->boot_id.bytes, sizeof(h->boot_id.bytes));
@@ -93,6 +105,11 @@ static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
                                        FLAG(3, h->cannot_write) | FLAG(4, h->armed));
         byte_writer_u64(w, h->proven);
         write_row(w, &h->row);
+        byte_writer_u64(w, h->echoed);
+        NODE_SET_FOREACH(id, h->echoed) {
+                byte_writer_u64(w, h->echo_number[id - 1]);
+                byte_writer_u32(w, h->echo_held_usec[id - 1]);
+        }
 }
 
 static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
@@ -114,6 +131,13 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
         ret->armed = take_flag(flags, 4);
         ret->proven = byte_reader_u64(r);
         read_row(r, &ret->row);
+        ret->echoed = byte_reader_u64(r);
+        if (!node_set_is_subset(ret->echoed, ret->row.heard))
+                byte_reader_fail(r);
+        NODE_SET_FOREACH(id, ret->echoed) {
+                ret->echo_number[id - 1] = byte_reader_u64(r);
+                ret->echo_held_usec[id - 1] = byte_reader_u32(r);
+        }
 }
 
 static void write_inquire(ByteWriter *w, const CmsInquire *q) {
@@ -270,10 +294,12 @@ static void write_body(ByteWriter *w, const CmsMessage *m) {
                 write_mid(w, m->acknowledge.ballot);
                 byte_writer_u64(w, m->acknowledge.hash);
                 byte_writer_u64(w, m->acknowledge.coordinator_incarnation);
+                write_ages(w, &m->acknowledge.echoed);
                 break;
         case CMS_MESSAGE_COMMIT:
                 write_mid(w, m->commit.ballot);
                 byte_writer_u64(w, m->commit.hash);
+                write_ages(w, &m->commit.echoed);
                 break;
         case CMS_MESSAGE_REFUSE:
                 write_mid(w, m->refuse.ballot);
@@ -319,10 +345,12 @@ static void read_body(ByteReader *r, CmsMessage *ret) {
                 ret->acknowledge.ballot = read_ballot(r);
                 ret->acknowledge.hash = byte_reader_u64(r);
                 ret->acknowledge.coordinator_incarnation = byte_reader_u64(r);
+                read_ages(r, &ret->acknowledge.echoed);
                 break;
         case CMS_MESSAGE_COMMIT:
                 ret->commit.ballot = read_ballot(r);
                 ret->commit.hash = byte_reader_u64(r);
+                read_ages(r, &ret->commit.echoed);
                 break;
         case CMS_MESSAGE_REFUSE:
                 ret->refuse.ballot = read_ballot(r);

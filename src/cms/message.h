@@ -88,6 +88,12 @@ typedef struct CmsHeartbeat {
 
         NodeSet proven; /* nodes outside, proven dead in this split */
         CmsRow row;
+
+        /* R11: the newest heartbeat of each of these, which are in the row, by its number there; and how
+         * long ago it came in. */
+        NodeSet echoed;
+        uint64_t echo_number[NODE_ID_MAX];
+        uint32_t echo_held_usec[NODE_ID_MAX];
 } CmsHeartbeat;
 
 typedef struct CmsInquire {
@@ -129,15 +135,23 @@ typedef struct CmsPropose {
         NodeSet no_record;     /* members that do not count for quorum (R8) */
 } CmsPropose;
 
+/* How long ago nodes outside a membership were last echoed (R11). */
+typedef struct CmsEchoAges {
+        NodeSet nodes;
+        uint32_t msec[NODE_ID_MAX]; /* rounded down */
+} CmsEchoAges;
+
 typedef struct CmsAcknowledge {
         Mid ballot;
         uint64_t hash;
         uint64_t coordinator_incarnation;
+        CmsEchoAges echoed; /* by the sender, or by a life of it that ended before it started */
 } CmsAcknowledge;
 
 typedef struct CmsCommit {
         Mid ballot;
         uint64_t hash;
+        CmsEchoAges echoed; /* by any member */
 } CmsCommit;
 
 typedef struct CmsRefuse {

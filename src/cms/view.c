@@ -18,6 +18,7 @@ static void view_peer(const Cms *c, uint32_t id, uint64_t now_usec, CmsPeerView 
                 .row = p->row.heard,
                 .row_age_usec = p->row_usec == 0 ? USEC_INFINITY : usec_sub(now_usec, p->row_usec),
                 .heartbeats_lost = p->n_lost,
+                .rtt_usec = p->rtt_usec,
         };
         for (unsigned l = 0; l < CMS_LINKS_MAX; l++)
                 ret->heard_age_usec[l] =
@@ -34,6 +35,7 @@ void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret) {
                 .no_record = c->no_record,
                 .cannot_write = cms_cannot_write(c),
                 .excluded = c->excluded,
+                .lease_usec = cms_lease_usec(c),
                 .row = c->row,
                 .target = c->target,
         };
@@ -113,6 +115,11 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_EARLIER_BOOT_PROVES] = "earlier-boot-proves",
         [CMS_FAULT_DIFFERENCES_COUNT] = "differences-count",
         [CMS_FAULT_CANNOT_WRITE_IGNORED] = "cannot-write-ignored",
+        [CMS_FAULT_ECHOES_ANYBODY] = "echoes-anybody",
+        [CMS_FAULT_ECHOES_AFTER_ACKNOWLEDGING] = "echoes-after-acknowledging",
+        [CMS_FAULT_RESTART_FORGETS_ECHOES] = "restart-forgets-echoes",
+        [CMS_FAULT_WAIT_FROM_OWN_RECEIPT] = "wait-from-own-receipt",
+        [CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK] = "lease-on-discounted-clock",
 };
 
 const char *cms_fault_to_string(CmsFault f) {

@@ -486,6 +486,7 @@ static CmsConfig cms_config(const HagcdConfig *config) {
                 },
                 .heartbeat_usec = conf->heartbeat_usec,
                 .failure_usec = conf->failure_usec,
+                .lease_usec = CMS_LEASE_FAILURES_DEFAULT * conf->failure_usec,
         };
 
         FOREACH_ARRAY(n, conf->nodes, conf->n_nodes)

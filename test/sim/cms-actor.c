@@ -303,6 +303,7 @@ CmsSim *cms_sim_new(World *w, uint64_t heartbeat_usec, uint64_t failure_usec) {
                 .n_links = w->n_links,
                 .heartbeat_usec = heartbeat_usec,
                 .failure_usec = failure_usec,
+                .lease_usec = CMS_LEASE_FAILURES_DEFAULT * failure_usec,
                 .hash = { 11, 22, 33 },
         };
         for (uint32_t id = 1; id <= w->n_nodes; id++) {

@@ -348,6 +348,40 @@ static void check_exclusive(World *w, CmsSim *s, uint32_t node) {
         }
 }
 
+/* ---- R11: nobody holds a lease that others, at work, count as over ---- */
+
+/* R12: a machine whose clock its host can stop takes its lease for longer than it is. Nobody is counted down
+ * by time there. */
+static bool clock_stood(const World *w, const CmsSim *s, uint32_t holder, uint64_t until_usec) {
+        return usec_sub(until_usec, s->config.lease_usec) <= w->nodes[holder - 1].stood_usec;
+}
+
+static void check_lease(World *w, CmsSim *s, uint32_t holder, uint32_t other) {
+        const Cms *mine = s->nodes[holder - 1].cms, *its = s->nodes[other - 1].cms;
+        uint64_t until, over;
+
+        if (!mine || !its || clock_stood(w, s, holder, cms_lease_usec(mine)))
+                return;
+        until = world_time(w, holder, cms_lease_usec(mine));
+        over = world_time(w, other, cms_lease_over_usec(its, holder));
+        if (over >= until || !cms_checker_is_at_work(w, s, &its->installed))
+                return;
+        world_fail(w,
+                   "n%" PRIu32 " holds its lease for %" PRIu64 " us more, and n%" PRIu32
+                   " counts it as over in %" PRIu64 " us",
+                   holder,
+                   until - w->now_usec,
+                   other,
+                   over - w->now_usec);
+}
+
+static void check_leases(World *w, CmsSim *s, uint32_t node) {
+        NODE_SET_FOREACH(id, node_set_without(s->config.enabled, node)) {
+                check_lease(w, s, node, id);
+                check_lease(w, s, id, node);
+        }
+}
+
 void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
         const CmsSimNode *n = &s->nodes[node - 1];
 
@@ -358,4 +392,5 @@ void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
                 check_down(w, s, node, id, &n->cms->known[id - 1]);
         if (n->last_install_usec == w->now_usec)
                 check_exclusive(w, s, node);
+        check_leases(w, s, node);
 }

@@ -13,5 +13,6 @@ int main(int argc, char *argv[]) {
         story_add_disk();
         story_add_ballot();
         story_add_faults();
+        story_add_lease();
         return g_test_run();
 }

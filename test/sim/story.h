@@ -47,3 +47,4 @@ void story_add_mesh(void);
 void story_add_disk(void);
 void story_add_ballot(void);
 void story_add_faults(void);
+void story_add_lease(void);

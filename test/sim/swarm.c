@@ -315,6 +315,9 @@ static void judge_steadiness(Swarm *x, const char *what) {
         for (uint32_t id = 1; id <= w->n_nodes; id++)
                 if (!mid_equal(promised[id - 1], promised_by(x, id)))
                         world_fail(w, "%s: n%" PRIu32 " promised", what, id);
+        NODE_SET_FOREACH(id, working_quorum(x))
+                if (cms_lease_usec(x->s->nodes[id - 1].cms) <= world_clock(w, id))
+                        world_fail(w, "n%" PRIu32 " is in a quorum at work and holds no lease", id);
 }
 
 /* A08, issue of versions: whoever hears a node that is not like itself, tells so. */

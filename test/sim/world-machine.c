@@ -18,11 +18,12 @@ uint64_t world_clock(const World *w, uint32_t id) {
         return n->clock_usec + (uint64_t) ((int64_t) passed * (PPM + n->clock_ppm) / PPM);
 }
 
-/* The world's time when the node's clock will show that, if nothing happens to it before. */
-static uint64_t world_time(const World *w, uint32_t id, uint64_t clock_usec) {
+uint64_t world_time(const World *w, uint32_t id, uint64_t clock_usec) {
         const WorldNode *n = &w->nodes[id - 1];
         uint64_t ahead = usec_sub(clock_usec, n->clock_usec), rate = (uint64_t) (PPM + n->clock_ppm);
 
+        if (clock_usec == USEC_INFINITY)
+                return USEC_INFINITY;
         return MAX(n->clock_base_usec + (ahead * PPM + rate - 1) / rate, w->now_usec);
 }
 
@@ -189,8 +190,10 @@ void world_rest(World *w, uint32_t id, WorldRest rest) {
         if (!n->up || n->paused)
                 return;
         world_trace(w, id, "%s", texts[rest]);
-        if (rest == WORLD_REST_STOP)
+        if (rest == WORLD_REST_STOP) {
                 set_clock(w, n, world_clock(w, id));
+                n->stood_usec = n->clock_usec;
+        }
         n->paused = true;
         n->rest = rest;
 }

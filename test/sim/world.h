@@ -118,6 +118,7 @@ typedef struct WorldNode {
         /* Its clock showed clock_usec at the world's clock_base_usec, and is so much too fast since. */
         uint64_t clock_usec, clock_base_usec;
         int clock_ppm;
+        uint64_t stood_usec; /* what it showed when it last stood still; 0: it never did */
 
         uint64_t step_usec; /* each step takes so long, */
         uint64_t busy_until_usec;
@@ -226,6 +227,8 @@ void world_store(
                 size_t size_bytes);
 const WorldPart *world_stored(World *w, uint32_t id, WorldChannel channel); /* NULL: no valid record */
 uint64_t world_clock(const World *w, uint32_t id);
+/* The world's time when the node's clock will show that, if nothing happens to it before; now, if it has. */
+uint64_t world_time(const World *w, uint32_t id, uint64_t clock_usec);
 void world_set_wakeup(
                 World *w, uint32_t id, WorldChannel channel, uint64_t at_usec); /* by the node's clock */
 

@@ -82,6 +82,17 @@ static void fill_heartbeat(Prng *p, CmsHeartbeat *h) {
         h->armed = toss(p);
         h->proven = prng_u64(p);
         fill_row(p, &h->row);
+        h->echoed = h->row.heard & prng_u64(p);
+        NODE_SET_FOREACH(id, h->echoed) {
+                h->echo_number[id - 1] = prng_u64(p);
+                h->echo_held_usec[id - 1] = (uint32_t) prng_u64(p);
+        }
+}
+
+static void fill_ages(Prng *p, CmsEchoAges *a) {
+        a->nodes = prng_u64(p) & prng_u64(p);
+        NODE_SET_FOREACH(id, a->nodes)
+                a->msec[id - 1] = (uint32_t) prng_u64(p);
 }
 
 static void fill_answer(Prng *p, CmsAnswer *a) {
@@ -138,10 +149,14 @@ static void fill(Prng *p, CmsMessageType type, CmsMessage *m) {
                 m->propose.no_record = m->propose.membership.members & prng_u64(p);
                 break;
         case CMS_MESSAGE_ACKNOWLEDGE:
-                m->acknowledge = (CmsAcknowledge){ some_ballot(p), prng_u64(p), prng_u64(p) };
+                m->acknowledge = (CmsAcknowledge){ .ballot = some_ballot(p),
+                                                   .hash = prng_u64(p),
+                                                   .coordinator_incarnation = prng_u64(p) };
+                fill_ages(p, &m->acknowledge.echoed);
                 break;
         case CMS_MESSAGE_COMMIT:
-                m->commit = (CmsCommit){ some_ballot(p), prng_u64(p) };
+                m->commit = (CmsCommit){ .ballot = some_ballot(p), .hash = prng_u64(p) };
+                fill_ages(p, &m->commit.echoed);
                 break;
         case CMS_MESSAGE_REFUSE:
                 m->refuse = (CmsRefuse){
@@ -314,7 +329,7 @@ static void test_sizes(void) {
         g_assert_cmpuint(encode(m, a), <=, CMS_MESSAGE_SIZE_MAX);
 
         fill(&p, CMS_MESSAGE_HEARTBEAT, m);
-        m->heartbeat.row.heard = 7;
+        m->heartbeat.row.heard = m->heartbeat.echoed = 7;
         g_assert_cmpuint(encode(m, a), <, 200);
         g_free(m);
 }
