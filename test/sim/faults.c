@@ -134,6 +134,13 @@ static void lose_power(Faults *f, uint32_t node, uint64_t back_after_usec) {
         at(f, back_after_usec, start_again, node, 1);
 }
 
+/* As soon as it writes again, which may be never. */
+static void lose_power_in_write(Faults *f, uint32_t node) {
+        world_doom_write(f->w, node, (WorldWriteFate) prng_below(&f->prng, WORLD_WRITE_TORN + 1));
+        for (unsigned i = 1; i <= 3; i++)
+                at(f, i * msec_between(f, 500, 3000), start_again, node, 1);
+}
+
 static void crash_again(World *w, uint64_t node, uint64_t left, void *userdata) {
         Faults *f = userdata;
 
@@ -251,7 +258,10 @@ void faults_inject(Faults *f, FaultKind kind) {
                 crash(f, a, msec_between(f, 50, 5000));
                 break;
         case FAULT_POWER_LOSS:
-                lose_power(f, a, msec_between(f, 50, 5000));
+                if (one_in(f, 3))
+                        lose_power(f, a, msec_between(f, 50, 5000));
+                else
+                        lose_power_in_write(f, a);
                 break;
         case FAULT_BLACKOUT:
                 NODE_SET_FOREACH(id, all)
@@ -404,6 +414,7 @@ void faults_stop(Faults *f) {
         };
         for (uint32_t id = 1; id <= w->n_nodes; id++) {
                 world_disk(w, id, false, false);
+                w->nodes[id - 1].store.doomed = false;
                 world_slow(w, id, 0);
                 world_resume(w, id);
                 if (w->nodes[id - 1].up && is_leaving(f->s, id))

@@ -9,8 +9,8 @@
 
 typedef enum FaultKind {
         FAULT_CRASH,
-        FAULT_POWER_LOSS, /* in the middle of a write, if there is one */
-        FAULT_BLACKOUT,   /* the same, for all at once */
+        FAULT_POWER_LOSS, /* in the middle of the next write, as a rule */
+        FAULT_BLACKOUT,   /* of all at once */
         FAULT_STORM,      /* many crash */
         FAULT_RESTARTS,   /* one is started again and again */
         FAULT_PAUSE,

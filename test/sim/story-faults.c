@@ -150,13 +150,11 @@ static void test_flapping_ends_in_holding_off(void) {
 /* ---- disks ---- */
 
 static void power_loss_in_write(Story *t, uint32_t node, WorldWriteFate fate) {
-        WorldStore *s = &t->w->nodes[node - 1].store;
-
-        for (unsigned i = 0; !s->busy; i++) {
+        world_doom_write(t->w, node, fate);
+        for (unsigned i = 0; t->w->nodes[node - 1].up; i++) {
                 g_assert_cmpuint(i, <, 100000);
                 story_run(t, 10);
         }
-        world_power_off(t->w, node, fate);
 }
 
 /* The record is the former one, or the new one, and never anything else. */

@@ -23,6 +23,18 @@ static void fill_slot(WorldStore *s) {
         slot->sequence = sequence;
 }
 
+static void lose_power(World *w, uint64_t id, uint64_t fate, void *userdata) {
+        if (w->nodes[id - 1].up && w->nodes[id - 1].store.busy)
+                world_power_off(w, (uint32_t) id, (WorldWriteFate) fate);
+}
+
+void world_doom_write(World *w, uint32_t id, WorldWriteFate fate) {
+        WorldStore *s = &world_node(w, id)->store;
+
+        s->doomed = true;
+        s->doom = fate;
+}
+
 void world_begin_write(World *w, uint32_t id) {
         WorldNode *n = world_node(w, id);
         WorldStore *s = &n->store;
@@ -38,6 +50,9 @@ void world_begin_write(World *w, uint32_t id) {
         duration = prng_between(&w->prng, k->write_min_usec, k->write_max_usec);
         if (world_happens(w, k->write_slow_ppm))
                 duration += prng_below(&w->prng, k->write_slow_usec + 1);
+        if (s->doomed)
+                world_at(w, w->now_usec + duration / 2, lose_power, id, s->doom, NULL);
+        s->doomed = false;
         world_push(w,
                    (WorldEvent){
                                    .at_usec = w->now_usec + duration,

@@ -51,6 +51,13 @@ typedef struct WorldActor {
         void (*carrier)(World *w, uint32_t node, void *state, unsigned link, bool carrier, void *userdata);
 } WorldActor;
 
+/* What the end of power makes of a write that is on its way. */
+typedef enum WorldWriteFate {
+        WORLD_WRITE_LOST,
+        WORLD_WRITE_DONE,
+        WORLD_WRITE_TORN,
+} WorldWriteFate;
+
 /* One record with a part for each actor, in two slots with sequence numbers and checksums, as the daemon
  * keeps it: each write goes over the older slot, and the newer one that is whole is read. So a write that is
  * cut short keeps the old record, or has made the new one, or tears the slot, which is the old record again;
@@ -72,16 +79,11 @@ typedef struct WorldStore {
         WorldPart writing[_WORLD_CHANNEL_MAX];
         WorldPart wanted[_WORLD_CHANNEL_MAX];
         bool dirty, busy;
+        bool doomed; /* the next write ends in the middle, with the power: */
+        WorldWriteFate doom;
         bool full; /* writes fail */
         bool hung; /* writes do not end */
 } WorldStore;
-
-/* What the end of power makes of a write that is on its way. */
-typedef enum WorldWriteFate {
-        WORLD_WRITE_LOST,
-        WORLD_WRITE_DONE,
-        WORLD_WRITE_TORN,
-} WorldWriteFate;
 
 /* Fault rates. In parts per million of datagrams, or of writes. */
 typedef struct WorldKnobs {
@@ -247,9 +249,10 @@ void world_set_version(World *w, uint32_t id, unsigned version); /* while it is 
 
 void world_init_store(World *w, uint32_t id, WorldChannel channel, const void *data, size_t size_bytes);
 void world_disk(World *w, uint32_t id, bool full, bool hung);
-void world_wipe(World *w, uint32_t id);        /* while it is down */
-void world_keep_backup(World *w, uint32_t id); /* of its storage as it is now, */
-void world_roll_back(World *w, uint32_t id);   /* which comes back, while it is down */
+void world_doom_write(World *w, uint32_t id, WorldWriteFate fate); /* power goes in the next one */
+void world_wipe(World *w, uint32_t id);                            /* while it is down */
+void world_keep_backup(World *w, uint32_t id);                     /* of its storage as it is now, */
+void world_roll_back(World *w, uint32_t id);                       /* which comes back, while it is down */
 
 void world_carrier(World *w, uint32_t id, unsigned link, bool carrier);
 void world_lengthen(
