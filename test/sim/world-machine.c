@@ -242,6 +242,7 @@ void world_start(World *w, uint32_t id, bool new_boot) {
         if (new_boot || n->off || n->boot == 0) {
                 n->off = false;
                 n->boot++;
+                n->stood_usec = 0;
                 set_clock(w, n, prng_below(&w->prng, USEC_PER_DAY));
         }
         world_trace(w, id, "starts (life %" PRIu64 ", boot %" PRIu64 ")", n->life, n->boot);
