@@ -82,7 +82,6 @@ typedef struct CmsPeer {
         /* lease */
         uint64_t echoed_number; /* its heartbeat that we echoed last */
         uint64_t renewed_usec;  /* when we sent the newest heartbeat that it echoed; 0: none */
-        uint64_t rtt_usec;
 } CmsPeer;
 
 /* A ballot of our own. */

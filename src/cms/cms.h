@@ -287,7 +287,6 @@ typedef struct CmsPeerView {
         bool armed;
         CmsProblem problem;
         NodeSet row;                            /* whom it hears, by its newest heartbeat */
-        uint64_t rtt_usec;                      /* smoothed, of heartbeats and their echoes; 0: not known */
         uint64_t row_age_usec;                  /* USEC_INFINITY: never */
         uint64_t heard_age_usec[CMS_LINKS_MAX]; /* USEC_INFINITY: never */
         uint64_t heartbeats_lost;               /* numbers missing on all links, of this incarnation */

@@ -118,7 +118,7 @@ static void take_incarnation(Cms *c, uint32_t id, uint64_t incarnation) {
         p->adrift_since_usec = 0;
         p->n_silent_answers = p->n_outs = 0;
         p->weak_until_usec = p->hold_until_usec = 0;
-        p->renewed_usec = p->echoed_number = p->rtt_usec = 0;
+        p->renewed_usec = p->echoed_number = 0;
         forget_stamps(p);
 }
 

@@ -71,7 +71,6 @@ void cms_lease_fill_heartbeat(Cms *c, CmsHeartbeat *h) {
                 CmsPeer *p = &c->peers[id - 1];
 
                 h->echo_number[id - 1] = p->heartbeat.number;
-                h->echo_held_usec[id - 1] = (uint32_t) MIN(c->now_usec - p->row_usec, (uint64_t) UINT32_MAX);
                 /* The same again renews nothing that the first one did not. */
                 if (p->echoed_number == p->heartbeat.number || !node_set_contains(c->lease.echoes, id))
                         continue;
@@ -125,27 +124,19 @@ void cms_lease_fill_youngest(const Cms *c, CmsEchoAges *ret) {
 
 /* ---- our own ---- */
 
-static void measure_round_trip(Cms *c, CmsPeer *p, uint64_t sent_usec, uint32_t held_usec) {
-        uint64_t sample = usec_sub(usec_sub(c->now_usec, sent_usec), held_usec);
-
-        p->rtt_usec = p->rtt_usec == 0 ? MAX(sample, 1U) : (7 * p->rtt_usec + sample + 7) / 8;
-}
-
-/* An echo of this life, in a heartbeat of that of the member that is meant. */
+/* An echo of this life, by the life of the member that is meant. */
 void cms_lease_take_echo(Cms *c, uint32_t from, const CmsHeartbeat *h) {
         CmsPeer *p = &c->peers[from - 1];
         uint32_t self = c->config.self;
-        uint64_t number = h->echo_number[self - 1], sent;
+        uint64_t number = h->echo_number[self - 1];
 
         if (!node_set_contains(h->echoed, self) || h->row.incarnation[self - 1] != c->incarnation)
                 return;
-        if (number == 0 || number > c->heartbeat_number || c->heartbeat_number - number >= CMS_SENT_MAX)
-                return;
-        sent = *sent_slot(c, number);
-        measure_round_trip(c, p, sent, h->echo_held_usec[self - 1]);
         if (!c->has_installed || !membership_has(&c->installed, from, p->incarnation))
                 return;
-        p->renewed_usec = MAX(p->renewed_usec, sent);
+        if (number == 0 || number > c->heartbeat_number || c->heartbeat_number - number >= CMS_SENT_MAX)
+                return;
+        p->renewed_usec = MAX(p->renewed_usec, *sent_slot(c, number));
         renew(c);
 }
 

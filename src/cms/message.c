@@ -106,10 +106,8 @@ static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
         byte_writer_u64(w, h->proven);
         write_row(w, &h->row);
         byte_writer_u64(w, h->echoed);
-        NODE_SET_FOREACH(id, h->echoed) {
+        NODE_SET_FOREACH(id, h->echoed)
                 byte_writer_u64(w, h->echo_number[id - 1]);
-                byte_writer_u32(w, h->echo_held_usec[id - 1]);
-        }
 }
 
 static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
@@ -134,10 +132,8 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
         ret->echoed = byte_reader_u64(r);
         if (!node_set_is_subset(ret->echoed, ret->row.heard))
                 byte_reader_fail(r);
-        NODE_SET_FOREACH(id, ret->echoed) {
+        NODE_SET_FOREACH(id, ret->echoed)
                 ret->echo_number[id - 1] = byte_reader_u64(r);
-                ret->echo_held_usec[id - 1] = byte_reader_u32(r);
-        }
 }
 
 static void write_inquire(ByteWriter *w, const CmsInquire *q) {

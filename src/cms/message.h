@@ -89,11 +89,9 @@ typedef struct CmsHeartbeat {
         NodeSet proven; /* nodes outside, proven dead in this split */
         CmsRow row;
 
-        /* R11: the newest heartbeat of each of these, which are in the row, by its number there; and how
-         * long ago it came in. */
+        /* R11: the newest heartbeat of each of these, which are in the row, by its number there. */
         NodeSet echoed;
         uint64_t echo_number[NODE_ID_MAX];
-        uint32_t echo_held_usec[NODE_ID_MAX];
 } CmsHeartbeat;
 
 typedef struct CmsInquire {

@@ -18,7 +18,6 @@ static void view_peer(const Cms *c, uint32_t id, uint64_t now_usec, CmsPeerView 
                 .row = p->row.heard,
                 .row_age_usec = p->row_usec == 0 ? USEC_INFINITY : usec_sub(now_usec, p->row_usec),
                 .heartbeats_lost = p->n_lost,
-                .rtt_usec = p->rtt_usec,
         };
         for (unsigned l = 0; l < CMS_LINKS_MAX; l++)
                 ret->heard_age_usec[l] =

@@ -83,10 +83,8 @@ static void fill_heartbeat(Prng *p, CmsHeartbeat *h) {
         h->proven = prng_u64(p);
         fill_row(p, &h->row);
         h->echoed = h->row.heard & prng_u64(p);
-        NODE_SET_FOREACH(id, h->echoed) {
+        NODE_SET_FOREACH(id, h->echoed)
                 h->echo_number[id - 1] = prng_u64(p);
-                h->echo_held_usec[id - 1] = (uint32_t) prng_u64(p);
-        }
 }
 
 static void fill_ages(Prng *p, CmsEchoAges *a) {
