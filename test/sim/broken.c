@@ -14,8 +14,10 @@ struct BrokenCore {
         const char *name;
         CmsFault cms;
         GcsBreak gcs;
-        uint64_t within; /* seeds; with room to spare */
-        bool unsafe;     /* that a broken core comes to a halt is not enough: it must be seen to do wrong */
+        uint64_t within;    /* seeds; with room to spare */
+        const char *faults; /* what brings it about; NULL: whatever comes */
+        unsigned n_nodes;   /* 0: 2 to 6 */
+        bool unsafe; /* that a broken core comes to a halt is not enough: it must be seen to do wrong */
 };
 
 static const BrokenCore broken_cores[] = {
@@ -23,10 +25,14 @@ static const BrokenCore broken_cores[] = {
         { "epoch-not-stored", .cms = CMS_FAULT_EPOCH_NOT_STORED, .within = 20 },
         { "quorum-off-by-one", .cms = CMS_FAULT_QUORUM_OFF_BY_ONE, .within = 20 },
         { "half-without-proof", .cms = CMS_FAULT_HALF_WITHOUT_PROOF, .within = 200 },
-        { "proof-outlives-split", .cms = CMS_FAULT_PROOF_OUTLIVES_SPLIT, .within = 2000 },
+        { "proof-outlives-split",
+          .cms = CMS_FAULT_PROOF_OUTLIVES_SPLIT,
+          .faults = "even-split=4,heal=4,crash=4,leave=6,isolate=2",
+          .n_nodes = 4,
+          .within = 500 },
         { "lower-acknowledged", .cms = CMS_FAULT_LOWER_ACKNOWLEDGED, .within = 200 },
         { "lower-installed", .cms = CMS_FAULT_LOWER_INSTALLED, .within = 500 },
-        { "checkmark-ignored", .cms = CMS_FAULT_CHECKMARK_IGNORED, .within = 50 },
+        { "checkmark-ignored", .cms = CMS_FAULT_CHECKMARK_IGNORED, .within = 400 },
         { "commit-before-all", .cms = CMS_FAULT_COMMIT_BEFORE_ALL, .within = 20 },
         { "commit-skips-node", .cms = CMS_FAULT_COMMIT_SKIPS_NODE, .within = 20 },
         { "ballot-compared-by-epoch", .cms = CMS_FAULT_BALLOT_COMPARED_BY_EPOCH, .within = 50 },
@@ -34,10 +40,17 @@ static const BrokenCore broken_cores[] = {
         { "no-record-counts", .cms = CMS_FAULT_NO_RECORD_COUNTS, .within = 200 },
         { "incarnation-ignored", .cms = CMS_FAULT_INCARNATION_IGNORED, .within = 500 },
         { "calls-beside-quorum", .cms = CMS_FAULT_CALLS_BESIDE_QUORUM, .within = 200 },
-        { "leaves-intact-membership", .cms = CMS_FAULT_LEAVES_INTACT, .within = 200 },
+        { "leaves-intact-membership",
+          .cms = CMS_FAULT_LEAVES_INTACT,
+          .faults = "mesh=4,cut-two-way=4,heal=4,flap=2",
+          .n_nodes = 6,
+          .within = 600 },
         { "target-ignores-rows", .cms = CMS_FAULT_TARGET_IGNORES_ROWS, .within = 200 },
         { "last-gasp-is-down", .cms = CMS_FAULT_LAST_GASP_IS_DOWN, .within = 100 },
-        { "earlier-boot-proves", .cms = CMS_FAULT_EARLIER_BOOT_PROVES, .within = 500 },
+        { "earlier-boot-proves",
+          .cms = CMS_FAULT_EARLIER_BOOT_PROVES,
+          .faults = "storm=6,restarts=4",
+          .within = 800 },
         { "differences-count", .cms = CMS_FAULT_DIFFERENCES_COUNT, .within = 100 },
         { "cannot-write-ignored", .cms = CMS_FAULT_CANNOT_WRITE_IGNORED, .within = 500 },
         { "echoes-anybody", .cms = CMS_FAULT_ECHOES_ANYBODY, .within = 1000 },
@@ -45,11 +58,11 @@ static const BrokenCore broken_cores[] = {
         { "restart-forgets-echoes", .cms = CMS_FAULT_RESTART_FORGETS_ECHOES, .within = 500 },
         { "wait-from-own-receipt", .cms = CMS_FAULT_WAIT_FROM_OWN_RECEIPT, .within = 100 },
         { "lease-on-discounted-clock", .cms = CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK, .within = 200 },
-        { "the-oldest-donates", .gcs = GCS_BREAK_SHUT_OUT_DONATES, .within = 400 },
+        { "the-oldest-donates", .gcs = GCS_BREAK_SHUT_OUT_DONATES, .within = 1000 },
         { "flush-delivers-early", .gcs = GCS_BREAK_FLUSH_EARLY, .within = 400, .unsafe = true },
         { "minority-delivers", .gcs = GCS_BREAK_MINORITY, .within = 400 },
         { "ring-before-membership", .gcs = GCS_BREAK_RING_EARLY, .within = 400 },
-        { "acknowledged-before-stored", .gcs = GCS_BREAK_ACK_BEFORE_STORE, .within = 400 },
+        { "acknowledged-before-stored", .gcs = GCS_BREAK_ACK_BEFORE_STORE, .within = 1000 },
         { "resends-not-filtered", .gcs = GCS_BREAK_NO_STREAM_CHECK, .within = 400 },
         { "committed-when-proposed", .gcs = GCS_BREAK_COMMIT_EARLY, .within = 400, .unsafe = true },
         { "proposal-dropped-at-change", .gcs = GCS_BREAK_PROPOSAL_DROPPED, .within = 400, .unsafe = true },
@@ -89,7 +102,18 @@ static void run_groups(const SwarmOptions *options, uint64_t seed, SwarmResult *
 }
 
 void broken_core_prepare(const BrokenCore *b, Run *run) {
+        static unsigned weight[_FAULT_MAX];
+
         run->options.fault = b->cms;
+        run->options.nodes_min = b->n_nodes > 0 ? b->n_nodes : 2;
+        run->options.nodes_max = b->n_nodes > 0 ? b->n_nodes : 6;
+        run->options.weight = NULL;
+        if (b->faults) {
+                bool valid = faults_parse(b->faults, weight);
+
+                assert(valid);
+                run->options.weight = weight;
+        }
         run->options.only_membership = true;
         run->seed = b->gcs != GCS_BREAK_NOTHING ? run_groups : swarm_run;
         gcs_break = b->gcs;
@@ -98,7 +122,7 @@ void broken_core_prepare(const BrokenCore *b, Run *run) {
 
 static bool run_one(const BrokenCore *b, unsigned n_jobs) {
         Run run = {
-                .options = { .nodes_min = 2, .nodes_max = 6, .quiet = true },
+                .options = { .quiet = true },
                 .first = 1,
                 .last = b->within,
                 .n_jobs = n_jobs,

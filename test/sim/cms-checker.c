@@ -67,6 +67,27 @@ static void sent_inquire(World *w, CmsSim *s, uint32_t node, Mid ballot) {
                 world_fail(w, "n%" PRIu32 " uses %s, which is not stored", node, mid_format(ballot, text));
 }
 
+/* R2: a quorate membership in which nothing was lost is left only for one that contains it. */
+static void check_left(World *w, CmsSim *s, uint32_t node, const Membership *m) {
+        const Cms *c = s->nodes[node - 1].cms;
+        const Membership *former = cms_membership(c);
+        char text[MID_TEXT_MAX];
+
+        if (!former || !former->quorate || !cms_is_intact(c) ||
+            node_set_is_subset(former->members, m->members))
+                return;
+        /* By what the members have answered it is as sound as by what the coordinator sees. */
+        if (!node_set_is_subset(former->members, c->ballot.answered))
+                return;
+        NODE_SET_FOREACH(id, former->members)
+                if (!node_set_is_subset(node_set_without(former->members, id), c->ballot.confirms[id - 1]))
+                        return;
+        world_fail(w,
+                   "n%" PRIu32 " leaves %s, in which nothing was lost",
+                   node,
+                   mid_format(former->mid, text));
+}
+
 static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) {
         const Membership *m = &p->membership;
         CmsSimMid *e = look_up(w, s, m->mid);
@@ -76,6 +97,8 @@ static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p
                 world_fail(w, "n%" PRIu32 " proposes two things under %s", node, mid_format(m->mid, text));
                 return;
         }
+        if (!e->proposed && m->mid.node == node)
+                check_left(w, s, node, m);
         e->proposed = true;
         e->hash = m->hash;
         e->members = m->members;

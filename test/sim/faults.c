@@ -54,6 +54,29 @@ FaultKind fault_kind_from_string(const char *s) {
         return _FAULT_INVALID;
 }
 
+bool faults_parse(const char *text, unsigned ret_weight[static _FAULT_MAX]) {
+        char copy[512], *save = NULL;
+        bool any = false;
+
+        if (strlen(text) >= sizeof(copy))
+                return false;
+        (void) strcpy(copy, text);
+        memset(ret_weight, 0, _FAULT_MAX * sizeof(*ret_weight));
+        for (char *part = strtok_r(copy, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
+                char *rate = strchr(part, '=');
+                FaultKind kind;
+
+                if (rate)
+                        *rate++ = '\0';
+                kind = fault_kind_from_string(part);
+                if (kind < 0)
+                        return false;
+                ret_weight[kind] = rate ? (unsigned) strtoul(rate, NULL, 10) : 1;
+                any = any || ret_weight[kind] > 0;
+        }
+        return any;
+}
+
 /* ---- by lot ---- */
 
 static uint32_t any_node(Faults *f) {

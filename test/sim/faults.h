@@ -43,6 +43,9 @@ typedef enum FaultKind {
 const char *fault_kind_to_string(FaultKind i);
 FaultKind fault_kind_from_string(const char *s);
 
+/* "crash=3,pause": kinds and how often, compared with each other. */
+bool faults_parse(const char *text, unsigned ret_weight[static _FAULT_MAX]);
+
 typedef struct Faults {
         World *w;  /* weak */
         CmsSim *s; /* weak */

@@ -21,26 +21,6 @@ static bool parse_range(const char *text, uint64_t *ret_low, uint64_t *ret_high)
         return sscanf(text, "%" SCNu64 "..%" SCNu64, ret_low, ret_high) == 2 && *ret_low <= *ret_high;
 }
 
-/* "crash=3,pause=1" */
-static bool parse_faults(char *text, unsigned weight[static _FAULT_MAX]) {
-        char *save = NULL;
-        bool any = false;
-
-        for (char *part = strtok_r(text, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
-                char *rate = strchr(part, '=');
-                FaultKind kind;
-
-                if (rate)
-                        *rate++ = '\0';
-                kind = fault_kind_from_string(part);
-                if (kind < 0)
-                        return false;
-                weight[kind] = rate ? (unsigned) strtoul(rate, NULL, 10) : 1;
-                any = any || weight[kind] > 0;
-        }
-        return any;
-}
-
 static bool parse_arguments(int argc, char *argv[], Run *run, const char **ret_fault, bool *ret_broken) {
         static const struct option long_options[] = {
                 { "seeds", required_argument, NULL, 's' },     { "nodes", required_argument, NULL, 'n' },
@@ -74,7 +54,7 @@ static bool parse_arguments(int argc, char *argv[], Run *run, const char **ret_f
                         run->options.only_membership = true;
                         break;
                 case 'F':
-                        if (!parse_faults(optarg, weight))
+                        if (!faults_parse(optarg, weight))
                                 return false;
                         run->options.weight = weight;
                         break;
