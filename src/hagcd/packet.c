@@ -23,6 +23,12 @@ void packet_header_encode(const PacketHeader *h, uint8_t buf[static PACKET_HEADE
         assert(byte_writer_result(&w) == 0);
 }
 
+bool packet_is_of_other_version(const void *data, size_t size_bytes) {
+        const uint8_t *bytes = data;
+
+        return size_bytes >= PACKET_HEADER_BYTES && bytes[0] == PACKET_MAGIC && bytes[1] != PACKET_VERSION;
+}
+
 static uint32_t read_node(ByteReader *r) {
         uint32_t id = byte_reader_u8(r);
 
@@ -70,6 +76,8 @@ void packet_inside_encode(const PacketInside *p, uint8_t buf[static PACKET_INSID
         byte_writer_u32(&w, p->message);
         byte_writer_u16(&w, p->segment);
         byte_writer_u16(&w, p->n_segments);
+        byte_writer_u32(&w, p->echo.message);
+        byte_writer_u32(&w, p->echo.held_usec);
         assert(byte_writer_result(&w) == 0);
 }
 
@@ -89,6 +97,8 @@ int packet_inside_decode(const void *data, size_t size_bytes, PacketInside *ret)
         p.message = byte_reader_u32(&r);
         p.segment = byte_reader_u16(&r);
         p.n_segments = byte_reader_u16(&r);
+        p.echo.message = byte_reader_u32(&r);
+        p.echo.held_usec = byte_reader_u32(&r);
         k = byte_reader_result(&r);
         if (k < 0)
                 return k;

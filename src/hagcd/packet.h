@@ -11,9 +11,9 @@
 #include "basic/macro.h"
 #include "hagcd/dtls.h"
 
-#define PACKET_VERSION 1U
+#define PACKET_VERSION 2U
 #define PACKET_HEADER_BYTES 12U
-#define PACKET_INSIDE_BYTES 37U
+#define PACKET_INSIDE_BYTES 45U
 
 #define GASP_SECRET_BYTES 32U
 #define GASP_HASH_BYTES 16U
@@ -41,6 +41,14 @@ typedef struct PacketHeader {
         uint32_t key_id;
 } PacketHeader;
 
+/* The newest message that came the other way, and how long ago: for round-trip times. */
+typedef struct PacketEcho {
+        uint32_t message;
+        uint32_t held_usec; /* UINT32_MAX: there is nothing to echo */
+} PacketEcho;
+
+#define PACKET_NO_ECHO ((PacketEcho){ .held_usec = UINT32_MAX })
+
 typedef struct PacketInside {
         uint32_t from;
         uint32_t to;
@@ -52,12 +60,16 @@ typedef struct PacketInside {
         uint32_t message;                   /* numbers messages of this sender, class and link */
         uint16_t segment;
         uint16_t n_segments;
+        PacketEcho echo; /* of the same class and link */
 } PacketInside;
 
 void packet_header_encode(const PacketHeader *h, uint8_t buf[static PACKET_HEADER_BYTES]);
 
 /* 0, or -EBADMSG. What follows begins at PACKET_HEADER_BYTES. */
 int packet_header_decode(const void *data, size_t size_bytes, PacketHeader *ret);
+
+/* Whether it would be ours, were it not for its version: the first bytes stay what they are. */
+bool packet_is_of_other_version(const void *data, size_t size_bytes);
 
 void packet_inside_encode(const PacketInside *p, uint8_t buf[static PACKET_INSIDE_BYTES]);
 int packet_inside_decode(const void *data, size_t size_bytes, PacketInside *ret);

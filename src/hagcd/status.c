@@ -50,6 +50,9 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
         case TRANSPORT_PROBLEM_KEY:
                 return "key mismatch: its cluster key is not ours; copy /etc/hamgr/cluster.key from one "
                        "node to all";
+        case TRANSPORT_PROBLEM_VERSION:
+                return "speaks another version of the protocol; install the same version of hamgr on all "
+                       "nodes";
         case TRANSPORT_PROBLEM_HANDSHAKE:
                 return "it answers, but the handshake fails: compare the cluster keys and the versions";
         }
@@ -245,7 +248,7 @@ void status_log_transport(Status *s, uint32_t node, TransportProblem problem) {
                 log_notice("node %s: its seal is good now", name);
         else
                 log_event(LOG_ERR,
-                          HAMGR_MESSAGE_KEY_REFUSED,
+                          problem == TRANSPORT_PROBLEM_VERSION ? NULL : HAMGR_MESSAGE_KEY_REFUSED,
                           LOG_FIELDS("HAMGR_NODE", name),
                           "node %s: %s",
                           name,

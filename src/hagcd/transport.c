@@ -9,6 +9,7 @@
 #include "hagcd/carrier.h"
 #include "hagcd/channel.h"
 #include "hagcd/link-choice.h"
+#include "hagcd/link-meter.h"
 #include "hagcd/reassembly.h"
 #include "hagcd/transport.h"
 #include "shared/event-util.h"
@@ -45,6 +46,7 @@ typedef struct TransportChannel {
         DtlsClass class;
         Channel channel;
         uint32_t next_message;
+        LinkMeter meter; /* of class membership */
         Reassembly reassembly;
 } TransportChannel;
 
@@ -55,7 +57,8 @@ typedef struct TransportPeer {
         uint64_t incarnation;
         uint8_t gasp_hash[GASP_HASH_BYTES];
         LinkFacts links[CLUSTER_LINKS_MAX];
-        TransportChannel *channels; /* owned: n_links * DTLS_CLASSES_MAX */
+        uint64_t deaf_since_usec[CLUSTER_LINKS_MAX]; /* since when it says so; 0: it hears us */
+        TransportChannel *channels;                  /* owned: n_links * DTLS_CLASSES_MAX */
 } TransportPeer;
 
 struct Transport {
@@ -203,9 +206,11 @@ static void channel_send(TransportChannel *c, const void *data, size_t size_byte
                 .links_heard = links_heard(t, &t->peers[c->node - 1], now_usec),
                 .message = c->next_message++,
                 .n_segments = (uint16_t) n_segments,
+                .echo = link_meter_echo(&c->meter, now_usec),
         };
 
         memcpy(inside.gasp_hash, t->gasp_hash, GASP_HASH_BYTES);
+        link_meter_sent(&c->meter, inside.message, now_usec);
         for (uint32_t i = 0; i < n_segments; i++) {
                 size_t offset = (size_t) i * PACKET_PAYLOAD_MAX,
                        n = MIN(size_bytes - offset, PACKET_PAYLOAD_MAX);
@@ -244,14 +249,16 @@ void transport_send(Transport *t, NodeSet to, DtlsClass class, const void *data,
         NODE_SET_FOREACH(id, to & t->peer_set) {
                 TransportPeer *p = peer_of(t, id);
 
+                refresh_usable(t, p);
                 if (class == DTLS_CLASS_MEMBERSHIP) {
+                        /* The clock is read anew: sealing for the others takes longer than a fast link. */
                         for (unsigned i = 0; i < t->n_links; i++)
-                                channel_send(channel_of(t, p, i, class), data, size_bytes, now_usec);
+                                channel_send(channel_of(t, p, i, class),
+                                             data,
+                                             size_bytes,
+                                             now_boottime_usec());
                 } else {
-                        int link;
-
-                        refresh_usable(t, p);
-                        link = link_choose(p->links, t->n_links, now_usec, t->fresh_usec);
+                        int link = link_choose(p->links, t->n_links, now_usec, t->fresh_usec);
                         if (link >= 0)
                                 channel_send(channel_of(t, p, (unsigned) link, class),
                                              data,
@@ -273,6 +280,32 @@ static void wake_for(Transport *t, const TransportChannel *c, uint64_t now_usec)
         (void) event_timer_at(t->timer, usec);
 }
 
+static void take_incarnation(Transport *t, TransportPeer *p, uint64_t incarnation) {
+        if (p->incarnation == incarnation)
+                return;
+        p->incarnation = incarnation;
+        for (unsigned i = 0; i < t->n_links; i++)
+                link_meter_forget(&channel_of(t, p, i, DTLS_CLASS_MEMBERSHIP)->meter);
+}
+
+static void take_links_heard(Transport *t, TransportPeer *p, uint8_t links_heard, uint64_t now_usec) {
+        for (unsigned i = 0; i < t->n_links; i++) {
+                p->links[i].heard_by_peer = links_heard & (1U << i);
+                if (p->links[i].heard_by_peer)
+                        p->deaf_since_usec[i] = 0;
+                else if (p->deaf_since_usec[i] == 0)
+                        p->deaf_since_usec[i] = now_usec;
+        }
+}
+
+/* By the first segment of each: every message has one, and the seal lets none in twice. */
+static void measure(TransportChannel *c, const PacketInside *inside, uint64_t now_usec) {
+        if (c->class != DTLS_CLASS_MEMBERSHIP || inside->segment != 0)
+                return;
+        link_meter_received(&c->meter, inside->message, now_usec);
+        link_meter_echoed(&c->meter, inside->echo, now_usec);
+}
+
 static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes, uint64_t now_usec) {
         Transport *t = c->transport;
         TransportPeer *p = &t->peers[c->node - 1];
@@ -289,10 +322,10 @@ static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes
         size_bytes -= PACKET_INSIDE_BYTES;
 
         p->links[c->link].heard_usec = now_usec;
-        p->incarnation = inside.incarnation;
+        take_incarnation(t, p, inside.incarnation);
         memcpy(p->gasp_hash, inside.gasp_hash, GASP_HASH_BYTES);
-        for (unsigned i = 0; i < t->n_links; i++)
-                p->links[i].heard_by_peer = inside.links_heard & (1U << i);
+        take_links_heard(t, p, inside.links_heard, now_usec);
+        measure(c, &inside, now_usec);
         set_problem(t, c->node, TRANSPORT_PROBLEM_NONE);
 
         if (inside.n_segments == 1) {
@@ -334,6 +367,20 @@ static void on_other_key(Transport *t, TransportPeer *p, TransportChannel *c, ui
         on_channel_send(c, CHANNEL_OUT_KNOCK, NULL, 0);
 }
 
+/* Nothing of it is understood but that it is there. Of one who is heard somebody else said it; and who says
+ * now this and now that is told of once. */
+static void
+on_other_version(Transport *t, unsigned link, const struct sockaddr_storage *address, uint64_t now_usec) {
+        NODE_SET_FOREACH(id, t->peer_set) {
+                TransportPeer *p = peer_of(t, id);
+
+                if (p->problem == TRANSPORT_PROBLEM_NONE &&
+                    cluster_address_equal((const ClusterAddress *) address, &p->conf->addresses[link]) &&
+                    links_heard(t, p, now_usec) == 0)
+                        set_problem(t, id, TRANSPORT_PROBLEM_VERSION);
+        }
+}
+
 /* From the peer's own socket, which another process there cannot send from. hagcd is dead when its last gasp
  * comes, and that has its secret. */
 static bool is_from(const struct sockaddr_storage *address, const ClusterAddress *peer, PacketKind kind) {
@@ -354,6 +401,11 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         size_t k;
 
         t->counters.n_received++;
+        if (packet_is_of_other_version(data, n)) {
+                t->counters.n_bad++;
+                on_other_version(t, l->index, address, now_usec);
+                return;
+        }
         if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
             !(p = peer_of(t, h.from)) || !is_from(address, &p->conf->addresses[l->index], h.kind)) {
                 t->counters.n_bad++;
@@ -551,6 +603,7 @@ static int peer_init(Transport *t, const ClusterNode *node) {
                                                  .node = node->id,
                                                  .link = link,
                                                  .class = (DtlsClass) class };
+                        link_meter_init(&c->meter);
                         /* Bulk may be silent for long; only heartbeats show that a session died. */
                         channel_init(&c->channel,
                                      t->dtls,
@@ -667,6 +720,26 @@ uint64_t transport_links(const Transport *t, uint32_t node) {
                         links |= UINT64_C(1) << i;
         }
         return links;
+}
+
+void transport_link_view(const Transport *t, uint32_t node, unsigned link, TransportLinkView *ret) {
+        const TransportPeer *p = &t->peers[node - 1];
+        LinkFacts facts = p->links[link];
+        const LinkMeter *meter = &p->channels[link * DTLS_CLASSES_MAX + DTLS_CLASS_MEMBERSHIP].meter;
+        uint64_t now_usec = now_boottime_usec();
+
+        assert(node_set_contains(t->peer_set, node));
+        assert(link < t->n_links);
+
+        facts.usable = t->links[link].carrier;
+        *ret = (TransportLinkView){
+                .carrier = t->links[link].carrier,
+                .deaf_usec = p->deaf_since_usec[link] == 0 ? 0
+                                                           : usec_sub(now_usec, p->deaf_since_usec[link]),
+                .rtt_usec = link_is_heard(&facts, now_usec, t->fresh_usec) ? meter->rtt_usec : USEC_INFINITY,
+                .n_received = meter->n_received,
+                .n_lost = meter->n_lost,
+        };
 }
 
 TransportProblem transport_problem(const Transport *t, uint32_t node) {

@@ -17,6 +17,7 @@ typedef struct Transport Transport;
 typedef enum TransportProblem {
         TRANSPORT_PROBLEM_NONE,
         TRANSPORT_PROBLEM_KEY,       /* its datagrams name another cluster key */
+        TRANSPORT_PROBLEM_VERSION,   /* its datagrams are of another version of hagcd */
         TRANSPORT_PROBLEM_HANDSHAKE, /* it answers, but no handshake ends well */
 } TransportProblem;
 
@@ -58,6 +59,17 @@ void transport_flush(Transport *t);
 /* Bit i: link i carries both ways between here and the node. */
 uint64_t transport_links(const Transport *t, uint32_t node);
 TransportProblem transport_problem(const Transport *t, uint32_t node);
+
+/* One link between here and a node, for people. */
+typedef struct TransportLinkView {
+        bool carrier;        /* of our own end */
+        uint64_t deaf_usec;  /* for how long the node has said that it does not hear us on it; 0: it does */
+        uint64_t rtt_usec;   /* from hagcd to hagcd and back; USEC_INFINITY: not known */
+        uint64_t n_received; /* messages of membership, ... */
+        uint64_t n_lost;     /* ... and those that did not come, of the node's present incarnation */
+} TransportLinkView;
+
+void transport_link_view(const Transport *t, uint32_t node, unsigned link, TransportLinkView *ret);
 
 typedef struct TransportCounters {
         uint64_t n_sent, n_received;

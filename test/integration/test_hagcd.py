@@ -207,7 +207,7 @@ FORGER = """if True:
             for kind, key, data in ((2, key_id, b""), (1, key_id, short), (1, key_id, hello), (1, key_id, alert),
                                     (1, key_id, os.urandom(n % 1400)), (1, b"none", short), (3, key_id, bytes(32))):
                 for cls in range(2):
-                    data = bytes([0x48, 1, kind, cls, own, victim, i, 0]) + key + data
+                    data = bytes([0x48, 2, kind, cls, own, victim, i, 0]) + key + data
                     head = struct.pack("!HHHH", 7700 + i, 7700 + i, 8 + len(data), 0)
                     raw[i].sendto(head + data, (f"10.{77 + i}.0.{victim}", 0))
         time.sleep(0.005)

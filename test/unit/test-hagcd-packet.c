@@ -2,7 +2,9 @@
 
 #include <glib.h>
 
+#include "basic/time-util.h"
 #include "hagcd/link-choice.h"
+#include "hagcd/link-meter.h"
 #include "hagcd/packet.h"
 #include "hagcd/reassembly.h"
 
@@ -40,6 +42,18 @@ static void test_header(void) {
         g_assert_cmpint(packet_header_decode(buf, sizeof(buf), &g), ==, -EBADMSG);
 }
 
+/* Whatever comes after the first two bytes. */
+static void test_other_version(void) {
+        uint8_t buf[PACKET_HEADER_BYTES] = { 0x48, PACKET_VERSION };
+
+        g_assert_false(packet_is_of_other_version(buf, sizeof(buf)));
+        buf[1]++;
+        g_assert_true(packet_is_of_other_version(buf, sizeof(buf)));
+        g_assert_false(packet_is_of_other_version(buf, sizeof(buf) - 1));
+        buf[0]++;
+        g_assert_false(packet_is_of_other_version(buf, sizeof(buf)));
+}
+
 static void test_inside(void) {
         PacketInside p = { .from = 1,
                            .to = 2,
@@ -49,7 +63,8 @@ static void test_inside(void) {
                            .links_heard = 3,
                            .message = 7,
                            .segment = 1,
-                           .n_segments = 2 },
+                           .n_segments = 2,
+                           .echo = { 40, 250 } },
                      q;
         uint8_t buf[PACKET_INSIDE_BYTES + PACKET_PAYLOAD_MAX + 1] = { 0 };
 
@@ -59,6 +74,8 @@ static void test_inside(void) {
         g_assert_cmpuint(q.message, ==, 7);
         g_assert_cmpuint(q.segment, ==, 1);
         g_assert_cmpuint(q.links_heard, ==, 3);
+        g_assert_cmpuint(q.echo.message, ==, 40);
+        g_assert_cmpuint(q.echo.held_usec, ==, 250);
         g_assert_cmpint(packet_inside_decode(buf, PACKET_INSIDE_BYTES - 1, &q), ==, -EBADMSG);
         g_assert_cmpint(packet_inside_decode(buf, sizeof(buf), &q), ==, -EBADMSG);
 
@@ -142,8 +159,82 @@ static void test_choice(void) {
         g_assert_cmpint(link_choose(l, 3, 1100, 200), ==, -1);
 }
 
+/* ---- The meter ---- */
+
+static void test_meter_losses(void) {
+        static const uint32_t came[] = { 7, 8, 11, 9, 12 };
+        LinkMeter m;
+
+        link_meter_init(&m);
+        FOREACH_ARRAY(n, came, ELEMENTSOF(came))
+                link_meter_received(&m, *n, 1);
+        g_assert_cmpuint(m.n_received, ==, 5);
+        g_assert_cmpuint(m.n_lost, ==, 1); /* 10 */
+        link_meter_forget(&m);
+        link_meter_received(&m, 2, 1);
+        g_assert_cmpuint(m.n_lost, ==, 0);
+        /* They go round. */
+        link_meter_forget(&m);
+        link_meter_received(&m, UINT32_MAX, 1);
+        link_meter_received(&m, 1, 1);
+        g_assert_cmpuint(m.n_lost, ==, 1);
+}
+
+/* Two ends whose clocks have nothing to do with each other, 150 us apart both ways. */
+static void test_meter_round_trips(void) {
+        LinkMeter here, there;
+        PacketEcho echo;
+
+        link_meter_init(&here);
+        link_meter_init(&there);
+        g_assert_cmpuint(link_meter_echo(&there, 5).held_usec, ==, UINT32_MAX);
+        link_meter_echoed(&here, link_meter_echo(&there, 5), 1000);
+        g_assert_cmpuint(here.rtt_usec, ==, USEC_INFINITY);
+
+        for (uint32_t n = 1; n < 40; n++) {
+                link_meter_sent(&here, n, n * 1000);
+                link_meter_received(&there, n, 77000000 + n * 1000 + 150);
+                echo = link_meter_echo(&there, 77000000 + n * 1000 + 150 + 400);
+                g_assert_cmpuint(echo.held_usec, ==, 400);
+                link_meter_echoed(&here, echo, n * 1000 + 150 + 400 + 150);
+                g_assert_cmpuint(here.rtt_usec, ==, 300);
+        }
+        /* The same one once more, and held: nothing new. */
+        link_meter_echoed(&here, echo, 100000);
+        g_assert_cmpuint(here.rtt_usec, ==, 300);
+        /* A slower one counts for an eighth. */
+        link_meter_sent(&here, 40, 40000);
+        link_meter_echoed(&here, (PacketEcho){ 40, 0 }, 40000 + 1100);
+        g_assert_cmpuint(here.rtt_usec, ==, 400);
+}
+
+/* Whatever a peer echoes, it is no round trip that was none. */
+static void test_meter_nonsense(void) {
+        LinkMeter m;
+
+        link_meter_init(&m);
+        link_meter_echoed(&m, (PacketEcho){ 0, 0 }, 5000);
+        for (uint32_t n = 0; n < 50; n++)
+                link_meter_sent(&m, n, 1000 * n);
+        link_meter_echoed(&m, (PacketEcho){ 50, 0 }, 50000);     /* not sent yet */
+        link_meter_echoed(&m, (PacketEcho){ 33, 0 }, 50000);     /* forgotten */
+        link_meter_echoed(&m, (PacketEcho){ 49, 90000 }, 50000); /* held for longer than it was away */
+        link_meter_echoed(&m, (PacketEcho){ 49, UINT32_MAX }, 50000);
+        link_meter_echoed(&m, (PacketEcho){ UINT32_MAX, 0 }, 50000);
+        g_assert_cmpuint(m.rtt_usec, ==, USEC_INFINITY);
+        link_meter_echoed(&m, (PacketEcho){ 34, 0 }, 50000);
+        g_assert_cmpuint(m.rtt_usec, ==, 16000);
+        /* What came long ago is not echoed: clocks run apart. */
+        link_meter_received(&m, 1, 1000);
+        g_assert_cmpuint(link_meter_echo(&m, 1000 + 2 * USEC_PER_SEC).held_usec, ==, UINT32_MAX);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/hagcd/packet/other-version-is-told-apart", test_other_version);
+        g_test_add_func("/hagcd/meter/gaps-are-losses", test_meter_losses);
+        g_test_add_func("/hagcd/meter/echoes-are-round-trips", test_meter_round_trips);
+        g_test_add_func("/hagcd/meter/nonsense-measures-nothing", test_meter_nonsense);
         g_test_add_func("/hagcd/packet/header", test_header);
         g_test_add_func("/hagcd/packet/inside", test_inside);
         g_test_add_func("/hagcd/packet/segments", test_segments);
