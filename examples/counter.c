@@ -61,6 +61,7 @@ static int on_event(hagcs *h, const hagcs_event *e) {
                 return -ENOTCONN;
         case HAGCS_EVENT_CLUSTER:
         case HAGCS_EVENT_WRITABLE:
+        case HAGCS_EVENT_MEMBERSHIP:
                 return 0;
         }
         return 0;

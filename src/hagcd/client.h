@@ -87,7 +87,8 @@ struct Client {
         /* To the client */
         ClientQueue urgent; /* pings and credit */
         ClientQueue out;
-        ClientQueue held; /* until its snapshot is whole */
+        ClientQueue held;      /* until its snapshot is whole */
+        bool membership_asked; /* answered in one when all before it is taken */
         size_t queued_bytes;
         bool blocked;
         uint32_t consumed_messages;
@@ -127,6 +128,7 @@ struct Clients {
         ProtoView view;
         ProtoCluster cluster; /* told last */
         bool cluster_known;
+        ProtoMembership membership; /* to be encoded */
         uint8_t buf[PROTO_FRAME_MAX];
         uint8_t out_buf[PROTO_FRAME_MAX];
 };

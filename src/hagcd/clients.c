@@ -253,6 +253,9 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         case PROTO_HAND_OVER:
                 i->hands_over = true;
                 return;
+        case PROTO_ASK_MEMBERSHIP:
+                i->membership_asked = true;
+                return;
         case PROTO_WELCOME:
         case PROTO_CLUSTER:
         case PROTO_REGISTERED:
@@ -266,6 +269,7 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         case PROTO_CREDIT:
         case PROTO_PING:
         case PROTO_GOODBYE:
+        case PROTO_MEMBERSHIP:
                 expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent what only hagcd sends");
                 return;
         }
@@ -426,6 +430,16 @@ static size_t queue_bytes_max(const Client *i) {
         return i->registered ? CLIENT_QUEUE_BYTES_MAX : CLIENT_ANSWERS_BYTES_MAX;
 }
 
+/* However often it was asked for, there is one at a time, and none for somebody who takes nothing. */
+static int answer_membership(Clients *c, Client *i) {
+        if (!i->membership_asked || i->out.first || i->urgent.first)
+                return 0;
+        i->membership_asked = false;
+        c->handlers->membership(c->userdata, &c->membership);
+        client_put(i, &(ProtoFrame){ .type = PROTO_MEMBERSHIP, .membership = &c->membership });
+        return client_write(i);
+}
+
 static void settle_client(Clients *c, Client *i) {
         if (i->state == CLIENT_LOST)
                 return;
@@ -436,7 +450,7 @@ static void settle_client(Clients *c, Client *i) {
         pump(c, i);
         if (i->state == CLIENT_LOST)
                 return;
-        if (client_write(i) < 0) {
+        if (client_write(i) < 0 || answer_membership(c, i) < 0) {
                 read_rest(c, i);
                 lose(c, i, GCS_REASON_EXITED, "closed its connection");
                 return;

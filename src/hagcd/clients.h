@@ -20,6 +20,8 @@ typedef struct ClientsHandlers {
         GcsVerdict (*feed)(void *userdata, GcsEvent *event);
         void (*armed)(void *userdata, bool armed);
         void (*confirmed_down)(void *userdata, const CmsConfirmation *confirmation);
+        /* Somebody wants to look. */
+        void (*membership)(void *userdata, ProtoMembership *ret);
         /* A critical member is lost for good: this node must be reset. */
         void (*fail)(void *userdata, const char *why);
         /* Frames came in and may have changed what the cores wait for. */

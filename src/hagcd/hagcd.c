@@ -149,6 +149,7 @@ static void feed_cms(Hagcd *d, CmsEvent *event) {
                         store_client_put_cms(d->store, e->store.number, &e->store.record);
                         break;
                 case CMS_EFFECT_NOTIFY:
+                        status_note(d->status, &e->notify);
                         on_notification(d, &e->notify);
                         break;
                 case CMS_EFFECT_LEFT:
@@ -398,6 +399,12 @@ static void on_confirmed_down(void *userdata, const CmsConfirmation *confirmatio
         feed_cms(userdata, &(CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN, .confirmed_down = *confirmation });
 }
 
+static void on_client_membership(void *userdata, ProtoMembership *ret) {
+        Hagcd *d = userdata;
+
+        status_membership(d->status, d->cms, d->transport, ret);
+}
+
 static void on_client_fail(void *userdata, const char *why) {
         fail(userdata, why);
 }
@@ -439,6 +446,7 @@ static const ClientsHandlers clients_handlers = {
         .feed = on_client_event,
         .armed = on_armed,
         .confirmed_down = on_confirmed_down,
+        .membership = on_client_membership,
         .fail = on_client_fail,
         .settle = on_settle,
 };

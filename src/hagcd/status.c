@@ -3,10 +3,14 @@
 #include <stdio.h>
 
 #include "basic/time-util.h"
+#include "hagcd/history.h"
 #include "hagcd/status.h"
 #include "hagcd/view-frame.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
+
+_Static_assert((unsigned) CMS_LINKS_MAX <= PROTO_LINKS_MAX, "all links fit the frame");
+_Static_assert((unsigned) CLUSTER_LINKS_MAX <= PROTO_LINKS_MAX, "all links fit the frame");
 
 struct Status {
         const ClusterConf *conf; /* weak */
@@ -17,6 +21,8 @@ struct Status {
         ProtoCluster cluster;
         uint8_t told[PROTO_FRAME_MAX], now[PROTO_FRAME_MAX];
         ssize_t told_bytes;
+
+        History history;
 
         bool membership_known;
         bool quorate;
@@ -88,10 +94,23 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
         return "";
 }
 
+static ProtoQuorum quorum_of(const Membership *m) {
+        return m->quorate ? PROTO_QUORUM_YES : m->half ? PROTO_QUORUM_HALF : PROTO_QUORUM_NONE;
+}
+
+static const char *node_problem(const Status *s, uint32_t id, const Transport *t) {
+        if (id != s->self)
+                return problem_text(transport_problem(t, id), s->view.peers[id - 1].problem);
+        if (s->view.no_record)
+                return problem_text(TRANSPORT_PROBLEM_NONE, CMS_PROBLEM_NO_RECORD);
+        if (s->view.cannot_write)
+                return problem_text(TRANSPORT_PROBLEM_NONE, CMS_PROBLEM_CANNOT_WRITE);
+        return "";
+}
+
 static void
 fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, const Transport *t) {
         const CmsPeerView *peer = &s->view.peers[n->id - 1];
-        const char *problem = "";
 
         if (m) {
                 node_fill_ordered(p, n->id, membership_node(m, n->id));
@@ -107,16 +126,11 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
         (void) snprintf(p->name, sizeof(p->name), "%s", n->name);
         if (n->id == s->self) {
                 p->heard = true;
-                if (s->view.no_record)
-                        problem = problem_text(TRANSPORT_PROBLEM_NONE, CMS_PROBLEM_NO_RECORD);
-                else if (s->view.cannot_write)
-                        problem = problem_text(TRANSPORT_PROBLEM_NONE, CMS_PROBLEM_CANNOT_WRITE);
         } else {
                 p->heard = peer->heard;
                 p->links_heard = transport_links(t, n->id);
-                problem = problem_text(transport_problem(t, n->id), peer->problem);
         }
-        (void) snprintf(p->problem, sizeof(p->problem), "%s", problem);
+        (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t));
 }
 
 const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *transport) {
@@ -137,7 +151,7 @@ const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *tr
         if (m) {
                 c->mid = (ProtoMid){ m->mid.epoch, m->mid.node };
                 c->members = m->members;
-                c->quorum = m->quorate ? PROTO_QUORUM_YES : m->half ? PROTO_QUORUM_HALF : PROTO_QUORUM_NONE;
+                c->quorum = quorum_of(m);
                 c->coordinator = m->n_members > 0 ? m->rank[0] : 0;
         }
         FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes)
@@ -150,6 +164,120 @@ const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *tr
         s->told_bytes = n;
         return c;
 }
+
+/* ---- The membership as asked for ---- */
+
+static void fill_link(const Status *s, ProtoLink *l, uint32_t id, unsigned link, const Transport *t) {
+        uint64_t age_usec = s->view.peers[id - 1].heard_age_usec[link];
+        TransportLinkView seen;
+
+        transport_link_view(t, id, link, &seen);
+        *l = (ProtoLink){
+                .state = !seen.carrier                            ? PROTO_LINK_NO_CARRIER
+                         : age_usec > s->conf->failure_usec       ? PROTO_LINK_SILENT
+                         : seen.deaf_usec > s->conf->failure_usec ? PROTO_LINK_ONE_WAY
+                                                                  : PROTO_LINK_GOOD,
+                .heard_age_usec = age_usec,
+                .rtt_usec = seen.rtt_usec,
+                .n_received = seen.n_received,
+                .n_lost = seen.n_lost,
+        };
+}
+
+static void
+fill_peer(const Status *s, ProtoPeer *p, const ClusterNode *n, const Membership *m, const Transport *t) {
+        const CmsPeerView *peer = &s->view.peers[n->id - 1];
+        const MembershipNode *settled = m ? membership_node(m, n->id) : NULL;
+        const char *reason =
+                        settled && settled->state != NODE_UP ? node_reason_to_string(settled->reason) : "";
+
+        *p = (ProtoPeer){
+                .id = n->id,
+                .state = (uint8_t) (settled ? settled->state : NODE_UNKNOWN),
+                .enabled = n->enabled,
+                .votes = n->votes,
+                .incarnation = peer->incarnation,
+                .heard = peer->heard,
+                .hears_us = peer->confirmed,
+                .armed = peer->armed,
+                .mid = { peer->mid.epoch, peer->mid.node },
+                .quorate = peer->quorate,
+                .hears = peer->row,
+                .hears_age_usec = peer->row_age_usec,
+                .heartbeats_lost = peer->heartbeats_lost,
+        };
+        (void) snprintf(p->name, sizeof(p->name), "%s", n->name);
+        (void) snprintf(p->reason, sizeof(p->reason), "%s", strempty(reason));
+        (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t));
+        if (n->id != s->self) {
+                p->n_links = s->conf->n_links;
+                for (unsigned i = 0; i < p->n_links; i++)
+                        fill_link(s, &p->links[i], n->id, i, t);
+        }
+}
+
+static void fill_own(const Status *s, ProtoPeer *p, const Membership *m) {
+        p->incarnation = s->incarnation;
+        p->heard = p->hears_us = true;
+        p->hears = s->view.row;
+        p->hears_age_usec = 0;
+        p->mid = (ProtoMid){ s->view.installed.epoch, s->view.installed.node };
+        p->quorate = s->view.quorate;
+        p->armed = m && membership_node(m, s->self)->armed;
+}
+
+/* Whoever called the ballot that was promised has the next word. */
+static NodeSet awaited(const CmsView *v, uint32_t self) {
+        bool promised = v->phase == CMS_PHASE_PROMISED || v->phase == CMS_PHASE_ACKNOWLEDGED;
+
+        return promised && v->promised.node != self && node_id_is_valid(v->promised.node)
+                               ? node_set_of(v->promised.node)
+                               : v->missing;
+}
+
+void status_membership(Status *s, const Cms *cms, const Transport *transport, ProtoMembership *ret) {
+        const Membership *m = cms_membership(cms);
+        const CmsView *v = &s->view;
+
+        cms_view(cms, now_boottime_usec(), &s->view);
+        *ret = (ProtoMembership){
+                .node_id = s->self,
+                .incarnation = s->incarnation,
+                .mid = { v->installed.epoch, v->installed.node },
+                .promised = { v->promised.epoch, v->promised.node },
+                .quorum = (uint8_t) (m ? quorum_of(m) : PROTO_QUORUM_NONE),
+                .shut_out = v->excluded,
+                .no_record = v->no_record,
+                .cannot_write = v->cannot_write,
+                .members = m ? m->members : NODE_SET_EMPTY,
+                .hears = v->row,
+                .target = v->target,
+                .awaited = awaited(v, s->self),
+                .coordinator = m && m->n_members > 0 ? m->rank[0] : 0,
+                .tie_breaker = s->conf->tie_breaker,
+                .heartbeat_usec = s->conf->heartbeat_usec,
+                .failure_usec = s->conf->failure_usec,
+        };
+        (void) snprintf(ret->name, sizeof(ret->name), "%s", s->conf->name);
+        (void) snprintf(ret->phase, sizeof(ret->phase), "%s", strempty(cms_phase_to_string(v->phase)));
+        FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes) {
+                ProtoPeer *p = &ret->peers[ret->n_peers++];
+
+                fill_peer(s, p, node, m, transport);
+                if (node->id == s->self)
+                        fill_own(s, p, m);
+        }
+        history_fill(&s->history, ret);
+}
+
+void status_note(Status *s, const CmsNotification *n) {
+        if (n->type == CMS_NOTIFICATION_STABLE)
+                history_installed(&s->history, n->stable, now_realtime_usec());
+        else if (n->type == CMS_NOTIFICATION_NODE && n->node.change == CMS_NODE_EXCLUDED)
+                history_shut_out(&s->history, s->self, now_realtime_usec());
+}
+
+/* ---- The journal ---- */
 
 static void log_node(Status *s, uint32_t id, const MembershipNode *n) {
         const char *name = strna(cluster_conf_node_name(s->conf, id)),

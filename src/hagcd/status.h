@@ -16,6 +16,12 @@ DEFINE_TRIVIAL_CLEANUP(Status *, status_free);
 /* Looks at all; returns what is to be told, or NULL when nothing changed. */
 const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *transport);
 
+/* How the membership looks from here, whether there is one or not. */
+void status_membership(Status *s, const Cms *cms, const Transport *transport, ProtoMembership *ret);
+
+/* Remembered for the above. */
+void status_note(Status *s, const CmsNotification *n);
+
 /* Each says what changed since the last time, once. */
 void status_log_membership(Status *s, const Membership *m);
 void status_log_problem(Status *s, uint32_t node, CmsProblem problem);

@@ -374,6 +374,8 @@ static void on_event(Manager *m, const hagcs_event *e) {
                 break;
         case HAGCS_EVENT_WRITABLE:
                 break; /* flushed after each turn */
+        case HAGCS_EVENT_MEMBERSHIP:
+                break; /* not asked for here: see membership.c */
         case HAGCS_EVENT_FROZEN:
                 break; /* nothing is delivered, so nothing changes */
         case HAGCS_EVENT_CLUSTER:

@@ -43,10 +43,14 @@ static void print_mid(const hagcs_event *e) {
 
 static const char *node_name(Tool *t, uint32_t id) {
         const hagcs_cluster *c = hagcs_get_cluster(t->h);
+        const hagcs_peer *p;
 
         for (size_t i = 0; i < c->n_nodes; i++)
                 if (c->nodes[i].id == id)
                         return c->nodes[i].name;
+        for (size_t i = 0; (p = hagcs_membership_peer(t->h, i)); i++)
+                if (p->id == id)
+                        return p->name;
         return "?";
 }
 
@@ -162,6 +166,8 @@ static void on_event(Tool *t, const hagcs_event *e) {
         case HAGCS_EVENT_WRITABLE:
                 t->blocked = false;
                 break;
+        case HAGCS_EVENT_MEMBERSHIP:
+                break; /* not asked for by a member */
         case HAGCS_EVENT_UNREGISTERED:
                 finish(t, EXIT_SUCCESS);
                 break;
@@ -268,8 +274,104 @@ static int run(Tool *t, bool stay) {
         return 0;
 }
 
+/* ---- --membership ---- */
+
+static void print_set(Tool *t, const char *what, uint64_t set) {
+        printf(" %s", what);
+        for (uint32_t id = 1; id <= HAGCS_NODES_MAX; id++)
+                if (set & (UINT64_C(1) << (id - 1)))
+                        printf(" %s", node_name(t, id));
+}
+
+static void print_usec(const char *what, uint64_t usec) {
+        if (usec == HAGCS_USEC_UNKNOWN)
+                printf(" %s -", what);
+        else
+                printf(" %s %llu", what, (unsigned long long) usec);
+}
+
+static void print_peer(Tool *t, const hagcs_peer *p, size_t i) {
+        printf("node %s %s %s%s%s",
+               p->name,
+               hagcs_node_state_to_string(p->state),
+               p->reason,
+               p->heard ? " heard" : "",
+               p->hears_us ? " hears-us" : "");
+        print_set(t, "hears", p->hears);
+        printf("%s%s\n", p->problem[0] ? " problem " : "", p->problem);
+        for (uint32_t l = 0; l < p->n_links; l++) {
+                const hagcs_link *link = hagcs_membership_link(t->h, i, l);
+
+                printf("link %s %u %s", p->name, l, hagcs_link_state_to_string(link->state));
+                print_usec("age", link->heard_age_usec);
+                print_usec("rtt", link->rtt_usec);
+                printf(" received %llu lost %llu\n",
+                       (unsigned long long) link->n_received,
+                       (unsigned long long) link->n_lost);
+        }
+}
+
+static void print_change(Tool *t, const hagcs_change *c, size_t i) {
+        static const char *const moves[] = { "joined", "left", "proven" };
+
+        if (c->mid.epoch == 0)
+                printf("change shut-out");
+        else
+                printf("change %llu.%u", (unsigned long long) c->mid.epoch, c->mid.node_id);
+        for (uint32_t k = 0; k < c->n_moved; k++) {
+                const hagcs_moved *m = hagcs_membership_moved(t->h, i, k);
+
+                printf(" %s %s(%s)", node_name(t, m->node_id), moves[m->move], m->reason);
+        }
+        printf("\n");
+}
+
+static void print_membership(Tool *t) {
+        const hagcs_membership *m = hagcs_get_membership(t->h);
+
+        printf("membership %llu.%u %s%s",
+               (unsigned long long) m->mid.epoch,
+               m->mid.node_id,
+               m->phase,
+               m->shut_out ? " shut-out" : "");
+        print_set(t, "members", m->members);
+        print_set(t, "awaited", m->awaited);
+        printf("\n");
+        for (size_t i = 0; i < m->n_peers; i++)
+                print_peer(t, hagcs_membership_peer(t->h, i), i);
+        for (size_t i = 0; i < m->n_changes; i++)
+                print_change(t, hagcs_membership_change(t->h, i), i);
+}
+
+static int show_membership(Tool *t, const char *path) {
+        const hagcs_event *e;
+        int r;
+
+        r = hagcs_open(path, &t->h);
+        if (r >= 0)
+                r = hagcs_ask_membership(t->h);
+        while (r >= 0) {
+                struct pollfd fd = { .fd = hagcs_get_fd(t->h), .events = (short) hagcs_get_events(t->h) };
+
+                r = hagcs_dispatch(t->h, &e);
+                if (r > 0 && e->type == HAGCS_EVENT_MEMBERSHIP) {
+                        print_membership(t);
+                        break;
+                }
+                if (r > 0 && e->type == HAGCS_EVENT_DISCONNECTED)
+                        r = e->error < 0 ? e->error : -ECONNRESET;
+                if (r == 0 && poll(&fd, 1, -1) < 0)
+                        r = -errno;
+        }
+        t->h = hagcs_close(t->h);
+        if (r < 0)
+                fprintf(stderr, "hagcs: cannot ask hagcd: %s; is hagcd.service running?\n", strerror(-r));
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int usage(FILE *f, int status) {
-        fputs("hagcs [OPTIONS] GROUP\n\n"
+        fputs("hagcs [OPTIONS] GROUP\n"
+              "hagcs --membership\n\n"
               "Join a group: lines of standard input are sent to all its members, what is delivered is "
               "printed.\n"
               "Leaves at the end of input, or on SIGTERM.\n\n"
@@ -280,6 +382,7 @@ static int usage(FILE *f, int status) {
               "  --snapshot          get the last message when joining, and give it to newcomers\n"
               "  --stay              do not leave at the end of input\n"
               "  --no-status         do not print changes of the cluster's status\n"
+              "  --membership        print how the membership looks from this node, and end\n"
               "  --socket=PATH       of hagcd\n",
               f);
         return status;
@@ -295,6 +398,7 @@ int main(int argc, char *argv[]) {
                 OPT_STAY,
                 OPT_STATUS,
                 OPT_SOCKET,
+                OPT_MEMBERSHIP,
                 OPT_HELP
         };
         static const struct option options[] = {
@@ -306,9 +410,11 @@ int main(int argc, char *argv[]) {
                 { "stay", no_argument, NULL, OPT_STAY },
                 { "no-status", no_argument, NULL, OPT_STATUS },
                 { "socket", required_argument, NULL, OPT_SOCKET },
+                { "membership", no_argument, NULL, OPT_MEMBERSHIP },
                 { "help", no_argument, NULL, OPT_HELP },
                 { NULL, 0, NULL, 0 },
         };
+        bool membership = false;
         _cleanup_free_ Tool *t = calloc(1, sizeof(Tool));
         const char *path = NULL;
         bool stay = false;
@@ -348,14 +454,19 @@ int main(int argc, char *argv[]) {
                 case OPT_SOCKET:
                         path = optarg;
                         break;
+                case OPT_MEMBERSHIP:
+                        membership = true;
+                        break;
                 case OPT_HELP:
                 case 'h':
                         return usage(stdout, EXIT_SUCCESS);
                 default:
                         return usage(stderr, EXIT_FAILURE);
                 }
-        if (optind + 1 != argc)
+        if (optind + (membership ? 0 : 1) != argc)
                 return usage(stderr, EXIT_FAILURE);
+        if (membership)
+                return show_membership(t, path);
         t->registration.group = argv[optind];
 
         r = hagcs_open(path, &t->h);

@@ -31,6 +31,18 @@ _Static_assert((int) HAGCS_LEFT_EXPELLED == (int) PROTO_LEFT_EXPELLED, "reasons 
 _Static_assert((int) HAGCS_LEFT_NODE_LOST == (int) PROTO_LEFT_NODE_LOST, "reasons travel as they are");
 _Static_assert((int) HAGCS_LEFT_SHUT_OUT == (int) PROTO_LEFT_SHUT_OUT, "reasons travel as they are");
 
+_Static_assert((int) HAGCS_LINK_GOOD == (int) PROTO_LINK_GOOD, "states of links travel as they are");
+_Static_assert((int) HAGCS_LINK_SILENT == (int) PROTO_LINK_SILENT, "states of links travel as they are");
+_Static_assert((int) HAGCS_LINK_ONE_WAY == (int) PROTO_LINK_ONE_WAY, "states of links travel as they are");
+_Static_assert((int) HAGCS_LINK_NO_CARRIER == (int) PROTO_LINK_NO_CARRIER,
+               "states of links travel as they are");
+_Static_assert((int) HAGCS_MOVE_JOINED == (int) PROTO_MOVE_JOINED, "moves travel as they are");
+_Static_assert((int) HAGCS_MOVE_LEFT == (int) PROTO_MOVE_LEFT, "moves travel as they are");
+_Static_assert((int) HAGCS_MOVE_PROVEN == (int) PROTO_MOVE_PROVEN, "moves travel as they are");
+_Static_assert(HAGCS_USEC_UNKNOWN == PROTO_USEC_UNKNOWN, "what is not known travels as it is");
+_Static_assert(HAGCS_LINKS_MAX == PROTO_LINKS_MAX, "all links are shown");
+_Static_assert(HAGCS_CHANGES_MAX == PROTO_CHANGES_MAX, "all changes are shown");
+
 /* Messages waiting here before hagcs_send() says -EAGAIN; one message always fits. */
 #define SEND_QUEUE_BYTES (1024U * 1024U)
 #define SEND_QUEUE_LOW_BYTES (SEND_QUEUE_BYTES / 2)
@@ -79,6 +91,14 @@ struct hagcs {
         hagcs_cluster cluster;
         hagcs_node cluster_nodes[PROTO_NODES_MAX];
 
+        bool membership_known;
+        ProtoMembership membership_in;
+        hagcs_membership membership; /* and below what it is asked for in parts */
+        hagcs_peer membership_peers[PROTO_NODES_MAX];
+        hagcs_link membership_links[PROTO_NODES_MAX][PROTO_LINKS_MAX];
+        hagcs_change membership_changes[PROTO_CHANGES_MAX];
+        hagcs_moved membership_moved[PROTO_CHANGES_MAX][2 * PROTO_NODES_MAX];
+
         uint32_t n_members;
         ProtoMember members[PROTO_MEMBERS_MAX]; /* of the last view, for the names of senders */
 
@@ -116,6 +136,7 @@ int hagcs_open_fd(int fd, hagcs **ret) {
         h->fd = -EBADF;
         h->frame.cluster = &h->cluster_in;
         h->frame.view = &h->view_in;
+        h->frame.membership = &h->membership_in;
         h->cluster.name = "";
         h->cluster.nodes = h->cluster_nodes;
         hello.version = PROTO_VERSION;
@@ -372,6 +393,10 @@ int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_m
         return ask(h, &f);
 }
 
+int hagcs_ask_membership(hagcs *h) {
+        return ask(h, &(ProtoFrame){ .type = PROTO_ASK_MEMBERSHIP });
+}
+
 /* ---- What hagcd says ---- */
 
 static hagcs_event *event_begin(hagcs *h, hagcs_event_type type) {
@@ -379,11 +404,19 @@ static hagcs_event *event_begin(hagcs *h, hagcs_event_type type) {
         return &h->event;
 }
 
+static hagcs_node_state node_state_of(uint8_t state) {
+        return state <= HAGCS_NODE_DETACHED ? (hagcs_node_state) state : HAGCS_NODE_UNKNOWN;
+}
+
+static hagcs_quorum quorum_of(uint8_t quorum) {
+        return quorum <= HAGCS_QUORUM_YES ? (hagcs_quorum) quorum : HAGCS_QUORUM_NONE;
+}
+
 static void fill_node(const ProtoNode *n, hagcs_node *ret) {
         *ret = (hagcs_node){
                 .id = n->id,
                 .name = n->name,
-                .state = n->state <= HAGCS_NODE_DETACHED ? (hagcs_node_state) n->state : HAGCS_NODE_UNKNOWN,
+                .state = node_state_of(n->state),
                 .enabled = n->enabled,
                 .armed = n->armed,
                 .heard = n->heard,
@@ -412,7 +445,7 @@ static int on_cluster(hagcs *h) {
                 .incarnation = p->incarnation,
                 .mid = mid_of(&p->mid),
                 .members = p->members,
-                .quorum = p->quorum <= HAGCS_QUORUM_YES ? (hagcs_quorum) p->quorum : HAGCS_QUORUM_NONE,
+                .quorum = quorum_of(p->quorum),
                 .coordinator = p->coordinator,
                 .tie_breaker = p->tie_breaker,
                 .frozen = p->frozen,
@@ -421,6 +454,97 @@ static int on_cluster(hagcs *h) {
                 .n_nodes = p->n_nodes,
         };
         event_begin(h, HAGCS_EVENT_CLUSTER);
+        return 1;
+}
+
+static void fill_link(const ProtoLink *l, uint32_t index, hagcs_link *ret) {
+        *ret = (hagcs_link){
+                .index = index,
+                .state = l->state <= HAGCS_LINK_NO_CARRIER ? (hagcs_link_state) l->state : HAGCS_LINK_SILENT,
+                .heard_age_usec = l->heard_age_usec,
+                .rtt_usec = l->rtt_usec,
+                .n_received = l->n_received,
+                .n_lost = l->n_lost,
+        };
+}
+
+static void fill_peer(const ProtoPeer *p, hagcs_peer *ret) {
+        *ret = (hagcs_peer){
+                .id = p->id,
+                .name = p->name,
+                .state = node_state_of(p->state),
+                .reason = p->reason,
+                .enabled = p->enabled,
+                .votes = p->votes,
+                .incarnation = p->incarnation,
+                .heard = p->heard,
+                .hears_us = p->hears_us,
+                .armed = p->armed,
+                .mid = mid_of(&p->mid),
+                .quorate = p->quorate,
+                .hears = p->hears,
+                .hears_age_usec = p->hears_age_usec,
+                .heartbeats_lost = p->heartbeats_lost,
+                .problem = p->problem,
+                .n_links = p->n_links,
+        };
+}
+
+/* Reasons were checked when the frame was decoded. */
+static void fill_change(hagcs *h, uint32_t i) {
+        const ProtoChange *c = &h->membership_in.changes[i];
+
+        h->membership_changes[i] = (hagcs_change){
+                .time_usec = c->time_usec,
+                .mid = mid_of(&c->mid),
+                .quorum = quorum_of(c->quorum),
+                .members = c->members,
+                .n_moved = c->n_moved,
+        };
+        for (uint32_t k = 0; k < c->n_moved; k++)
+                h->membership_moved[i][k] = (hagcs_moved){
+                        .node_id = c->moved[k].node_id,
+                        .move = c->moved[k].move <= HAGCS_MOVE_PROVEN ? (hagcs_move) c->moved[k].move
+                                                                      : HAGCS_MOVE_PROVEN,
+                        .state = node_state_of(c->moved[k].state),
+                        .reason = h->membership_in.reasons[c->moved[k].reason],
+                };
+}
+
+static int on_membership(hagcs *h) {
+        const ProtoMembership *p = &h->membership_in;
+
+        h->membership = (hagcs_membership){
+                .cluster = p->name,
+                .node_id = p->node_id,
+                .incarnation = p->incarnation,
+                .phase = p->phase,
+                .awaited = p->awaited,
+                .mid = mid_of(&p->mid),
+                .promised = mid_of(&p->promised),
+                .quorum = quorum_of(p->quorum),
+                .shut_out = p->shut_out,
+                .no_record = p->no_record,
+                .cannot_write = p->cannot_write,
+                .members = p->members,
+                .hears = p->hears,
+                .target = p->target,
+                .coordinator = p->coordinator,
+                .tie_breaker = p->tie_breaker,
+                .heartbeat_usec = p->heartbeat_usec,
+                .failure_usec = p->failure_usec,
+                .n_peers = p->n_peers,
+                .n_changes = p->n_changes,
+        };
+        for (uint32_t i = 0; i < p->n_peers; i++) {
+                fill_peer(&p->peers[i], &h->membership_peers[i]);
+                for (uint32_t l = 0; l < p->peers[i].n_links; l++)
+                        fill_link(&p->peers[i].links[l], l, &h->membership_links[i][l]);
+        }
+        for (uint32_t i = 0; i < p->n_changes; i++)
+                fill_change(h, i);
+        h->membership_known = true;
+        event_begin(h, HAGCS_EVENT_MEMBERSHIP);
         return 1;
 }
 
@@ -620,6 +744,8 @@ static int on_frame(hagcs *h) {
                 return 0;
         case PROTO_CLUSTER:
                 return on_cluster(h);
+        case PROTO_MEMBERSHIP:
+                return on_membership(h);
         case PROTO_REGISTERED:
                 return on_registered(h);
         case PROTO_UNREGISTERED:
@@ -653,6 +779,7 @@ static int on_frame(hagcs *h) {
         case PROTO_ARMED:
         case PROTO_CONFIRM_DOWN:
         case PROTO_HAND_OVER:
+        case PROTO_ASK_MEMBERSHIP:
                 return -EPROTO;
         }
         return -EPROTO;
@@ -729,6 +856,30 @@ const hagcs_cluster *hagcs_get_cluster(hagcs *h) {
         return &h->cluster;
 }
 
+const hagcs_membership *hagcs_get_membership(hagcs *h) {
+        return h->membership_known ? &h->membership : NULL;
+}
+
+const hagcs_peer *hagcs_membership_peer(hagcs *h, size_t peer) {
+        return peer < h->membership.n_peers ? &h->membership_peers[peer] : NULL;
+}
+
+const hagcs_link *hagcs_membership_link(hagcs *h, size_t peer, size_t link) {
+        const hagcs_peer *p = hagcs_membership_peer(h, peer);
+
+        return p && link < p->n_links ? &h->membership_links[peer][link] : NULL;
+}
+
+const hagcs_change *hagcs_membership_change(hagcs *h, size_t change) {
+        return change < h->membership.n_changes ? &h->membership_changes[change] : NULL;
+}
+
+const hagcs_moved *hagcs_membership_moved(hagcs *h, size_t change, size_t moved) {
+        const hagcs_change *c = hagcs_membership_change(h, change);
+
+        return c && moved < c->n_moved ? &h->membership_moved[change][moved] : NULL;
+}
+
 const char *hagcs_node_state_to_string(hagcs_node_state state) {
         switch (state) {
         case HAGCS_NODE_UNKNOWN:
@@ -759,6 +910,20 @@ const char *hagcs_reason_to_string(hagcs_reason reason) {
                 return "node lost";
         case HAGCS_LEFT_SHUT_OUT:
                 return "shut out";
+        }
+        return "invalid";
+}
+
+const char *hagcs_link_state_to_string(hagcs_link_state state) {
+        switch (state) {
+        case HAGCS_LINK_GOOD:
+                return "good";
+        case HAGCS_LINK_SILENT:
+                return "silent";
+        case HAGCS_LINK_ONE_WAY:
+                return "one-way";
+        case HAGCS_LINK_NO_CARRIER:
+                return "no-carrier";
         }
         return "invalid";
 }

@@ -18,8 +18,11 @@
 extern "C" {
 #endif
 
-#define HAGCS_NAME_MAX 32  /* bytes in the name of a group or member, [a-z0-9_]+, node names also [-.] */
-#define HAGCS_NODES_MAX 64 /* configured nodes; ids are 1..64 */
+#define HAGCS_NAME_MAX 32    /* bytes in the name of a group or member, [a-z0-9_]+, node names also [-.] */
+#define HAGCS_NODES_MAX 64   /* configured nodes; ids are 1..64 */
+#define HAGCS_LINKS_MAX 8    /* networks between them */
+#define HAGCS_CHANGES_MAX 32 /* of the membership that hagcd remembers */
+#define HAGCS_USEC_UNKNOWN UINT64_MAX  /* a time that is not known, or never was */
 #define HAGCS_MESSAGE_MAX (1U << 20)   /* bytes in a message */
 #define HAGCS_SNAPSHOT_MAX (16U << 20) /* bytes in a snapshot */
 
@@ -94,6 +97,97 @@ typedef struct hagcs_cluster {
         size_t n_nodes;
 } hagcs_cluster;
 
+/* ---- The membership as hagcs_ask_membership() shows it ----
+ *
+ * Structs from here to hagcs_membership are made by the library only, and are reached by pointers that it
+ * hands out, never by adding to a pointer: later versions may have more members at their ends. */
+
+typedef enum hagcs_link_state {
+        HAGCS_LINK_GOOD,      /* carries both ways */
+        HAGCS_LINK_SILENT,    /* nothing was heard on it for FailureSec */
+        HAGCS_LINK_ONE_WAY,   /* the node is heard on it, and says that it does not hear us */
+        HAGCS_LINK_NO_CARRIER /* at our own end */
+} hagcs_link_state;
+
+/* One link between here and another node. Messages and losses are those of the node's present incarnation.
+ */
+typedef struct hagcs_link {
+        uint32_t index; /* from 0, in the order of Address= */
+        hagcs_link_state state;
+        uint64_t heard_age_usec; /* since the last heartbeat on it; HAGCS_USEC_UNKNOWN: never heard */
+        uint64_t rtt_usec;       /* from hagcd to hagcd and back, smoothed; HAGCS_USEC_UNKNOWN */
+        uint64_t n_received;     /* messages of the membership service that came on it, */
+        uint64_t n_lost;         /* and that did not */
+} hagcs_link;
+
+/* A configured node, this one too. */
+typedef struct hagcs_peer {
+        uint32_t id;
+        const char *name;
+        hagcs_node_state state;
+        const char *reason; /* why it is in that state; "" when it is up */
+        bool enabled;
+        uint32_t votes;
+        uint64_t incarnation;     /* 0: never heard */
+        bool heard;               /* within FailureSec, on any link, */
+        bool hears_us;            /* and so are we there */
+        bool armed;               /* it says that it runs, or may run, something */
+        hagcs_mid mid;            /* the membership that it says it is in, */
+        bool quorate;             /* and whether that is quorate */
+        uint64_t hears;           /* whom it hears, bit (id - 1), in its newest words */
+        uint64_t hears_age_usec;  /* and how old these are; HAGCS_USEC_UNKNOWN: it never said */
+        uint64_t heartbeats_lost; /* that came on no link */
+        const char *problem;      /* why it cannot join, for people; "" when there is nothing to say */
+        uint32_t n_links;         /* 0 for this node itself */
+} hagcs_peer;
+
+typedef enum hagcs_move {
+        HAGCS_MOVE_JOINED,
+        HAGCS_MOVE_LEFT,
+        HAGCS_MOVE_PROVEN /* it was out already, and is so in another state now */
+} hagcs_move;
+
+/* What a change of the membership was for one node. */
+typedef struct hagcs_moved {
+        uint32_t node_id;
+        hagcs_move move;
+        hagcs_node_state state; /* that it is in since */
+        const char *reason;     /* a word: "silence", "farewell", "last-gasp", ...; "" for one that joined */
+} hagcs_moved;
+
+/* A membership that was installed on this node. mid.epoch 0: this node was shut out, the others went on
+ * without it. */
+typedef struct hagcs_change {
+        uint64_t time_usec; /* CLOCK_REALTIME */
+        hagcs_mid mid;
+        hagcs_quorum quorum;
+        uint64_t members; /* bit (id - 1) */
+        uint32_t n_moved;
+} hagcs_change;
+
+typedef struct hagcs_membership {
+        const char *cluster;
+        uint32_t node_id; /* this node */
+        uint64_t incarnation;
+        const char *phase;  /* "stable", or what the agreement is at: "waiting", "inquiring", "proposing",
+                             * "promised", "acknowledged", "leaving" */
+        uint64_t awaited;   /* whose answer it waits for, bit (id - 1) */
+        hagcs_mid mid;      /* installed; epoch 0: none */
+        hagcs_mid promised; /* nothing lower is answered any more */
+        hagcs_quorum quorum;
+        bool shut_out;     /* a quorate membership goes on without this node */
+        bool no_record;    /* this node's store is empty, so it does not count yet */
+        bool cannot_write; /* and this one's cannot be written */
+        uint64_t members;  /* of the installed one */
+        uint64_t hears;    /* whom this node hears */
+        uint64_t target;   /* whom it would form the next membership with */
+        uint32_t coordinator;
+        uint32_t tie_breaker;
+        uint64_t heartbeat_usec, failure_usec; /* as configured */
+        size_t n_peers;                        /* configured nodes, by id */
+        size_t n_changes;                      /* the last ones, the oldest first */
+} hagcs_membership;
+
 /* A member of the group. (node_id, incarnation, number) names it for ever; the smallest `seniority` is the
  * oldest. */
 typedef struct hagcs_member {
@@ -121,8 +215,9 @@ typedef enum hagcs_event_type {
         HAGCS_EVENT_CLUSTER,  /* not ordered: hagcs_get_cluster() changed */
         HAGCS_EVENT_WRITABLE, /* hagcs_send() may be tried again after -EAGAIN */
         HAGCS_EVENT_UNREGISTERED, /* left cleanly; the handle may be closed or register again */
-        HAGCS_EVENT_DISCONNECTED  /* hagcd is gone or threw us out (`error`, `text`); nothing comes after it
+        HAGCS_EVENT_DISCONNECTED, /* hagcd is gone or threw us out (`error`, `text`); nothing comes after it
                                    */
+        HAGCS_EVENT_MEMBERSHIP    /* not ordered: hagcs_get_membership() is there */
 } hagcs_event_type;
 
 typedef struct hagcs_view {
@@ -219,9 +314,27 @@ int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_m
 /* Never NULL; n_nodes is 0 until hagcd has told. Valid until the next hagcs_dispatch(). */
 const hagcs_cluster *hagcs_get_cluster(hagcs *h);
 
+/* How the membership looks from this node now: who hears whom on which link, and what changed of late. For
+ * people and monitoring; it works without quorum and without being a member of a group. The answer is
+ * HAGCS_EVENT_MEMBERSHIP; several askings at once may be answered by one. A hagcd older than this function
+ * ends the connection instead: have one of its own for it when the other matters. */
+int hagcs_ask_membership(hagcs *h);
+
+/* NULL until HAGCS_EVENT_MEMBERSHIP came. It and what is reached through it are valid until the next
+ * hagcs_dispatch(). */
+const hagcs_membership *hagcs_get_membership(hagcs *h);
+
+/* One of its n_peers, one of the peer's n_links, one of its n_changes, one of the change's n_moved; NULL:
+ * there are not so many. */
+const hagcs_peer *hagcs_membership_peer(hagcs *h, size_t peer);
+const hagcs_link *hagcs_membership_link(hagcs *h, size_t peer, size_t link);
+const hagcs_change *hagcs_membership_change(hagcs *h, size_t change);
+const hagcs_moved *hagcs_membership_moved(hagcs *h, size_t change, size_t moved);
+
 /* Words for people: "up", "node lost", ... Never NULL. */
 const char *hagcs_node_state_to_string(hagcs_node_state state);
 const char *hagcs_reason_to_string(hagcs_reason reason);
+const char *hagcs_link_state_to_string(hagcs_link_state state);
 
 #ifdef __cplusplus
 }

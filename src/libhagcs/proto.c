@@ -58,13 +58,16 @@ static void code_string(Codec *c, char *v, size_t n) {
                 byte_reader_string(&c->r, v, n);
 }
 
-static void code_count(Codec *c, uint32_t *n, uint32_t max) {
+/* Returns how many there are to go over: none of a count that is refused. */
+static uint32_t code_count(Codec *c, uint32_t *n, uint32_t max) {
         if (!c->encode)
-                *n = byte_reader_count(&c->r, max, 1);
-        else if (*n > max)
+                return *n = byte_reader_count(&c->r, max, 1);
+        if (*n > max) {
                 byte_writer_fail(&c->w);
-        else
-                byte_writer_u32(&c->w, *n);
+                return 0;
+        }
+        byte_writer_u32(&c->w, *n);
+        return *n;
 }
 
 /* A negative errno travels as its positive number. */
@@ -101,8 +104,7 @@ static void code_member(Codec *c, ProtoMember *m) {
 }
 
 static void code_members(Codec *c, ProtoMember *members, uint32_t *n) {
-        code_count(c, n, PROTO_MEMBERS_MAX);
-        for (uint32_t i = 0; i < *n; i++)
+        for (uint32_t i = 0, all = code_count(c, n, PROTO_MEMBERS_MAX); i < all; i++)
                 code_member(c, &members[i]);
 }
 
@@ -138,8 +140,7 @@ static void code_cluster(Codec *c, ProtoCluster *p) {
         code_u32(c, &p->tie_breaker);
         code_bool(c, &p->frozen);
         code_bool(c, &p->shut_out);
-        code_count(c, &p->n_nodes, PROTO_NODES_MAX);
-        for (uint32_t i = 0; i < p->n_nodes; i++)
+        for (uint32_t i = 0, n = code_count(c, &p->n_nodes, PROTO_NODES_MAX); i < n; i++)
                 code_node(c, &p->nodes[i]);
 }
 
@@ -148,11 +149,90 @@ static void code_view(Codec *c, ProtoView *v) {
         code_members(c, v->joined, &v->n_joined);
         code_members(c, v->left, &v->n_left);
         code_u64(c, &v->node_set);
-        code_count(c, &v->n_nodes, PROTO_NODES_MAX);
-        for (uint32_t i = 0; i < v->n_nodes; i++)
+        for (uint32_t i = 0, n = code_count(c, &v->n_nodes, PROTO_NODES_MAX); i < n; i++)
                 code_ordered_node(c, &v->nodes[i]);
         code_bool(c, &v->formation);
         code_bool(c, &v->fresh);
+}
+
+static void code_link(Codec *c, ProtoLink *l) {
+        code_u8(c, &l->state);
+        code_u64(c, &l->heard_age_usec);
+        code_u64(c, &l->rtt_usec);
+        code_u64(c, &l->n_received);
+        code_u64(c, &l->n_lost);
+}
+
+static void code_peer(Codec *c, ProtoPeer *p) {
+        code_u32(c, &p->id);
+        code_string(c, p->name, sizeof(p->name));
+        code_u8(c, &p->state);
+        code_string(c, p->reason, sizeof(p->reason));
+        code_bool(c, &p->enabled);
+        code_u32(c, &p->votes);
+        code_u64(c, &p->incarnation);
+        code_bool(c, &p->heard);
+        code_bool(c, &p->hears_us);
+        code_bool(c, &p->armed);
+        code_mid(c, &p->mid);
+        code_bool(c, &p->quorate);
+        code_u64(c, &p->hears);
+        code_u64(c, &p->hears_age_usec);
+        code_u64(c, &p->heartbeats_lost);
+        code_string(c, p->problem, sizeof(p->problem));
+        for (uint32_t i = 0, n = code_count(c, &p->n_links, PROTO_LINKS_MAX); i < n; i++)
+                code_link(c, &p->links[i]);
+}
+
+/* A reason is a place among those that the frame carries. */
+static void code_reason(Codec *c, uint8_t *reason, uint32_t n_reasons) {
+        code_u8(c, reason);
+        if (*reason < n_reasons)
+                return;
+        if (c->encode)
+                byte_writer_fail(&c->w);
+        else
+                byte_reader_fail(&c->r);
+}
+
+static void code_change(Codec *c, ProtoChange *h, uint32_t n_reasons) {
+        code_u64(c, &h->time_usec);
+        code_mid(c, &h->mid);
+        code_u8(c, &h->quorum);
+        code_u64(c, &h->members);
+        for (uint32_t i = 0, n = code_count(c, &h->n_moved, 2 * PROTO_NODES_MAX); i < n; i++) {
+                code_u8(c, &h->moved[i].node_id);
+                code_u8(c, &h->moved[i].move);
+                code_u8(c, &h->moved[i].state);
+                code_reason(c, &h->moved[i].reason, n_reasons);
+        }
+}
+
+static void code_membership(Codec *c, ProtoMembership *m) {
+        code_string(c, m->name, sizeof(m->name));
+        code_u32(c, &m->node_id);
+        code_u64(c, &m->incarnation);
+        code_string(c, m->phase, sizeof(m->phase));
+        code_mid(c, &m->mid);
+        code_mid(c, &m->promised);
+        code_u8(c, &m->quorum);
+        code_bool(c, &m->shut_out);
+        code_bool(c, &m->no_record);
+        code_bool(c, &m->cannot_write);
+        code_u64(c, &m->members);
+        code_u64(c, &m->hears);
+        code_u64(c, &m->target);
+        code_u64(c, &m->awaited);
+        code_u32(c, &m->coordinator);
+        code_u32(c, &m->tie_breaker);
+        code_u64(c, &m->heartbeat_usec);
+        code_u64(c, &m->failure_usec);
+        for (uint32_t i = 0, n = code_count(c, &m->n_peers, PROTO_NODES_MAX); i < n; i++)
+                code_peer(c, &m->peers[i]);
+        for (uint32_t i = 0, n = code_count(c, &m->n_reasons, PROTO_REASONS_MAX); i < n; i++)
+                code_string(c, m->reasons[i], sizeof(m->reasons[i]));
+        for (uint32_t i = 0, n = code_count(c, &m->n_changes, PROTO_CHANGES_MAX); i < n; i++)
+                code_change(c, &m->changes[i], m->n_reasons);
 }
 
 static void code_place(Codec *c, ProtoFrame *f) {
@@ -205,6 +285,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
         case PROTO_UNREGISTER:
         case PROTO_UNREGISTERED:
         case PROTO_HAND_OVER:
+        case PROTO_ASK_MEMBERSHIP:
         case PROTO_FROZEN:
                 return true;
         case PROTO_SEND:
@@ -236,6 +317,10 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 if (f->cluster)
                         code_cluster(c, f->cluster);
                 return f->cluster;
+        case PROTO_MEMBERSHIP:
+                if (f->membership)
+                        code_membership(c, f->membership);
+                return f->membership;
         case PROTO_REGISTERED:
                 code_u32(c, &f->generation);
                 code_member_id(c, &f->member_id);
@@ -293,7 +378,7 @@ ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes) {
 int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret) {
         Codec c = { .encode = false };
 
-        *ret = (ProtoFrame){ .cluster = ret->cluster, .view = ret->view };
+        *ret = (ProtoFrame){ .cluster = ret->cluster, .view = ret->view, .membership = ret->membership };
         byte_reader_init(&c.r, data, size_bytes);
         ret->type = (ProtoType) byte_reader_u8(&c.r);
         if (!code_frame(&c, ret))

@@ -30,6 +30,12 @@
 #define PROTO_TEXT_MAX 256U
 #define PROTO_MEMBERS_MAX 128U
 #define PROTO_NODES_MAX 64U
+#define PROTO_LINKS_MAX 8U
+#define PROTO_CHANGES_MAX 32U
+#define PROTO_REASONS_MAX 32U
+
+/* A time or duration that is not known, or never was. */
+#define PROTO_USEC_UNKNOWN UINT64_MAX
 
 /* Flags of REGISTER, as in hagcs.h. */
 #define PROTO_CRITICAL (1U << 0)
@@ -59,6 +65,19 @@ typedef enum ProtoReason {
         PROTO_LEFT_SHUT_OUT,
 } ProtoReason;
 
+typedef enum ProtoLinkState {
+        PROTO_LINK_GOOD,
+        PROTO_LINK_SILENT,     /* not heard for FailureSec */
+        PROTO_LINK_ONE_WAY,    /* heard, and for FailureSec the node says that it does not hear us */
+        PROTO_LINK_NO_CARRIER, /* at our own end */
+} ProtoLinkState;
+
+typedef enum ProtoMove {
+        PROTO_MOVE_JOINED,
+        PROTO_MOVE_LEFT,
+        PROTO_MOVE_PROVEN, /* was out before and is so in another state now */
+} ProtoMove;
+
 typedef enum ProtoType {
         /* client to hagcd */
         PROTO_HELLO = 1,
@@ -70,6 +89,7 @@ typedef enum ProtoType {
         PROTO_ARMED,
         PROTO_CONFIRM_DOWN,
         PROTO_HAND_OVER,
+        PROTO_ASK_MEMBERSHIP, /* of any client: how the membership looks from here */
 
         /* hagcd to client */
         PROTO_WELCOME = 64,
@@ -84,7 +104,8 @@ typedef enum ProtoType {
         PROTO_SHUT_OUT,
         PROTO_CREDIT,
         PROTO_PING,
-        PROTO_GOODBYE, /* the connection ends, because ... */
+        PROTO_GOODBYE,    /* the connection ends, because ... */
+        PROTO_MEMBERSHIP, /* one for all that were asked for since the last */
 } ProtoType;
 
 typedef struct ProtoMid {
@@ -153,6 +174,74 @@ typedef struct ProtoView {
         bool fresh;
 } ProtoView;
 
+typedef struct ProtoLink {
+        uint8_t state; /* ProtoLinkState */
+        uint64_t heard_age_usec;
+        uint64_t rtt_usec;
+        uint64_t n_received, n_lost;
+} ProtoLink;
+
+/* A configured node as this one sees it. */
+typedef struct ProtoPeer {
+        uint32_t id;
+        char name[PROTO_NAME_MAX + 1];
+        uint8_t state; /* ProtoNodeState */
+        char reason[PROTO_NAME_MAX + 1];
+        bool enabled;
+        uint32_t votes;
+        uint64_t incarnation;
+        bool heard;
+        bool hears_us;
+        bool armed;
+        ProtoMid mid;   /* it says that it is in, */
+        bool quorate;   /* and that this is quorate */
+        uint64_t hears; /* whom it hears, by its newest words, */
+        uint64_t hears_age_usec;
+        uint64_t heartbeats_lost; /* on all links */
+        char problem[PROTO_TEXT_MAX];
+        uint32_t n_links; /* 0: this node itself */
+        ProtoLink links[PROTO_LINKS_MAX];
+} ProtoPeer;
+
+typedef struct ProtoMoved {
+        uint8_t node_id;
+        uint8_t move;   /* ProtoMove */
+        uint8_t state;  /* ProtoNodeState that it is in since */
+        uint8_t reason; /* place in the reasons of the frame */
+} ProtoMoved;
+
+/* A membership that was installed here, or (mid 0) that this node was shut out of the one before. */
+typedef struct ProtoChange {
+        uint64_t time_usec; /* CLOCK_REALTIME */
+        ProtoMid mid;
+        uint8_t quorum; /* ProtoQuorum */
+        uint64_t members;
+        uint32_t n_moved;
+        ProtoMoved moved[2 * PROTO_NODES_MAX];
+} ProtoChange;
+
+typedef struct ProtoMembership {
+        char name[PROTO_NAME_MAX + 1];
+        uint32_t node_id;
+        uint64_t incarnation;
+        char phase[PROTO_NAME_MAX + 1];
+        ProtoMid mid, promised;
+        uint8_t quorum; /* ProtoQuorum */
+        bool shut_out, no_record, cannot_write;
+        uint64_t members;
+        uint64_t hears;   /* whom this node hears, */
+        uint64_t target;  /* the set that it would form, */
+        uint64_t awaited; /* and who has yet to answer it */
+        uint32_t coordinator, tie_breaker;
+        uint64_t heartbeat_usec, failure_usec;
+        uint32_t n_peers;
+        ProtoPeer peers[PROTO_NODES_MAX];
+        uint32_t n_reasons;
+        char reasons[PROTO_REASONS_MAX][PROTO_NAME_MAX + 1];
+        uint32_t n_changes;
+        ProtoChange changes[PROTO_CHANGES_MAX]; /* the oldest first */
+} ProtoMembership;
+
 /* Data borrows from the bytes it was decoded from. */
 typedef struct ProtoFrame {
         ProtoType type;
@@ -190,14 +279,15 @@ typedef struct ProtoFrame {
 
         /* Tens of kilobytes: room that the caller gives, also for decoding. NULL: such a frame is refused.
          */
-        ProtoCluster *cluster; /* borrowed */
-        ProtoView *view;       /* borrowed */
+        ProtoCluster *cluster;       /* borrowed */
+        ProtoView *view;             /* borrowed */
+        ProtoMembership *membership; /* borrowed */
 } ProtoFrame;
 
 /* Bytes written, or -ENOBUFS. PROTO_FRAME_MAX always suffices. */
 ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes);
 
-/* 0, or -EBADMSG. All that is not in the frame is zero, but the two pointers, which are kept. */
+/* 0, or -EBADMSG. All that is not in the frame is zero, but the three pointers, which are kept. */
 int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret);
 
 /* Frames that cost credit. */

@@ -163,6 +163,13 @@ class Node:
         """Cuts or heals a link of this node where the node does not see it: at the bridge."""
         run("ip", "-n", self.lab.hub, "link", "set", f"p{link}n{self.number}", state)
 
+    def unplug(self, link):
+        """Takes a link of this node off the bridge: it keeps its carrier, and what is sent is lost."""
+        run("ip", "-n", self.lab.hub, "link", "set", f"p{link}n{self.number}", "nomaster")
+
+    def plug(self, link):
+        run("ip", "-n", self.lab.hub, "link", "set", f"p{link}n{self.number}", "master", f"br{link}")
+
     def status_until(self, pattern, timeout=DEADLINE):
         """What clients are told of the cluster, once it matches."""
         process = subprocess.Popen(
@@ -172,6 +179,25 @@ class Node:
         _, match = Lines(process.stdout, f"{self.folder}/status.log").wait(r"^cluster .*" + pattern + ".*$", timeout)
         process.kill()
         return match.group(0)
+
+    def membership(self):
+        """What `hagcs --membership` prints here."""
+        return subprocess.run(
+            [program("libhagcs", "hagcs"), f"--socket={self.folder}/run/hagcd.sock", "--membership"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True, timeout=DEADLINE).stdout
+
+    def membership_until(self, pattern):
+        shown = [""]
+
+        def look():
+            shown[0] = self.membership()
+            return re.search(pattern, shown[0], re.MULTILINE)
+
+        try:
+            self.lab.until(look, f"{self.name} shows {pattern!r}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the last was:\n{shown[0]}") from None
+        return shown[0]
 
     def member(self, group, name, *options):
         return Member(self, group, name, *options)

@@ -269,6 +269,60 @@ def test_different_configuration_is_told_on_both_sides(lab):
     assert re.search(r"n[12]=\w+\(its cluster.conf differs from ours in a \[Node\]", status[3])
 
 
+def test_other_version_is_told(lab):
+    for i in (1, 2):
+        lab.nodes[i].start()
+    lab.nodes[1].wait_members(1, 2)
+    send = ("import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], int(sys.argv[2])));\n"
+            "for k in range(30):\n"
+            "    s.sendto(bytes([0x48, 99]) + bytes(30), ('10.77.0.1', 7700))\n"
+            "    s.sendto(bytes([0x48, 2, 1, 0, int(sys.argv[3]), 1, 0, 0]) + b'none', ('10.77.0.1', 7700))\n")
+    for i, port in ((2, 7799), (3, 7700)):
+        subprocess.run(["ip", "netns", "exec", lab.nodes[i].ns, sys.executable, "-c", send, lab.address(i, 0), str(port),
+                        str(i)], check=True)
+    lab.nodes[1].membership_until(r"^node n3 .* problem key mismatch")
+    told = [line for line in lab.nodes[1].lines.drain() if "another version" in line or "key mismatch" in line]
+    # Of one who is heard nobody else says so, and who says now this and now that is told of once.
+    assert len(told) == 2 and "n3: speaks another version" in told[0] and "n3: key mismatch" in told[1], told
+
+
+def links(text, node):
+    """State, round-trip time and losses of each link to a node."""
+    return [(m[1], m[2], int(m[3])) for m in re.finditer(
+        rf"^link {node} \d (\S+) age \S+ rtt (\S+) received \d+ lost (\d+)$", text, re.MULTILINE)]
+
+
+def test_membership_shows_links_losses_and_the_last_changes(lab):
+    start_all(lab)
+    n1, n2, n3 = lab.nodes.values()
+    text = n1.membership_until(r"^link n2 1 good .* rtt \d+ .*\nnode n3 (.*\n){2}link n3 1 good .* rtt \d+ ")
+    assert re.search(r"^membership \d+\.\d stable members n1 n2 n3 awaited$", text, re.MULTILINE)
+    assert all(state == "good" and 0 < int(rtt) < 1000000 for node in ("n2", "n3") for state, rtt, _ in links(text, node))
+    before = links(text, "n2")
+
+    n2.unplug(1)
+    text = n1.membership_until(r"^link n2 1 silent age \d+ rtt - ")
+    assert [state for state, _, _ in links(text, "n2")] == ["good", "silent"]
+    assert [state for state, _, _ in links(text, "n3")] == ["good", "good"]
+    assert re.search(r"^node n2 up  heard hears-us hears n1 n3$", text, re.MULTILINE)
+    text = n2.membership_until(r"^link n1 1 silent .*\n(.*\n){3}link n3 1 silent ")
+    assert [state for state, _, _ in links(text, "n1") + links(text, "n3")] == ["good", "silent"] * 2
+    n2.plug(1)
+    text = n1.membership_until(r"^link n2 1 good .* rtt \d+ ")
+    assert links(text, "n2")[1][2] > before[1][2] and links(text, "n2")[0][2] == before[0][2]
+
+    n2.link(1, "down")
+    n2.membership_until(r"^link n1 1 no-carrier .*\n(.*\n){3}link n3 1 no-carrier ")
+    # Who misses it first tells the other, who may hear of that before missing it.
+    n3.kill()
+    text = n1.membership_until(r"^change .* n3 left\((silence|connectivity)\)")
+    assert re.search(r"^node n3 unknown (silence|connectivity) hears ", text, re.MULTILINE)
+    # Without quorum it is wanted most.
+    n2.kill()
+    n1.membership_until(r"^change .* n2 left\(silence\)")
+    assert "problem not heard on any link" in n1.membership()
+
+
 def test_snapshot_is_handed_to_a_newcomer(lab):
     start_all(lab)
     first = lab.nodes[1].member("talk", "first", "--snapshot")

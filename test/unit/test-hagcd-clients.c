@@ -24,6 +24,7 @@ typedef struct World {
         char *folder, *path; /* owned */
         uint64_t store_number, stored_number;
         uint64_t ahead_usec; /* of the clock */
+        unsigned n_shown;    /* memberships */
         bool failed;
 } World;
 
@@ -78,6 +79,14 @@ static void on_armed(void *userdata, bool armed) {
 static void on_confirmed(void *userdata, const CmsConfirmation *confirmation) {
 }
 
+static void on_membership(void *userdata, ProtoMembership *ret) {
+        World *w = userdata;
+
+        *ret = (ProtoMembership){ .name = "shop", .phase = "stable", .n_peers = 1 };
+        ret->peers[0] = (ProtoPeer){ .id = 1, .name = "n1", .n_links = PROTO_LINKS_MAX };
+        ret->peers[0].hears = ++w->n_shown;
+}
+
 static void on_fail(void *userdata, const char *why) {
         World *w = userdata;
 
@@ -94,6 +103,7 @@ static const ClientsHandlers handlers = {
         .feed = feed,
         .armed = on_armed,
         .confirmed_down = on_confirmed,
+        .membership = on_membership,
         .fail = on_fail,
         .settle = on_settle,
 };
@@ -286,6 +296,33 @@ static void test_groups_for_root(World *w, const void *data) {
         hagcs_close(h);
 }
 
+/* ---- Looking at the membership ---- */
+
+static void test_membership_for_anybody(World *w, const void *data) {
+        hagcs *h = connected_as(w, geteuid() == 0 ? NOBODY : 0);
+        const hagcs_membership *m;
+
+        g_assert_null(hagcs_get_membership(h));
+        g_assert_cmpint(hagcs_ask_membership(h), ==, 0);
+        wait_for(w, h, HAGCS_EVENT_MEMBERSHIP);
+        m = hagcs_get_membership(h);
+        g_assert_cmpstr(m->cluster, ==, "shop");
+        g_assert_cmpuint(m->n_peers, ==, 1);
+        g_assert_cmpstr(hagcs_membership_peer(h, 0)->name, ==, "n1");
+        g_assert_cmpuint(hagcs_membership_link(h, 0, 7)->index, ==, 7);
+        g_assert_null(hagcs_membership_link(h, 0, 8));
+        g_assert_null(hagcs_membership_peer(h, 1));
+        g_assert_null(hagcs_membership_change(h, 0));
+        g_assert_null(hagcs_membership_moved(h, 0, 0));
+        /* A member may as well, and is one afterwards. */
+        g_assert_cmpint(ask_in(w, h, "talk", "a", 0), ==, 0);
+        g_assert_cmpint(hagcs_ask_membership(h), ==, 0);
+        wait_for(w, h, HAGCS_EVENT_MEMBERSHIP);
+        g_assert_cmpint(hagcs_send(h, "still", 5, 0), ==, 0);
+        wait_for(w, h, HAGCS_EVENT_MESSAGE);
+        hagcs_close(h);
+}
+
 /* ---- A critical member that is shut out ---- */
 
 /* Another node becomes the coordinator and knows a newer history: what we have is none any more. Its state
@@ -452,6 +489,20 @@ static void test_answers_not_taken(World *w, const void *data) {
         g_assert_false(open);
 }
 
+/* Asking costs work only as far as the answers are taken. */
+static void test_membership_not_taken(World *w, const void *data) {
+        _cleanup_close_ int fd = rude_connect(w);
+
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }));
+        for (unsigned n = 0; n < 100000; n++)
+                g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_ASK_MEMBERSHIP }));
+        turn(w);
+        g_assert_cmpuint(n_out(only_client(w)), <=, 1);
+        g_assert_cmpuint(w->n_shown, >, 0);
+        /* As many as fit its socket, and one more. */
+        g_assert_cmpuint(w->n_shown, <, 3000);
+}
+
 /* Whatever the others do, there is room for one who matters. */
 static void test_room_for_root(World *w, const void *data) {
         struct rlimit limit = { 4096, 4096 };
@@ -533,6 +584,8 @@ int main(int argc, char *argv[]) {
         ADD("leaving-again-and-again-costs-nothing", test_leaving_again_and_again);
         ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
+        ADD("anybody-may-look-at-the-membership", test_membership_for_anybody);
+        ADD("membership-that-is-not-taken-costs-nothing", test_membership_not_taken);
         ADD("room-is-kept-for-root", test_room_for_root);
         ADD("room-is-kept-for-critical-members", test_room_for_critical);
         ADD("slow-member-keeps-nobody-busy", test_slow_alone);

@@ -125,9 +125,111 @@ static void test_cluster(void) {
         g_assert_cmpmem(b, sizeof(*b), a, sizeof(*a));
 }
 
+/* 64 nodes on 8 links, all of whom were replaced in each of the last changes. */
+static ProtoMembership *largest_membership(void) {
+        ProtoMembership *m = g_new0(ProtoMembership, 1);
+
+        memset(m->name, 'n', PROTO_NAME_MAX);
+        memset(m->phase, 'p', PROTO_NAME_MAX);
+        m->n_peers = PROTO_NODES_MAX;
+        FOREACH_ARRAY(p, m->peers, PROTO_NODES_MAX) {
+                p->id = (uint32_t) (p - m->peers) + 1;
+                memset(p->name, 'n', PROTO_NAME_MAX);
+                memset(p->reason, 'r', PROTO_NAME_MAX);
+                memset(p->problem, 'p', PROTO_TEXT_MAX - 1);
+                p->n_links = PROTO_LINKS_MAX;
+                FOREACH_ARRAY(l, p->links, PROTO_LINKS_MAX)
+                        *l = (ProtoLink){ PROTO_LINK_ONE_WAY, p->id, PROTO_USEC_UNKNOWN, 5, 6 };
+        }
+        m->n_reasons = PROTO_REASONS_MAX;
+        FOREACH_ARRAY(reason, m->reasons, PROTO_REASONS_MAX)
+                memset(*reason, 'r', PROTO_NAME_MAX);
+        m->n_changes = PROTO_CHANGES_MAX;
+        FOREACH_ARRAY(c, m->changes, PROTO_CHANGES_MAX) {
+                c->time_usec = (uint64_t) (c - m->changes);
+                c->n_moved = 2 * PROTO_NODES_MAX;
+                FOREACH_ARRAY(moved, c->moved, c->n_moved)
+                        *moved = (ProtoMoved){ 64, PROTO_MOVE_LEFT, PROTO_NODE_DOWN, PROTO_REASONS_MAX - 1 };
+        }
+        return m;
+}
+
+static void test_membership(void) {
+        g_autofree ProtoMembership *a = largest_membership(), *b = g_new0(ProtoMembership, 1);
+        ProtoFrame f = { .type = PROTO_MEMBERSHIP, .membership = a }, g = { .membership = b };
+        ssize_t n;
+
+        round_trip(&(ProtoFrame){ .type = PROTO_ASK_MEMBERSHIP }, &g);
+        round_trip(&f, &g);
+        g_assert_cmpmem(b, sizeof(*b), a, sizeof(*a));
+
+        /* A client that did not ask has no room for it. */
+        n = proto_encode(&f, buf, sizeof(buf));
+        g.membership = NULL;
+        g_assert_cmpint(proto_decode(buf, (size_t) n, &g), ==, -EBADMSG);
+        g.membership = b;
+        for (size_t k = 0; k < (size_t) n; k += 101)
+                g_assert_cmpint(proto_decode(buf, k, &g), ==, -EBADMSG);
+
+        a->changes[3].moved[5].reason = PROTO_REASONS_MAX;
+        g_assert_cmpint(proto_encode(&f, buf, sizeof(buf)), <, 0);
+        a->changes[3].moved[5].reason = 0;
+        a->peers[63].n_links = PROTO_LINKS_MAX + 1;
+        g_assert_cmpint(proto_encode(&f, buf, sizeof(buf)), <, 0);
+        a->peers[63].n_links = 0;
+        a->n_changes = PROTO_CHANGES_MAX + 1;
+        g_assert_cmpint(proto_encode(&f, buf, sizeof(buf)), <, 0);
+}
+
+/* The last byte of the frame is the reason of the last move. */
+static void test_reason_that_is_none(void) {
+        g_autofree ProtoMembership *a = g_new0(ProtoMembership, 1);
+        ProtoFrame f = { .type = PROTO_MEMBERSHIP, .membership = a }, g = { .membership = a };
+        ssize_t n;
+
+        a->n_reasons = 2;
+        a->n_changes = 1;
+        a->changes[0].n_moved = 1;
+        a->changes[0].moved[0].reason = 1;
+        n = proto_encode(&f, buf, sizeof(buf));
+        g_assert_cmpint(n, >, 0);
+        g_assert_cmpuint(buf[n - 1], ==, 1);
+        g_assert_cmpint(proto_decode(buf, (size_t) n, &g), ==, 0);
+        buf[n - 1] = 2;
+        g_assert_cmpint(proto_decode(buf, (size_t) n, &g), ==, -EBADMSG);
+}
+
+/* Bent here and there, it is refused, or says again what it was understood to say. */
+static void test_bent_membership(void) {
+        g_autofree ProtoMembership *a = largest_membership(), *b = g_new0(ProtoMembership, 1);
+        static uint8_t good[PROTO_FRAME_MAX], again[PROTO_FRAME_MAX];
+        ProtoFrame g = { .membership = b };
+        unsigned n_understood = 0;
+        ssize_t n;
+
+        a->n_peers = a->n_changes = 2;
+        a->changes[0].n_moved = a->changes[1].n_moved = 3;
+        n = proto_encode(&(ProtoFrame){ .type = PROTO_MEMBERSHIP, .membership = a }, good, sizeof(good));
+        g_assert_cmpint(n, >, 0);
+        for (unsigned round = 0; round < 5000; round++) {
+                memcpy(buf, good, (size_t) n);
+                for (int k = g_test_rand_int_range(1, 4); k > 0; k--)
+                        buf[g_test_rand_int_range(1, (int) n)] = (uint8_t) g_test_rand_int_range(0, 256);
+                if (proto_decode(buf, (size_t) n, &g) < 0)
+                        continue;
+                n_understood++;
+                g_assert_cmpuint(b->n_peers, <=, PROTO_NODES_MAX);
+                g_assert_cmpuint(b->n_changes, <=, PROTO_CHANGES_MAX);
+                g_assert_cmpint(proto_encode(&g, again, sizeof(again)), ==, n);
+                g_assert_cmpmem(again, (size_t) n, buf, (size_t) n);
+        }
+        g_assert_cmpuint(n_understood, >, 250);
+}
+
 static void test_garbage(void) {
         g_autofree ProtoView *view = g_new0(ProtoView, 1);
         g_autofree ProtoCluster *cluster = g_new0(ProtoCluster, 1);
+        g_autofree ProtoMembership *membership = g_new0(ProtoMembership, 1);
         ProtoFrame f = { .type = PROTO_VIEW, .view = view }, g;
         ssize_t n;
 
@@ -144,7 +246,7 @@ static void test_garbage(void) {
 
                 for (size_t i = 0; i < size; i++)
                         buf[i] = (uint8_t) g_test_rand_int_range(0, 256);
-                g = (ProtoFrame){ .view = view, .cluster = cluster };
+                g = (ProtoFrame){ .view = view, .cluster = cluster, .membership = membership };
                 (void) proto_decode(buf, size, &g);
         }
 }
@@ -155,6 +257,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/libhagcs/proto/payload", test_payload);
         g_test_add_func("/libhagcs/proto/largest-view-fits", test_view);
         g_test_add_func("/libhagcs/proto/largest-cluster-fits", test_cluster);
+        g_test_add_func("/libhagcs/proto/largest-membership-fits", test_membership);
+        g_test_add_func("/libhagcs/proto/reason-that-is-none-is-refused", test_reason_that_is_none);
+        g_test_add_func("/libhagcs/proto/bent-membership-is-refused-or-understood", test_bent_membership);
         g_test_add_func("/libhagcs/proto/garbage-is-refused", test_garbage);
         return g_test_run();
 }
