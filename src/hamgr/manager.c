@@ -311,7 +311,9 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         if (r < 0)
                 return r;
         apply_start(m);
-        r = requests_start(m);
+        r = membership_start(m);
+        if (r >= 0)
+                r = requests_start(m);
         if (r >= 0)
                 r = fencing_start(m);
         if (r >= 0)
@@ -334,6 +336,7 @@ Manager *manager_free(Manager *m) {
         apply_stop(m);
         local_stop(m);
         fencing_stop(m);
+        membership_stop(m);
         requests_stop(m);
         record_free(m->record);
         sd_event_source_disable_unref(m->plan);

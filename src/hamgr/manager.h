@@ -5,13 +5,14 @@
  * of this node goes to the drive, the fence devices, the disk and the bus; what they answer becomes an
  * ordered message.
  *
- *     group.c    the connection to hagcd: views, messages and snapshots in, messages out
- *     local.c    the groups on this node: orders to the drive, reports to the others
- *     fencing.c  fence orders, and the fencing of the other half when the votes are split evenly
- *     record.c   what must survive power loss, on disk in two slots
- *     apply.c    a configuration proposed to the cluster: is it possible here?
- *     requests.c calls from the bus, until they are answered
- *     leave.c    what a stop of hamgr means, and draining */
+ *     group.c      the connection to hagcd: views, messages and snapshots in, messages out
+ *     local.c      the groups on this node: orders to the drive, reports to the others
+ *     fencing.c    fence orders, and the fencing of the other half when the votes are split evenly
+ *     record.c     what must survive power loss, on disk in two slots
+ *     apply.c      a configuration proposed to the cluster: is it possible here?
+ *     requests.c   calls from the bus, until they are answered
+ *     membership.c how hagcd sees the others, for whoever asks on the bus
+ *     leave.c      what a stop of hamgr means, and draining */
 
 #include <glib.h>
 #include <systemd/sd-bus.h>
@@ -37,6 +38,7 @@ typedef struct Record Record;
 typedef struct Local Local;
 typedef struct FenceJob FenceJob;
 typedef struct Preparation Preparation;
+typedef struct Question Question;
 
 typedef enum ManagerLeaving {
         MANAGER_STAYS,
@@ -101,6 +103,9 @@ typedef struct Manager {
         Api *api;            /* owned */
         GPtrArray *requests; /* owned */
         uint64_t request_number;
+
+        /* membership.c */
+        Question *question; /* owned */
 
         /* leave.c */
         ManagerLeaving leaving;
@@ -181,6 +186,12 @@ int requests_start(Manager *m);
 void requests_stop(Manager *m);
 void requests_answer(Manager *m, const StateEffect *e);
 void requests_refuse_all(Manager *m, ApiError error, const char *why);
+
+/* ---- membership.c ---- */
+int membership_start(Manager *m);
+void membership_stop(Manager *m);
+/* Takes over the call and answers it when hagcd has. */
+void membership_show(Manager *m, ApiCall *call);
 
 /* ---- leave.c ---- */
 int leave_start(Manager *m);

@@ -245,6 +245,9 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
         case API_REQUEST_CHECK:
                 apply_check(m, call, request->files, request->n_files);
                 break;
+        case API_REQUEST_MEMBERSHIP:
+                membership_show(m, call);
+                break;
         }
 }
 

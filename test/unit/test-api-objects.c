@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "hamgr/api/api.h"
+#include "hamgr/api/membership.h"
 
 static const HaNodes NODES = {
         .nodes = { { .id = 1, .name = "n-1", .enabled = true, .has_fence_device = true } },
@@ -29,8 +30,47 @@ typedef struct World {
 
 /* ---- A manager that knows one node and one group ---- */
 
+/* Everything is known, once. */
+static void show_membership(ApiCall *call) {
+        static const ApiLink link = { .state = "good", .heard_age_usec = 1, .rtt_usec = 2, .n_received = 3 };
+        static const ApiLink never = { .index = 1,
+                                       .state = "silent",
+                                       .heard_age_usec = API_USEC_UNKNOWN,
+                                       .rtt_usec = API_USEC_UNKNOWN };
+        static const ApiPeer peers[] = {
+                { .id = 1, .state = "up", .votes = 1, .links = &link, .n_links = 1 },
+                { .id = 2,
+                  .state = "unknown",
+                  .hears_age_usec = API_USEC_UNKNOWN,
+                  .links = &never,
+                  .n_links = 1 },
+        };
+        static const ApiMoved moved = { .node = 1, .move = "joined", .state = "up" };
+        static const ApiChange change = {
+                .mid = { 3, 1 }, .quorum = "yes", .members = 1, .moved = &moved, .n_moved = 1
+        };
+
+        api_call_membership(
+                        call,
+                        &(ApiMembership){ .node = 1,
+                                          .phase = "stable",
+                                          .mid = { 3, 1 },
+                                          .quorum = "yes",
+                                          .members = 1,
+                                          .coordinator = 1,
+                                          .peers = peers,
+                                          .n_peers = 2,
+                                          .changes = &change,
+                                          .n_changes = 1 });
+}
+
 static void on_request(ApiCall *call, const ApiRequest *request, void *userdata) {
         World *w = userdata;
+
+        if (request->type == API_REQUEST_MEMBERSHIP) {
+                show_membership(call);
+                return;
+        }
 
         g_string_append_printf(
                         w->log,
@@ -282,6 +322,75 @@ static void test_contract(World *w, gconstpointer data) {
         g_assert_cmpuint(contract->len, >, 30);
 }
 
+/* ---- What is in the dictionaries ---- */
+
+/* Lines such as "Links RttUsec t" of what the contract says beside GetMembership. */
+static void parse_comment(const char *xml, GPtrArray *lines) {
+        const char *end = strstr(xml, "<method name=\"GetMembership\">");
+        const char *begin = g_strrstr_len(xml, end - xml, "<!--");
+        g_autofree char *comment = g_strndup(begin, (gsize) (end - begin));
+        g_auto(GStrv) split = g_strsplit(comment, "\n", -1);
+        g_autofree char *dictionary = NULL;
+
+        for (char **line = split; *line; line++) {
+                g_auto(GStrv) words = g_strsplit(g_strstrip(*line), " ", 3);
+
+                if (g_strv_length(words) == 1 && g_str_has_suffix(words[0], ":")) {
+                        g_free(dictionary);
+                        dictionary = g_strndup(words[0], strlen(words[0]) - 1);
+                } else if (dictionary && g_strv_length(words) == 3 && g_str_has_suffix(words[1], ":"))
+                        g_ptr_array_add(lines,
+                                        g_strdup_printf("%s %s %.*s",
+                                                        dictionary,
+                                                        words[0],
+                                                        (int) strlen(words[1]) - 1,
+                                                        words[1]));
+        }
+}
+
+/* The same of what is in a dictionary, those inside included. */
+static void list_keys(sd_bus_message *m, const char *dictionary, GHashTable *lines) {
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{sv}"), >, 0);
+        while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                const char *key, *type;
+
+                g_assert_cmpint(sd_bus_message_read(m, "s", &key), >, 0);
+                g_assert_cmpint(sd_bus_message_peek_type(m, NULL, &type), >, 0);
+                g_hash_table_add(lines, g_strdup_printf("%s %s %s", dictionary, key, type));
+                if (streq(type, "aa{sv}")) {
+                        g_assert_cmpint(sd_bus_message_enter_container(m, 'v', type), >, 0);
+                        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "a{sv}"), >, 0);
+                        while (sd_bus_message_at_end(m, false) == 0)
+                                list_keys(m, key, lines);
+                        g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
+                        g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
+                } else
+                        g_assert_cmpint(sd_bus_message_skip(m, "v"), >=, 0);
+                g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
+        }
+        g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
+}
+
+static void test_membership_contract(World *w, gconstpointer data) {
+        sd_bus_message *reply = call(w, method(w, "/org/hamgr1", "org.hamgr1.Manager", "GetMembership"));
+        g_autoptr(GPtrArray) contract = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GHashTable) offered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_autofree char *file = NULL, *xml = NULL;
+
+        g_assert_false(sd_bus_message_is_method_error(reply, NULL));
+        list_keys(reply, "membership", offered);
+        sd_bus_message_unref(reply);
+
+        file = g_build_filename(g_getenv("HAMGR_SOURCE_ROOT"), "dbus", "org.hamgr1.xml", NULL);
+        g_assert_true(g_file_get_contents(file, &xml, NULL, NULL));
+        parse_comment(xml, contract);
+        g_assert_cmpuint(contract->len, >, 40);
+        for (size_t i = 0; i < contract->len; i++)
+                if (!g_hash_table_remove(offered, contract->pdata[i]))
+                        g_error("the contract has %s, and the daemon does not", (char *) contract->pdata[i]);
+        g_assert_cmpuint(g_hash_table_size(offered), ==, 0);
+}
+
 static void test_every_property_can_be_read(World *w, gconstpointer data) {
         sd_bus_message *reply = call(
                         w,
@@ -363,6 +472,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/api/objects/" path, World, NULL, world_up, f, world_down)
         ADD("contract", test_contract);
+        ADD("membership-is-as-in-the-contract", test_membership_contract);
         ADD("every-property-can-be-read", test_every_property_can_be_read);
         ADD("calls-reach-the-manager", test_calls_reach_the_manager);
         ADD("errors-have-names", test_errors_have_names);

@@ -55,6 +55,7 @@ int api_method_operate(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_check(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_configuration(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /* Hands the call to the manager when its sender may do it, else answers it with an error. Takes it over. */
 void api_call_check_access(ApiCall *call);
@@ -67,5 +68,6 @@ char *api_resource_path(const char *group, const char *resource);
 /* Append the paths of all there are now; for g_free(). */
 void api_list_groups(const Api *a, GPtrArray *paths);
 void api_list_resources(const Api *a, GPtrArray *paths);
+int api_append_node_set(sd_bus_message *reply, const HaNodes *nodes, NodeSet set);
 int api_add_objects(Api *a);
 void api_flush_changes(Api *a);

@@ -40,6 +40,7 @@ typedef enum ApiRequestType {
         API_REQUEST_OPERATE,
         API_REQUEST_APPLY,
         API_REQUEST_CHECK,
+        API_REQUEST_MEMBERSHIP, /* of anybody */
 } ApiRequestType;
 
 typedef struct ApiRequest {

@@ -270,3 +270,17 @@ int api_method_get_configuration(sd_bus_message *m, void *userdata, sd_bus_error
                 return r;
         return sd_bus_send(NULL, reply, NULL);
 }
+
+/* Reading is for everybody, so nobody is asked about the sender. */
+int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        ApiCall *call;
+        Api *a = userdata;
+        int r;
+
+        r = call_new(a, m, NULL, error, &call);
+        if (r < 0)
+                return r;
+        call->request.type = API_REQUEST_MEMBERSHIP;
+        a->handlers.request(call, &call->request, a->userdata);
+        return 1;
+}

@@ -126,6 +126,7 @@ static const sd_bus_vtable manager_vtable[] = {
                api_method_apply),
         METHOD("Check", "a(ss)", ONE(files), "as", ONE(warnings), api_method_check),
         METHOD("GetConfiguration", NULL, , "ta(ss)", ONE(version) ONE(files), api_method_get_configuration),
+        METHOD("GetMembership", NULL, , "a{sv}", ONE(membership), api_method_get_membership),
         METHOD("StartGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("StopGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("MoveGroup", "ss", ONE(group) ONE(node), NULL, , api_method_operate),
@@ -229,7 +230,7 @@ static int append_node_names(sd_bus_message *reply, const HaNodes *nodes, const 
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int append_node_set(sd_bus_message *reply, const HaNodes *nodes, NodeSet set) {
+int api_append_node_set(sd_bus_message *reply, const HaNodes *nodes, NodeSet set) {
         uint32_t ids[NODE_ID_MAX];
         size_t n = 0;
 
@@ -280,7 +281,7 @@ get_group(sd_bus *bus,
         if (streq(property, "Assignment"))
                 return sd_bus_message_append(reply, "t", g->number);
         if (streq(property, "MayRunOn"))
-                return append_node_set(reply, a->nodes, g->may_run);
+                return api_append_node_set(reply, a->nodes, g->may_run);
         if (streq(property, "Resources"))
                 return append_resources(reply, g->config);
 
