@@ -208,23 +208,46 @@ const char *hactl_text(const json_t *object, const char *key) {
         return json_string_value(json_object_get(object, key)) ?: "";
 }
 
+#define KEY_MAX 64
+
 /* D-Bus property name to JSON key: MayRunOn -> may_run_on. */
+static const char *json_key(const char *name, char key[static KEY_MAX]) {
+        size_t n = 0;
+
+        for (const char *p = name; *p && n + 2 < KEY_MAX; p++) {
+                if (*p >= 'A' && *p <= 'Z' && p > name)
+                        key[n++] = '_';
+                key[n++] = *p >= 'A' && *p <= 'Z' ? (char) (*p - 'A' + 'a') : *p;
+        }
+        key[n] = 0;
+        return key;
+}
+
 static void copy_properties(json_t *to, json_t *properties) {
+        char key[KEY_MAX];
         const char *name;
         json_t *v;
 
-        json_object_foreach(properties, name, v) {
-                char key[64];
-                size_t n = 0;
+        json_object_foreach(properties, name, v) json_object_set(to, json_key(name, key), v);
+}
 
-                for (const char *p = name; *p && n + 2 < sizeof key; p++) {
-                        if (*p >= 'A' && *p <= 'Z' && p > name)
-                                key[n++] = '_';
-                        key[n++] = *p >= 'A' && *p <= 'Z' ? (char) (*p - 'A' + 'a') : *p;
-                }
-                key[n] = 0;
-                json_object_set(to, key, v);
-        }
+/* The same for a document of dictionaries within dictionaries. */
+static json_t *copy_document(json_t *from) {
+        json_t *to, *v;
+        const char *name;
+        char key[KEY_MAX];
+        size_t i;
+
+        if (json_is_array(from)) {
+                to = json_array();
+                json_array_foreach(from, i, v) json_array_append_new(to, copy_document(v));
+        } else if (json_is_object(from)) {
+                to = json_object();
+                json_object_foreach(from, name, v)
+                                json_object_set_new(to, json_key(name, key), copy_document(v));
+        } else
+                return json_incref(from);
+        return to;
 }
 
 static int compare_ids(const void *a, const void *b) {
@@ -348,6 +371,31 @@ int hactl_read(Hactl *h, json_t **ret) {
         if (r != HACTL_OK)
                 return r;
         *ret = TAKE_PTR(cluster);
+        return HACTL_OK;
+}
+
+int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        json_auto_t *document = NULL;
+        int r;
+
+        if (!hactl_bus(h))
+                return HACTL_UNREACHABLE;
+        r = sd_bus_call_method(
+                        h->bus,
+                        BUS_NAME,
+                        MANAGER_PATH,
+                        MANAGER_INTERFACE,
+                        "GetMembership",
+                        &error,
+                        &reply,
+                        NULL);
+        if (r >= 0)
+                r = value_to_json(reply, &document);
+        if (r < 0)
+                return tell_errors ? tell(&error, r) : HACTL_FAILED;
+        *ret = copy_document(document);
         return HACTL_OK;
 }
 

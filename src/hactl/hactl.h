@@ -27,6 +27,7 @@ typedef struct Hactl {
         bool recreate_store; /* hactl init only */
         bool remove;         /* hactl apply only */
         bool write;          /* hactl cat only */
+        bool all;            /* hactl membership only */
         sd_bus *bus;         /* owned; opened by hactl_bus() */
         char *error;         /* owned; the name of the error that hamgr answered last; NULL: none */
 } Hactl;
@@ -42,6 +43,13 @@ int hactl_send(Hactl *h, sd_bus_message *call, sd_bus_message **ret_reply);
 /* What the cluster is, as one document: the JSON that --json prints and the tables are made from. An exit
  * status. */
 int hactl_read(Hactl *h, json_t **ret);
+
+/* How the membership looks from this server, likewise. With tell_errors false nothing is said of an error.
+ */
+int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret);
+
+/* Of that document: what is wrong with the links to members, in a line; NULL: nothing. For g_free(). */
+char *hactl_link_note(const json_t *membership);
 
 /* The object of that name in an array of objects; NULL if there is none. Borrowed. */
 json_t *hactl_find(json_t *array, const char *name);
@@ -60,6 +68,7 @@ int verb_check(Hactl *h, int argc, char **argv);
 int verb_apply(Hactl *h, int argc, char **argv);
 int verb_cat(Hactl *h, int argc, char **argv);
 int verb_status(Hactl *h, int argc, char **argv);
+int verb_membership(Hactl *h, int argc, char **argv);
 int verb_group(Hactl *h, int argc, char **argv);
 int verb_node(Hactl *h, int argc, char **argv);
 int verb_fence(Hactl *h, int argc, char **argv);

@@ -23,6 +23,10 @@ typedef struct Verb {
 
 static const Verb VERBS[] = {
         { "status", verb_status, "[GROUP|NODE]", "what the cluster is doing, on one screen" },
+        { "membership",
+          verb_membership,
+          "[--all]",
+          "who hears whom on which link, and what changed of late" },
         { "init", verb_init, "[--recreate-store]", "make this server's cluster key and its store" },
         { "check", verb_check, "[DIR]", "check cluster.conf, policies and groups; changes nothing" },
         { "apply", verb_apply, "[DIR] [--remove]", "put policies and groups in force on the whole cluster" },
@@ -37,9 +41,10 @@ static void help(void) {
                "Operate a hamgr high-availability cluster.\n\n"
                "Verbs:\n");
         for (size_t i = 0; i < ELEMENTSOF(VERBS); i++)
-                printf("  %-7s %-45s %s\n", VERBS[i].name, VERBS[i].arguments, VERBS[i].help);
+                printf("  %-10s %-45s %s\n", VERBS[i].name, VERBS[i].arguments, VERBS[i].help);
         printf("\nOptions:\n"
                "     --json      print JSON for programs\n"
+               "     --all       membership: also who hears whom when all do, and older changes\n"
                "     --no-block  return when the order stands, do not wait until it is carried out\n"
                "     --remove    apply: also remove what is in force and has no file in DIR\n"
                "     --write     cat: write the files to /etc/hamgr; with --yes over others there\n"
@@ -63,8 +68,17 @@ static int run_verb(Hactl *h, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-        enum { OPT_JSON = 0x100, OPT_NO_BLOCK, OPT_RECREATE_STORE, OPT_REMOVE, OPT_VERSION, OPT_WRITE };
+        enum {
+                OPT_ALL = 0x100,
+                OPT_JSON,
+                OPT_NO_BLOCK,
+                OPT_RECREATE_STORE,
+                OPT_REMOVE,
+                OPT_VERSION,
+                OPT_WRITE
+        };
         static const struct option options[] = {
+                { "all", no_argument, NULL, OPT_ALL },
                 { "json", no_argument, NULL, OPT_JSON },
                 { "no-block", no_argument, NULL, OPT_NO_BLOCK },
                 { "recreate-store", no_argument, NULL, OPT_RECREATE_STORE },
@@ -81,6 +95,9 @@ int main(int argc, char **argv) {
         /* Options are welcome anywhere, before and after the verb. */
         while ((c = getopt_long(argc, argv, "hy", options, NULL)) >= 0)
                 switch (c) {
+                case OPT_ALL:
+                        h.all = true;
+                        break;
                 case OPT_JSON:
                         h.json = true;
                         break;

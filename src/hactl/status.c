@@ -85,6 +85,20 @@ static void print_head(const json_t *cluster) {
                        hactl_text(cluster, "trouble"));
 }
 
+/* Of the members only: why another is out stands in the table. */
+static void print_link_note(Hactl *h, const json_t *cluster) {
+        json_auto_t *membership = NULL;
+        g_autofree char *note = NULL;
+
+        if (hactl_read_membership(h, false, &membership) != HACTL_OK)
+                return;
+        note = hactl_link_note(membership);
+        if (note)
+                printf("As %s sees it, %s; see \"hactl membership\"\n",
+                       hactl_text(cluster, "node_name"),
+                       note);
+}
+
 static void print_nodes(const json_t *cluster) {
         _cleanup_(table_freep) Table *t = table_new(5);
         size_t i;
@@ -214,6 +228,7 @@ int verb_status(Hactl *h, int argc, char **argv) {
                 return HACTL_OK;
         }
         print_head(cluster);
+        print_link_note(h, cluster);
         putchar('\n');
         print_nodes(cluster);
         putchar('\n');

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define TABLE_COLUMNS_MAX 8
+#define TABLE_COLUMNS_MAX 10
 
 typedef struct Table Table;
 

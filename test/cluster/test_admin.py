@@ -129,6 +129,12 @@ def test_F03_differing_cluster_conf_is_told_on_both_sides(trio):
         note = trio.view("n1")["nodes"]["n3"]["note"]
         assert "cluster.conf" in note or "configuration" in note, note
         assert trio.view("n1")["nodes"]["n3"]["state"] != "up"
+        assert "cluster.conf differs" in trio.membership_seen("n1")["nodes"]["n3"]["problem"]
+        # It has no quorum, and is asked all the same.
+        seen = trio.membership_seen("n3")
+        assert seen["quorum"] == "none" and "cluster.conf differs" in seen["nodes"]["n1"]["problem"]
+        text = trio.hactl("membership", node="n3")
+        assert "as n3 sees it: NOT QUORATE" in text and "\nMissing: n1, n2\n" in text
     finally:
         restart_with(trio, "n3", path, before)
     trio.await_up()
@@ -221,6 +227,53 @@ def test_F06_status_is_the_same_on_every_node(trio):
         trees.append(tree)
     assert trees[0] == trees[1] == trees[2]
     assert "/org/hamgr1/group/shop" in trees[0]
+
+
+def link_states(cluster, node):
+    """State of each link from a node to the others: {"n2": ["good", "good"], ...}."""
+    seen = cluster.membership_seen(node)["nodes"]
+    return {name: [link["state"] for link in one["links"]] for name, one in seen.items() if name != node}
+
+
+def await_links(cluster, node, **wanted):
+    expected = {name: ["good", wanted.get(name, "good")] for name in cluster.nodes() if name != node}
+    cluster.lab.until("%s to see %s" % (node, expected), lambda: link_states(cluster, node) == expected, 10)
+
+
+def test_membership_shows_which_link_is_dead_and_at_which_end(trio):
+    lab = trio.lab
+    for node in trio.nodes():
+        await_links(trio, node)
+        assert "see \"hactl membership\"" not in trio.hactl("status", node=node)
+    seen = trio.membership_seen("n1")
+    assert seen["quorum"] == "yes" and seen["phase"] == "stable" and seen["awaited_from"] == [] and seen["node"] == "n1"
+    assert seen["membership"] == trio.membership("n1") and seen["members"] == trio.nodes()
+    assert seen["nodes"]["n2"]["hears"] == ["n1", "n3"]
+    assert all(0 < link["rtt_usec"] < 1000000 for name in ("n2", "n3") for link in seen["nodes"][name]["links"])
+    assert "WHO HEARS WHOM" not in trio.hactl("membership", node="n1")
+    assert "WHO HEARS WHOM" in trio.hactl("membership", "--all", node="n1")
+    # Looking is for everybody.
+    assert "as n1 sees it: quorate, 3 of 3 votes" in lab.run("n1", "setpriv", "--reuid=65534", "--clear-groups", "hactl", "membership")
+
+    lab.cut("n2", "public")
+    await_links(trio, "n1", n2="silent")
+    await_links(trio, "n2", n1="silent", n3="silent")
+    await_links(trio, "n3", n2="silent")
+    assert re.search(r"^As n1 sees it, link 1 to n2: not heard for \S+; see \"hactl membership\"$", trio.hactl("status", node="n1"), re.M)
+    assert re.search(r"^As n2 sees it, link 1 to n1: .* \(and 1 more\); see", trio.hactl("status", node="n2"), re.M)
+    assert re.search(r"^n2 +up +1 +no +- +\S+ +- +\d+ of \d+ +not heard for \S+$", trio.hactl("membership", node="n1"), re.M)
+    assert trio.membership("n1") == seen["membership"]
+    lab.heal()
+    # Of a link that carries one way only, its two ends say different things.
+    lab.cut("n2", "public", peer="n1", direction="out")
+    await_links(trio, "n1", n2="silent")
+    await_links(trio, "n2", n1="one-way")
+    await_links(trio, "n3")
+    assert "link 1 to n1: it does not hear this server" in trio.hactl("status", node="n2")
+    lab.heal()
+    await_links(trio, "n1")
+    assert trio.membership_seen("n1")["nodes"]["n2"]["links"][1]["lost"] > seen["nodes"]["n2"]["links"][1]["lost"]
+    assert "see \"hactl membership\"" not in trio.hactl("status", node="n1")
 
 
 def test_F03_what_is_no_name_is_refused_at_once(trio):

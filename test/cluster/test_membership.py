@@ -171,6 +171,13 @@ def test_A15_states_of_nodes(trio):
     lab.power("n3", "fail")
     lab.kill("n3")
     assert trio.await_node("n3", "unknown", "n1")["note"]
+    change = trio.membership_seen("n1")["changes"][-1]
+    assert change["membership"] == trio.membership("n1") and change["members"] == ["n1", "n2"]
+    reason = change["moved"][0]["reason"]
+    # Who misses it first tells the other, who may hear of that before missing it.
+    assert reason in ("silence", "connectivity")
+    assert change["moved"] == [{"node": "n3", "move": "left", "state": "unknown", "reason": reason}]
+    assert re.search(r"^\d{4}-.* yes +2 +n3 left: %s$" % reason, trio.hactl("membership", node="n1"), re.M)
     lab.power("n3", "off-only")
     trio.await_node("n3", "down", "n1", timeout=40)
     lab.power("n3", "normal")

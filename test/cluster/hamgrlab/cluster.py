@@ -85,6 +85,12 @@ class Cluster:
         """The number of the membership as something that compares: (epoch, node)."""
         return parse_mid(self.membership(node))
 
+    def membership_seen(self, node=None):
+        """`hactl membership --json`, with nodes by their names."""
+        seen = json.loads(self.hactl("membership", "--json", node=node, timeout=10))
+        seen["nodes"] = {one["name"]: one for one in seen["nodes"]}
+        return seen
+
     # Waiting
 
     def await_view(self, what, condition, node=None, timeout=20):
