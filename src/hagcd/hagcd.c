@@ -280,6 +280,7 @@ static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         if (m && !cms_in_transition(d->cms))
                 (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { m } });
         tell_status(d);
+        status_log_links(d->status, d->transport);
         settle(d);
         return event_timer_in(d->ask_timer, ASK_USEC);
 }

@@ -24,6 +24,9 @@ struct Status {
 
         History history;
 
+        uint8_t links_bad[NODE_ID_MAX];  /* by bit, when looked at last, ... */
+        uint8_t links_told[NODE_ID_MAX]; /* ... and those that were told as bad */
+
         bool membership_known;
         bool quorate;
         NodeState states[NODE_ID_MAX];
@@ -381,6 +384,68 @@ void status_log_transport(Status *s, uint32_t node, TransportProblem problem) {
                           "node %s: %s",
                           name,
                           problem_text(problem, CMS_PROBLEM_NONE));
+}
+
+static const char *link_text(ProtoLinkState state) {
+        switch (state) {
+        case PROTO_LINK_GOOD:
+                return "carries both ways again";
+        case PROTO_LINK_SILENT:
+                return "nothing is heard on it any more";
+        case PROTO_LINK_ONE_WAY:
+                return "the node is heard on it, and says that it does not hear us";
+        case PROTO_LINK_NO_CARRIER:
+                break;
+        }
+        return "no carrier, or its address is missing on this node";
+}
+
+static void log_link(const Status *s, uint32_t node, unsigned link, ProtoLinkState state) {
+        const char *name = strna(cluster_conf_node_name(s->conf, node));
+        bool good = state == PROTO_LINK_GOOD;
+
+        log_event(good ? LOG_NOTICE : LOG_WARNING,
+                  good ? HAMGR_MESSAGE_LINK_UP : HAMGR_MESSAGE_LINK_DOWN,
+                  LOG_FIELDS("HAMGR_NODE", name),
+                  "link %u to node %s: %s%s",
+                  link,
+                  name,
+                  link_text(state),
+                  good ? "" : "; going on with what is left");
+}
+
+/* While another link to the node is good: else the node is out, or we were paused and everybody seems to be.
+ * A link that was bad twice is told. The loss of our own carrier was told already, and once for all nodes.
+ */
+static void watch_links(Status *s, uint32_t node, const Transport *t) {
+        uint8_t *told = &s->links_told[node - 1], before = s->links_bad[node - 1], bad = 0, dark = 0;
+        ProtoLink links[CLUSTER_LINKS_MAX];
+
+        s->links_bad[node - 1] = 0;
+        for (unsigned i = 0; i < s->conf->n_links; i++) {
+                fill_link(s, &links[i], node, i, t);
+                if (links[i].state == PROTO_LINK_NO_CARRIER)
+                        dark |= (uint8_t) (1U << i);
+                else if (links[i].state != PROTO_LINK_GOOD)
+                        bad |= (uint8_t) (1U << i);
+        }
+        if (!s->view.peers[node - 1].heard || (bad | dark) == (1U << s->conf->n_links) - 1)
+                return;
+        for (unsigned i = 0; i < s->conf->n_links; i++) {
+                uint8_t bit = (uint8_t) (1U << i);
+
+                if (*told & bit ? !((bad | dark) & bit) : bad & before & bit) {
+                        log_link(s, node, i, (ProtoLinkState) links[i].state);
+                        *told ^= bit;
+                }
+        }
+        s->links_bad[node - 1] = bad;
+}
+
+void status_log_links(Status *s, const Transport *transport) {
+        FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes)
+                if (node->id != s->self)
+                        watch_links(s, node->id, transport);
 }
 
 void status_log_stalled(Status *s, uint32_t node) {

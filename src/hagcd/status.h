@@ -27,6 +27,9 @@ void status_log_membership(Status *s, const Membership *m);
 void status_log_problem(Status *s, uint32_t node, CmsProblem problem);
 void status_log_transport(Status *s, uint32_t node, TransportProblem problem);
 void status_log_stalled(Status *s, uint32_t node);
+/* To be asked after status_update(), at an interval: which links to nodes that are heard carry nothing, or
+ * again. */
+void status_log_links(Status *s, const Transport *transport);
 /* A message that was sealed well and makes no sense. */
 void status_log_bad(Status *s, uint32_t node);
 

@@ -307,7 +307,9 @@ def test_membership_shows_links_losses_and_the_last_changes(lab):
     assert re.search(r"^node n2 up  heard hears-us hears n1 n3$", text, re.MULTILINE)
     text = n2.membership_until(r"^link n1 1 silent .*\n(.*\n){3}link n3 1 silent ")
     assert [state for state, _, _ in links(text, "n1") + links(text, "n3")] == ["good", "silent"] * 2
+    n1.wait(r"warning: link 1 to node n2: nothing is heard on it any more; going on")
     n2.plug(1)
+    n1.wait(r"link 1 to node n2: carries both ways again$")
     text = n1.membership_until(r"^link n2 1 good .* rtt \d+ ")
     assert links(text, "n2")[1][2] > before[1][2] and links(text, "n2")[0][2] == before[0][2]
 
