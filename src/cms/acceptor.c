@@ -107,6 +107,9 @@ static CmsRefusal
 judge_against_minority(const Cms *c, uint32_t from, uint64_t incarnation, const CmsInquire *q) {
         if (!cms_is_intact(c) || membership_has(&c->installed, from, incarnation) || q->quorate)
                 return _CMS_REFUSAL_MAX;
+        /* With a member that cannot write we would leave it ourselves. */
+        if ((cms_peers_cannot_write(c) & c->installed.members) != NODE_SET_EMPTY)
+                return _CMS_REFUSAL_MAX;
         return cms_may_be_left_for(c, c->installed.members, q->target) ? _CMS_REFUSAL_MAX
                                                                        : CMS_REFUSAL_INTACT;
 }
@@ -346,8 +349,16 @@ static void record_install(Cms *c) {
         cms_store(c);
 }
 
+/* The ballot came to less than was wanted, and to no other set than before: the next one waits longer each
+ * time, as after one that failed. */
+static bool is_no_progress(const Cms *c, const Membership *m) {
+        if (!c->has_installed || c->excluded || m->members == c->target)
+                return false;
+        return m->members == c->installed.members && m->quorate == c->installed.quorate;
+}
+
 void cms_install(Cms *c, const Membership *m, const CmsEchoAges *echoed) {
-        bool same_split = continues_split(c, m);
+        bool same_split = continues_split(c, m), no_progress = is_no_progress(c, m);
 
         hold_off_lost(c, m);
         if (!same_split)
@@ -362,8 +373,9 @@ void cms_install(Cms *c, const Membership *m, const CmsEchoAges *echoed) {
                 c->has_quorate = true;
         }
         c->accepted = c->acknowledge_pending = c->answer_pending = false;
-        c->n_failures = 0;
-        c->retry_usec = c->silent_usec = 0;
+        c->n_failures = no_progress ? c->n_failures + 1 : 0;
+        c->retry_usec = no_progress ? c->now_usec + cms_backoff(c) : 0;
+        c->silent_usec = 0;
         c->handed = false;
         c->handed_over = NODE_SET_EMPTY;
         c->need = CMS_WHY_NONE;

@@ -28,6 +28,8 @@ typedef struct CmsSimNode {
         bool wiped;    /* and not taken in again */
         uint64_t n_installed;
         uint64_t last_install_usec;
+        uint64_t second_usec; /* that is counted, */
+        unsigned n_in_second; /* and what was installed in it */
         bool leaving;
         uint64_t left_usec; /* when it last was asked to leave */
 } CmsSimNode;

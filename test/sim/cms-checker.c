@@ -3,6 +3,9 @@
 
 #include <inttypes.h>
 
+/* Everything that happens to all nodes of a cluster in one second causes far less. */
+#define INSTALLS_PER_SECOND_MAX 100U
+
 /* Numbers refer to design.md section 4; R to the rules of protocol.md. */
 
 static CmsSimMid *look_up(World *w, CmsSim *s, Mid mid) {
@@ -288,6 +291,15 @@ static void check_alike(World *w, CmsSim *s, uint32_t node, const Membership *m)
                                    id);
 }
 
+/* R2: retries wait. */
+static void check_rate(World *w, uint32_t node, CmsSimNode *n) {
+        if (w->now_usec / USEC_PER_SEC != n->second_usec / USEC_PER_SEC)
+                n->n_in_second = 0;
+        n->second_usec = w->now_usec;
+        if (++n->n_in_second > INSTALLS_PER_SECOND_MAX)
+                world_fail(w, "n%" PRIu32 " installs one membership after the other", node);
+}
+
 static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         CmsSimNode *n = &s->nodes[node - 1];
         CmsSimMid *e = look_up(w, s, m->mid);
@@ -325,6 +337,7 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
                 check_first(w, s, m, e);
         e->installed = true;
         check_quorum(w, s, node, m, e);
+        check_rate(w, node, n);
         n->installed = m->mid;
         n->n_installed++;
         n->last_install_usec = w->now_usec;
