@@ -345,6 +345,15 @@ static void stop_fencing(Swarm *x) {
                         world_start(x->w, id, true);
 }
 
+/* Whether the set is one membership within the bound. */
+static bool await_peace(Swarm *x, NodeSet set, uint64_t start_usec) {
+        World *w = x->w;
+
+        while (!w->failed && !cms_sim_is_settled(w, x->s, set) && w->now_usec - start_usec <= bound_usec(x))
+                world_run_until(w, w->now_usec + 50 * USEC_PER_MSEC);
+        return cms_sim_is_settled(w, x->s, set);
+}
+
 /* Invariants 5 and 6. */
 static void judge_peace(Swarm *x, SwarmResult *ret) {
         World *w = x->w;
@@ -358,21 +367,18 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         possible = is_majority(x, set & sound_nodes(x));
         if (!possible)
                 stop_fencing(x);
-        while (!w->failed && !cms_sim_is_settled(w, x->s, set) && w->now_usec - start_usec <= bound_usec(x))
-                world_run_until(w, w->now_usec + 50 * USEC_PER_MSEC);
-        if (w->failed)
-                return;
-        if (!cms_sim_is_settled(w, x->s, set)) {
+        if (await_peace(x, set, start_usec))
+                ret->calm_usec = w->now_usec - start_usec;
+        /* Datagrams of the time before are on their way for so long, and may cost one more change. */
+        world_run_until(w, w->now_usec + MAX(3 * x->s->config.failure_usec, 2 * USEC_PER_SEC));
+        if (!await_peace(x, set, w->now_usec)) {
                 if (possible)
                         world_fail(w,
                                    "no quorate membership of %s within %u FailureSec of peace",
                                    node_set_format(set, text),
                                    SWARM_BOUND_FAILURES);
                 set = NODE_SET_EMPTY;
-        } else
-                ret->calm_usec = w->now_usec - start_usec;
-        /* Datagrams of the time before are on their way for so long. */
-        world_run_until(w, w->now_usec + MAX(3 * x->s->config.failure_usec, 2 * USEC_PER_SEC));
+        }
         if (x->both)
                 x->both->quiet = true;
         judge_steadiness(x, "a stable cluster changes its membership");
@@ -386,6 +392,7 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
 static void judge_broken_peace(Swarm *x) {
         World *w = x->w;
         NodeSet quorum;
+        bool possible;
 
         break_for_good(x);
         stop_fencing(x);
@@ -393,13 +400,14 @@ static void judge_broken_peace(Swarm *x) {
         if (w->failed)
                 return;
         quorum = working_quorum(x);
-        if (is_majority(x, best_that_is_left(x)) && quorum == NODE_SET_EMPTY)
+        possible = is_majority(x, best_that_is_left(x));
+        if (possible && quorum == NODE_SET_EMPTY)
                 world_fail(w, "no quorate membership although the links that are left allow it");
         if (x->both)
                 x->both->quiet = true;
         judge_steadiness(x, "the membership goes on changing although the links do not");
         if (x->both)
-                both_judge(x->both, quorum, false);
+                both_judge(x->both, possible ? quorum : NODE_SET_EMPTY, false);
 }
 
 static void live(Swarm *x, SwarmResult *ret) {
