@@ -12,29 +12,44 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 
 class Figure:
-    """One thing that is measured again and again; limit is what its median must not exceed."""
+    """One thing that is measured again and again; limit is what its median must not exceed. It must be below the
+    medians of its rivals as well, so far as these could be measured."""
 
-    def __init__(self, name, unit="ms", limit=None):
-        self.name, self.unit, self.limit = name, unit, limit
+    def __init__(self, name, unit="ms", limit=None, digits=0, rivals=(), needed=True):
+        self.name, self.unit, self.limit, self.digits = name, unit, limit, digits
+        self.rivals = list(rivals)
+        self.needed = needed
         self.values = []
 
     def median(self):
         return statistics.median(self.values)
 
+    def text(self, value):
+        return "%.*f" % (self.digits, value)
+
     def short(self):
         """Why it is not good enough; None when it is."""
         if not self.values:
-            return "%s: nothing was measured" % self.name
-        if self.limit is not None and self.median() > self.limit:
-            return "%s: median %.0f %s, must be at most %.0f" % (self.name, self.median(), self.unit, self.limit)
+            return "%s: nothing was measured" % self.name if self.needed else None
+        median = self.median()
+        if self.limit is not None and median > self.limit:
+            return "%s: median %s %s, must be at most %s" % (self.name, self.text(median), self.unit, self.text(self.limit))
+        for rival in self.rivals:
+            if rival.values and median >= rival.median():
+                return "%s: median %s %s, no better than %s: %s" % (
+                    self.name, self.text(median), self.unit, rival.name, rival.text(rival.median()))
         return None
 
 
-def options(description, rounds):
+def options(description, rounds, more=()):
+    """The options that all benches have, and more: (flag, keywords of add_argument())."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=rounds, metavar="N", help="how often (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=rounds, metavar="N",
+                        help="how often (default %s)" % (rounds or "by what is measured"))
     parser.add_argument("--json", metavar="FILE", help="write all values there")
     parser.add_argument("--assert", dest="asserted", action="store_true", help="exit with 1 when a figure falls short")
+    for flag, keywords in more:
+        parser.add_argument(flag, **keywords)
     return parser.parse_args()
 
 
@@ -43,8 +58,8 @@ def table(figures):
     for figure in figures:
         numbers = ("-", "-", "-")
         if figure.values:
-            numbers = tuple("%.0f" % value for value in (min(figure.values), figure.median(), max(figure.values)))
-        limit = "%.0f" % figure.limit if figure.limit is not None else ""
+            numbers = tuple(figure.text(value) for value in (min(figure.values), figure.median(), max(figure.values)))
+        limit = figure.text(figure.limit) if figure.limit is not None else ""
         lines.append(("%s, %s" % (figure.name, figure.unit),) + numbers + (str(len(figure.values)), limit))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
