@@ -437,29 +437,34 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         }
 }
 
+/* Once: at rest a node is woken for one datagram at a time, many times a second. */
+static void prepare_receive(Transport *t) {
+        for (unsigned i = 0; i < BATCH; i++) {
+                t->in_iov[i] = (struct iovec){ .iov_base = t->in_data[i], .iov_len = PACKET_BYTES_MAX };
+                t->in[i].msg_hdr = (struct msghdr){
+                        .msg_name = &t->in_address[i],
+                        .msg_namelen = sizeof(t->in_address[i]),
+                        .msg_iov = &t->in_iov[i],
+                        .msg_iovlen = 1,
+                };
+        }
+}
+
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         TransportLink *l = userdata;
         Transport *t = l->transport;
 
         for (unsigned round = 0; round < RECEIVE_ROUNDS_MAX; round++) {
-                int n;
+                int n = recvmmsg(fd, t->in, BATCH, MSG_DONTWAIT, NULL);
 
-                for (unsigned i = 0; i < BATCH; i++) {
-                        t->in_iov[i] = (struct iovec){ .iov_base = t->in_data[i],
-                                                       .iov_len = PACKET_BYTES_MAX };
-                        t->in[i].msg_hdr = (struct msghdr){
-                                .msg_name = &t->in_address[i],
-                                .msg_namelen = sizeof(t->in_address[i]),
-                                .msg_iov = &t->in_iov[i],
-                                .msg_iovlen = 1,
-                        };
-                }
-                n = recvmmsg(fd, t->in, BATCH, MSG_DONTWAIT, NULL);
                 if (n <= 0)
                         break; /* an error of an earlier send, or nothing there */
-                for (int i = 0; i < n; i++)
+                for (int i = 0; i < n; i++) {
                         if (!(t->in[i].msg_hdr.msg_flags & MSG_TRUNC))
                                 on_datagram(l, &t->in_address[i], t->in_data[i], t->in[i].msg_len);
+                        /* All that recvmmsg() changes of what it is given. */
+                        t->in[i].msg_hdr.msg_namelen = sizeof(t->in_address[i]);
+                }
                 if (n < (int) BATCH)
                         break;
         }
@@ -630,6 +635,7 @@ int transport_new(sd_event *event, const TransportConfig *config, Transport **re
         t->config = *config;
         t->config.key = NULL;
         t->n_links = config->conf->n_links;
+        prepare_receive(t);
         t->fresh_usec =
                         MAX(config->conf->failure_usec / 2,
                             2 * config->conf->heartbeat_usec + 20 * USEC_PER_MSEC);
