@@ -232,9 +232,11 @@ static void read_input(Tool *t) {
         send_lines(t);
 }
 
+/* Blocks the signals before anybody can see the member join: SIGTERM then is a leave, never a death. */
 static int run(Tool *t, bool stay) {
         _cleanup_close_ int signals = -EBADF;
         sigset_t set;
+        int r;
 
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
@@ -243,6 +245,9 @@ static int run(Tool *t, bool stay) {
         signals = signalfd(-1, &set, SFD_CLOEXEC);
         if (signals < 0)
                 return -errno;
+        r = hagcs_register(t->h, &t->registration);
+        if (r < 0)
+                return r;
 
         t->input_open = true;
         while (!t->done) {
@@ -252,7 +257,6 @@ static int run(Tool *t, bool stay) {
                         { .fd = signals, .events = POLLIN },
                         { .fd = reading ? STDIN_FILENO : -1, .events = POLLIN },
                 };
-                int r;
 
                 if (poll(fds, ELEMENTSOF(fds), -1) < 0 && errno != EINTR)
                         return -errno;
@@ -474,9 +478,7 @@ int main(int argc, char *argv[]) {
                 fprintf(stderr, "hagcs: cannot reach hagcd: %s; is hagcd.service running?\n", strerror(-r));
                 return EXIT_FAILURE;
         }
-        r = hagcs_register(t->h, &t->registration);
-        if (r >= 0)
-                r = run(t, stay);
+        r = run(t, stay);
         t->h = hagcs_close(t->h);
         if (r < 0) {
                 fprintf(stderr, "hagcs: %s\n", strerror(-r));
