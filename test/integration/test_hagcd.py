@@ -366,6 +366,7 @@ def test_successor_may_leave_without_quorum(lab):
     member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=500ms")
     member.wait(r"view members m3@n3")
     member.kill()
+    member.process.wait()  # the name is free once it is dead, and not when that was asked for
     member = lab.nodes[3].member("talk", "m3", "--critical", "--grace=500ms")
     member.wait(r"view members m3@n3")
     for link in (0, 1):
