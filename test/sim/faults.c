@@ -60,7 +60,7 @@ bool faults_parse(const char *text, unsigned ret_weight[static _FAULT_MAX]) {
 
         if (strlen(text) >= sizeof(copy))
                 return false;
-        (void) strcpy(copy, text);
+        memcpy(copy, text, strlen(text) + 1);
         memset(ret_weight, 0, _FAULT_MAX * sizeof(*ret_weight));
         for (char *part = strtok_r(copy, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
                 char *rate = strchr(part, '=');
