@@ -15,6 +15,8 @@ uint64_t world_clock(const World *w, uint32_t id) {
         const WorldNode *n = &w->nodes[id - 1];
         uint64_t passed = clock_stands(n) ? 0 : w->now_usec - n->clock_base_usec;
 
+        if (n->clock_ppm == 0)
+                return n->clock_usec + passed;
         return n->clock_usec + (uint64_t) ((int64_t) passed * (PPM + n->clock_ppm) / PPM);
 }
 
@@ -24,6 +26,8 @@ uint64_t world_time(const World *w, uint32_t id, uint64_t clock_usec) {
 
         if (clock_usec == USEC_INFINITY)
                 return USEC_INFINITY;
+        if (n->clock_ppm == 0)
+                return MAX(n->clock_base_usec + ahead, w->now_usec);
         return MAX(n->clock_base_usec + (ahead * PPM + rate - 1) / rate, w->now_usec);
 }
 
