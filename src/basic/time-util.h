@@ -25,7 +25,8 @@
 /* Reads CLOCK_BOOTTIME. Not for cores: their time comes with the event. */
 uint64_t now_boottime_usec(void);
 
-/* Reads CLOCK_REALTIME, for stamps that people read; nothing is decided by it. */
+/* Reads CLOCK_REALTIME, for stamps that people read, and for those of starts, which are compared across
+ * boots (R21); nothing else is decided by it. */
 uint64_t now_realtime_usec(void);
 
 /* Addition that stops at USEC_INFINITY, subtraction that stops at 0. */

@@ -328,7 +328,7 @@ static CmsWhy find_need(const Cms *c) {
         }
         if (mid_compare(c->promised, c->installed.mid) > 0)
                 return CMS_WHY_REFORM;
-        if (half_is_proven(c))
+        if (half_is_proven(c) || cms_held_brings_proof(c))
                 return CMS_WHY_PROOF;
         if (member_is_adrift(c))
                 return CMS_WHY_ADRIFT;

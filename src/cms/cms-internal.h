@@ -9,6 +9,7 @@
  *   coordinator.c  inquire, propose, commit
  *   acceptor.c     promise, acknowledge, install
  *   lease.c        echoes, our lease, and when that of others is over (R11)
+ *   rejoin.c       who waits after too many crashes (R21)
  *   view.c         what status shows, and the assertions
  *
  * A step runs the event's handler, then the detector, the coordinator and the caller, then the heartbeat. */
@@ -156,6 +157,8 @@ typedef enum CmsFault {
         CMS_FAULT_RESTART_FORGETS_ECHOES,
         CMS_FAULT_WAIT_FROM_OWN_RECEIPT,
         CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK,
+        CMS_FAULT_HOLD_IGNORED,
+        CMS_FAULT_HELD_WHERE_NEEDED,
         _CMS_FAULT_MAX,
         _CMS_FAULT_INVALID = -EINVAL,
 } CmsFault;
@@ -185,6 +188,10 @@ struct Cms {
 
         CmsPhase phase;
         CmsWhy phase_why;
+
+        /* rejoin */
+        uint64_t rejoin_usec; /* held off until then; 0: no, or no more */
+        bool held;            /* it waits right now */
 
         /* disk */
         bool no_record;
@@ -316,6 +323,15 @@ NodeSet cms_peers_no_record(const Cms *c);
 NodeSet cms_peers_cannot_write(const Cms *c);
 NodeSet cms_proven(const Cms *c);
 bool cms_is_proven_half(const Cms *c, NodeSet members, NodeSet proven);
+
+/* ---- rejoin.c ---- */
+
+bool cms_is_held(const Cms *c);
+void cms_fill_hold(const Cms *c, CmsHeartbeat *ret);
+NodeSet cms_peers_held(const Cms *c);
+bool cms_held_brings_proof(const Cms *c);
+void cms_rejoin_run(Cms *c);
+uint64_t cms_rejoin_due(const Cms *c);
 
 /* ---- coordinator.c ---- */
 

@@ -101,6 +101,12 @@ char *cms_trace_format(const CmsTrace *t, char buf[static CMS_TRACE_TEXT_MAX]) {
                                 t->node,
                                 t->value / 1000);
                 break;
+        case CMS_TRACE_HELD:
+                if (t->value > 0)
+                        (void) snprintf(buf, n, "is held off for %" PRIu64 " ms more", t->value / 1000);
+                else
+                        (void) snprintf(buf, n, "is held off no more");
+                break;
         case CMS_TRACE_CONFIRMED:
                 (void) snprintf(buf,
                                 n,

@@ -174,6 +174,7 @@ static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
         h->no_record = c->no_record;
         h->cannot_write = cms_cannot_write(c);
         h->armed = c->armed;
+        cms_fill_hold(c, h);
         cms_fill_row(c, &h->row);
 }
 
@@ -258,6 +259,7 @@ static void on_start(Cms *c, const CmsEvent *event) {
         c->incarnation = event->start.incarnation;
         c->boot_id = event->start.boot_id;
         c->start_usec = c->now_usec;
+        c->rejoin_usec = event->start.hold_usec == 0 ? 0 : usec_add(c->now_usec, event->start.hold_usec);
         prng_init(&c->prng, event->start.seed);
         c->no_record = !event->start.record || !event->start.record->taken_in;
         if (event->start.record) {
@@ -389,6 +391,7 @@ static uint64_t next_wakeup(const Cms *c) {
         due = MIN(due, cms_detect_due(c));
         due = MIN(due, cms_ballot_due(c));
         due = MIN(due, c->call_usec);
+        due = MIN(due, cms_rejoin_due(c));
         if (c->store_retry_usec != 0)
                 due = MIN(due, c->store_retry_usec);
         if (!cms_cannot_write(c))
@@ -421,6 +424,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
                 cms_ballot_run(c);
                 cms_evaluate(c);
                 cms_ballot_run(c);
+                cms_rejoin_run(c);
                 notice_news(c, cannot_write, quorum, mutual);
                 run_heartbeat(c);
         }

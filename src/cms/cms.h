@@ -82,6 +82,7 @@ typedef struct CmsEvent {
                         uint64_t incarnation;    /* random, not zero */
                         BootId boot_id;
                         uint64_t seed;
+                        uint64_t hold_usec; /* it crashed too often of late: wait this long (R21); 0: no */
                 } start;
                 struct {
                         uint32_t from;
@@ -155,13 +156,14 @@ typedef struct CmsNotification {
 /* Why a ballot is called, or abandoned. */
 typedef enum CmsWhy {
         CMS_WHY_NONE,
-        CMS_WHY_START,     /* there is no membership here */
-        CMS_WHY_LOSS,      /* a member was lost */
-        CMS_WHY_JOIN,      /* somebody can be taken in */
-        CMS_WHY_BETTER,    /* not quorate, and a better set is possible */
-        CMS_WHY_PROOF,     /* half, and all others are proven dead */
-        CMS_WHY_ADRIFT,    /* a member did not install, and cannot any more */
-        CMS_WHY_REFORM,    /* a ballot came to nothing */
+        CMS_WHY_START,  /* there is no membership here */
+        CMS_WHY_LOSS,   /* a member was lost */
+        CMS_WHY_JOIN,   /* somebody can be taken in */
+        CMS_WHY_BETTER, /* not quorate, and a better set is possible */
+        CMS_WHY_PROOF,  /* half, and all others are proven dead; or one that is held off shows that it is up
+                           anew */
+        CMS_WHY_ADRIFT, /* a member did not install, and cannot any more */
+        CMS_WHY_REFORM, /* a ballot came to nothing */
         CMS_WHY_HAND_OVER, /* asked by a coordinator outside the best set */
         CMS_WHY_TIMEOUT,
         CMS_WHY_REFUSED,
@@ -194,6 +196,7 @@ typedef enum CmsTraceType {
         CMS_TRACE_HANDED_OVER,     /* mid, node: to whom, set */
         CMS_TRACE_EXCLUDED,        /* mid: of the membership without us, node: who told */
         CMS_TRACE_HELD_OFF,        /* node, value: for how long, usec */
+        CMS_TRACE_HELD,            /* value: for how long, usec; 0: no more */
         CMS_TRACE_CONFIRMED,       /* node, value: incarnation */
         CMS_TRACE_STORE_FAILED,    /* value: number */
         CMS_TRACE_PAUSED,          /* value: for how long we slept beyond what was asked, usec */
@@ -271,6 +274,7 @@ typedef enum CmsProblem {
         CMS_PROBLEM_CANNOT_WRITE,
         CMS_PROBLEM_TWO_INCARNATIONS, /* two live incarnations of one id */
         CMS_PROBLEM_LEFT,
+        CMS_PROBLEM_HELD, /* it crashed too often of late, and waits (R21) */
         _CMS_PROBLEM_MAX,
         _CMS_PROBLEM_INVALID = -EINVAL,
 } CmsProblem;
@@ -286,6 +290,7 @@ typedef struct CmsPeerView {
         bool confirmed; /* and we are in its row */
         bool armed;
         CmsProblem problem;
+        uint64_t hold_left_usec;                /* with CMS_PROBLEM_HELD: by its newest heartbeat */
         NodeSet row;                            /* whom it hears, by its newest heartbeat */
         uint64_t row_age_usec;                  /* USEC_INFINITY: never */
         uint64_t heard_age_usec[CMS_LINKS_MAX]; /* USEC_INFINITY: never */
@@ -295,8 +300,9 @@ typedef struct CmsPeerView {
 typedef struct CmsView {
         CmsPhase phase;
         Mid installed, promised;
-        bool quorate, half, no_record, cannot_write, excluded;
+        bool quorate, half, no_record, cannot_write, excluded, held;
         uint64_t lease_usec;            /* until when we hold the lease; 0: we never did */
+        uint64_t hold_left_usec;        /* while it is held */
         NodeSet row;                    /* whom we hear */
         NodeSet target;                 /* the set that we would form */
         NodeSet missing;                /* whose answer or acknowledgement we wait for: who blocks */

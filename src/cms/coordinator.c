@@ -411,13 +411,14 @@ static void decide(Cms *c) {
         NODE_SET_FOREACH(id, node_set_without(present, c->config.self))
                 if (!cms_hears(c, id, b->incarnation[id - 1]))
                         node_set_remove(&present, id);
-        set = cms_choose(c, present, b->confirms, b->no_record, NODE_SET_EMPTY, present);
+        /* R21: whoever is held off was asked in case that the others do not suffice. */
+        set = cms_choose(c, present, b->confirms, b->no_record, cms_peers_held(c), present);
         overall =
                         cms_choose(c,
                                    node_set_minus(b->rows, cms_peers_cannot_write(c)),
                                    b->confirms,
                                    b->no_record | cms_peers_no_record(c),
-                                   wait,
+                                   wait | cms_peers_held(c),
                                    present);
         if (must_be_patient(c, set)) {
                 cms_ballot_abandon(c, CMS_WHY_TIMEOUT, c->config.heartbeat_usec / 2);

@@ -254,6 +254,8 @@ static bool tells_news(const CmsHeartbeat *former, const CmsHeartbeat *h) {
                 return true;
         if (former->quorate != h->quorate || former->settled != h->settled || former->armed != h->armed)
                 return true;
+        if ((former->hold_left_msec > 0) != (h->hold_left_msec > 0))
+                return true;
         if (former->no_record != h->no_record || former->cannot_write != h->cannot_write)
                 return true;
         return false;
@@ -408,8 +410,9 @@ void cms_hold_lost(Cms *c, uint32_t id) {
         CMS_TRACE(c, .type = CMS_TRACE_HELD_OFF, .node = id, .value = p->hold_until_usec - c->now_usec);
 }
 
+/* Who is left out while the others suffice for quorum. */
 NodeSet cms_weak(const Cms *c) {
-        NodeSet set = NODE_SET_EMPTY;
+        NodeSet set = cms_peers_held(c);
 
         NODE_SET_FOREACH(id, c->row)
                 if (c->peers[id - 1].weak_until_usec > c->now_usec)
@@ -474,6 +477,8 @@ static void update_problem(Cms *c, uint32_t id) {
                 set_problem(c, id, CMS_PROBLEM_NO_RECORD);
         else if (p->heartbeat.cannot_write)
                 set_problem(c, id, CMS_PROBLEM_CANNOT_WRITE);
+        else if (p->heartbeat.hold_left_msec > 0)
+                set_problem(c, id, CMS_PROBLEM_HELD);
         else
                 set_problem(c, id, CMS_PROBLEM_NONE);
 }

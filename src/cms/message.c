@@ -103,6 +103,7 @@ static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
         byte_writer_u8(w,
                        FLAG(0, h->quorate) | FLAG(1, h->settled) | FLAG(2, h->no_record) |
                                        FLAG(3, h->cannot_write) | FLAG(4, h->armed));
+        byte_writer_u32(w, h->hold_left_msec);
         byte_writer_u64(w, h->proven);
         write_row(w, &h->row);
         byte_writer_u64(w, h->echoed);
@@ -127,6 +128,7 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
         ret->no_record = take_flag(flags, 2);
         ret->cannot_write = take_flag(flags, 3);
         ret->armed = take_flag(flags, 4);
+        ret->hold_left_msec = byte_reader_u32(r);
         ret->proven = byte_reader_u64(r);
         read_row(r, &ret->row);
         ret->echoed = byte_reader_u64(r);

@@ -11,7 +11,7 @@
 #include "basic/byte-writer.h"
 #include "cms/membership.h"
 
-#define CMS_PROTOCOL_VERSION 1U
+#define CMS_PROTOCOL_VERSION 2U
 
 /* No encoded message is longer; with few nodes they are far shorter (3 nodes: below 400 bytes, 16: below
  * 1400). */
@@ -85,6 +85,7 @@ typedef struct CmsHeartbeat {
         bool no_record;    /* no valid stored record: does not count until it was taken in (R8) */
         bool cannot_write; /* the last write failed or hangs: no candidate (R3) */
         bool armed;
+        uint32_t hold_left_msec; /* it waits, after too many crashes, for so much longer (R21); 0: no */
 
         NodeSet proven; /* nodes outside, proven dead in this split */
         CmsRow row;

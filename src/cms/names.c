@@ -59,6 +59,7 @@ static const char *const cms_problem_table[_CMS_PROBLEM_MAX] = {
         [CMS_PROBLEM_CANNOT_WRITE] = "cannot-write",
         [CMS_PROBLEM_TWO_INCARNATIONS] = "two-incarnations",
         [CMS_PROBLEM_LEFT] = "left",
+        [CMS_PROBLEM_HELD] = "held",
 };
 DEFINE_TO_STRING(cms_problem, CmsProblem);
 

@@ -15,6 +15,7 @@ static void view_peer(const Cms *c, uint32_t id, uint64_t now_usec, CmsPeerView 
                 .confirmed = node_set_contains(c->mutual, id),
                 .armed = p->heartbeat.armed,
                 .problem = p->problem,
+                .hold_left_usec = (uint64_t) p->heartbeat.hold_left_msec * USEC_PER_MSEC,
                 .row = p->row.heard,
                 .row_age_usec = p->row_usec == 0 ? USEC_INFINITY : usec_sub(now_usec, p->row_usec),
                 .heartbeats_lost = p->n_lost,
@@ -35,6 +36,8 @@ void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret) {
                 .cannot_write = cms_cannot_write(c),
                 .excluded = c->excluded,
                 .lease_usec = cms_lease_usec(c),
+                .held = c->held,
+                .hold_left_usec = c->held ? usec_sub(c->rejoin_usec, now_usec) : 0,
                 .row = c->row,
                 .target = c->target,
         };
@@ -119,6 +122,8 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_RESTART_FORGETS_ECHOES] = "restart-forgets-echoes",
         [CMS_FAULT_WAIT_FROM_OWN_RECEIPT] = "wait-from-own-receipt",
         [CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK] = "lease-on-discounted-clock",
+        [CMS_FAULT_HOLD_IGNORED] = "hold-ignored",
+        [CMS_FAULT_HELD_WHERE_NEEDED] = "held-where-needed",
 };
 
 const char *cms_fault_to_string(CmsFault f) {

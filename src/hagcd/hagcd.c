@@ -65,6 +65,7 @@ static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event);
 static void stop(Hagcd *d, const char *why) {
         log_event(LOG_NOTICE, HAMGR_MESSAGE_HAGCD_STOPPED, LOG_NO_FIELDS, "stopped: %s", why);
         clients_stop(d->clients, "hagcd was stopped");
+        store_client_end(d->store);
         transport_flush(d->transport);
         (void) unlink(d->gasp_path);
         (void) sd_event_exit(d->event, EXIT_SUCCESS);
@@ -121,13 +122,33 @@ static void send_cms(Hagcd *d, NodeSet to, const CmsMessage *m) {
                 transport_send(d->transport, to, DTLS_CLASS_MEMBERSHIP, d->buf, w.size_bytes);
 }
 
+/* Since when this node waits, or that it waits no more. */
+static void tell_hold(Hagcd *d, uint64_t left_usec) {
+        const Membership *m = cms_membership(d->cms);
+        char text[PROTO_TEXT_MAX];
+
+        d->status_dirty = true;
+        if (left_usec > 0) {
+                notify_status(d->notify, status_held_text(d->status, d->config.self->id, left_usec, text));
+                log_notice("%s", text);
+                return;
+        }
+        log_notice("held off no more");
+        if (m)
+                notify_membership(d->notify, m);
+        else
+                notify_status(d->notify, "Waiting for a membership");
+}
+
 static void on_cms_trace(Hagcd *d, const CmsTrace *t) {
         char text[CMS_TRACE_TEXT_MAX];
 
         if (t->type == CMS_TRACE_PROBLEM || t->type == CMS_TRACE_HEARD || t->type == CMS_TRACE_SUSPECTED)
                 d->status_dirty = true;
         if (t->type == CMS_TRACE_PROBLEM)
-                status_log_problem(d->status, t->node, (CmsProblem) t->value);
+                status_log_problem(d->status, d->cms, t->node, (CmsProblem) t->value);
+        if (t->type == CMS_TRACE_HELD)
+                tell_hold(d, t->value);
         if (log_max_level() >= LOG_DEBUG)
                 log_debug("cms: %s", cms_trace_format(t, text));
 }
@@ -434,6 +455,29 @@ static int on_leave_timer(sd_event_source *s, uint64_t due_usec, void *userdata)
         return 0;
 }
 
+/* ---- Coming back from crashes (R21) ---- */
+
+/* For how long this start is held off. A node that runs something is never: the mark of that is of this
+ * boot, and older than this start. That hamgr arms the node when it comes says nothing: it does so until it
+ * knows what runs, and after a boot nothing does. */
+static uint64_t begin_life(Hagcd *d, StartLog *starts) {
+        uint64_t hold = start_log_begin(starts, now_realtime_usec(), d->config.conf->rejoin_hold_usec);
+        char text[DURATION_TEXT_MAX];
+
+        store_client_put_starts(d->store, starts);
+        if (hold == 0 || d->armed)
+                return 0;
+        log_event(LOG_WARNING,
+                  HAMGR_MESSAGE_NODE_HELD_OFF,
+                  LOG_FIELDS("HAMGR_NODE", d->config.self->name),
+                  "this node crashed %u times within RejoinHoldSec=%s: while it hears a quorate membership "
+                  "it "
+                  "waits before it joins; to end that sooner, restart hagcd.service",
+                  START_LOG_MAX,
+                  format_duration(hold, text));
+        return hold;
+}
+
 /* ---- Making ---- */
 
 static const TransportHandlers transport_handlers = {
@@ -656,6 +700,7 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
                 r = notify_new(event, &d->notify);
         if (r < 0)
                 return r;
+        start.start.hold_usec = begin_life(d, &record.starts);
         r = gasp_write(d->gasp_path, config->conf, config->self, config->key, d->gasp_secret);
         if (r < 0)
                 log_warning_errno(

@@ -46,6 +46,13 @@ void notify_stopping(Notify *n) {
         say(n, "STOPPING=1\nSTATUS=Saying farewell");
 }
 
+void notify_status(Notify *n, const char *text) {
+        char line[512];
+
+        (void) snprintf(line, sizeof(line), "STATUS=%s", text);
+        say(n, line);
+}
+
 void notify_membership(Notify *n, const Membership *m) {
         char text[512], mid[MID_TEXT_MAX], set[NODE_SET_TEXT_MAX];
 

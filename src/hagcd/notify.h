@@ -17,4 +17,5 @@ DEFINE_TRIVIAL_CLEANUP(Notify *, notify_free);
 void notify_ready(Notify *n);
 void notify_stopping(Notify *n);
 /* STATUS= of what stands. */
+void notify_status(Notify *n, const char *text);
 void notify_membership(Notify *n, const Membership *m);

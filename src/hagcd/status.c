@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <stdio.h>
+#include <time.h>
 
 #include "basic/time-util.h"
 #include "hagcd/history.h"
+#include "hagcd/start-log.h"
 #include "hagcd/status.h"
 #include "hagcd/view-frame.h"
 #include "shared/log.h"
@@ -30,6 +32,7 @@ struct Status {
         bool membership_known;
         bool quorate;
         NodeState states[NODE_ID_MAX];
+        uint64_t rejoin_usec[NODE_ID_MAX]; /* CLOCK_REALTIME: when a node that is held off joins */
         LogRate stalled_rate, bad_rate;
 };
 
@@ -38,6 +41,7 @@ int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Sta
 
         if (!s)
                 return -ENOMEM;
+        tzset();
         s->conf = conf;
         s->self = self;
         s->incarnation = incarnation;
@@ -93,27 +97,61 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
                 return "cannot write its store";
         case CMS_PROBLEM_TWO_INCARNATIONS:
                 return "two hagcds run under this id: both are barred";
+        case CMS_PROBLEM_HELD:
+                return "held off: it crashed too often of late";
         }
         return "";
+}
+
+/* What is left is told anew with every heartbeat; the time that people read stays as it is. */
+#define REJOIN_GRAIN_USEC (2 * USEC_PER_SEC)
+
+const char *status_held_text(Status *s, uint32_t node, uint64_t left_usec, char buf[static PROTO_TEXT_MAX]) {
+        uint64_t at_usec = usec_add(now_realtime_usec(), left_usec), *told = &s->rejoin_usec[node - 1];
+        char window[DURATION_TEXT_MAX], at[32] = "";
+        struct tm tm;
+        time_t t;
+
+        if (at_usec > usec_add(*told, REJOIN_GRAIN_USEC) || *told > usec_add(at_usec, REJOIN_GRAIN_USEC))
+                *told = at_usec;
+        t = (time_t) (*told / USEC_PER_SEC);
+        if (localtime_r(&t, &tm))
+                (void) strftime(at, sizeof(at), "%F %T", &tm);
+        (void) snprintf(buf,
+                        PROTO_TEXT_MAX,
+                        "held off: it crashed %u times within %s; joins at %s, or once hagcd.service is "
+                        "restarted there",
+                        START_LOG_MAX,
+                        format_duration(s->conf->rejoin_hold_usec, window),
+                        at);
+        return buf;
 }
 
 static ProtoQuorum quorum_of(const Membership *m) {
         return m->quorate ? PROTO_QUORUM_YES : m->half ? PROTO_QUORUM_HALF : PROTO_QUORUM_NONE;
 }
 
-static const char *node_problem(const Status *s, uint32_t id, const Transport *t) {
+static const char *
+node_problem(Status *s, uint32_t id, const Transport *t, char buf[static PROTO_TEXT_MAX]) {
+        const CmsPeerView *peer = &s->view.peers[id - 1];
+
+        if (id != s->self && peer->problem == CMS_PROBLEM_HELD)
+                return status_held_text(s, id, peer->hold_left_usec, buf);
         if (id != s->self)
-                return problem_text(transport_problem(t, id), s->view.peers[id - 1].problem);
+                return problem_text(transport_problem(t, id), peer->problem);
         if (s->view.no_record)
                 return problem_text(TRANSPORT_PROBLEM_NONE, CMS_PROBLEM_NO_RECORD);
         if (s->view.cannot_write)
                 return problem_text(TRANSPORT_PROBLEM_NONE, CMS_PROBLEM_CANNOT_WRITE);
+        if (s->view.held)
+                return status_held_text(s, id, s->view.hold_left_usec, buf);
         return "";
 }
 
 static void
 fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, const Transport *t) {
         const CmsPeerView *peer = &s->view.peers[n->id - 1];
+        char text[PROTO_TEXT_MAX];
 
         if (m) {
                 node_fill_ordered(p, n->id, membership_node(m, n->id));
@@ -133,7 +171,7 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
                 p->heard = peer->heard;
                 p->links_heard = transport_links(t, n->id);
         }
-        (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t));
+        (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t, text));
 }
 
 const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *transport) {
@@ -188,11 +226,12 @@ static void fill_link(const Status *s, ProtoLink *l, uint32_t id, unsigned link,
 }
 
 static void
-fill_peer(const Status *s, ProtoPeer *p, const ClusterNode *n, const Membership *m, const Transport *t) {
+fill_peer(Status *s, ProtoPeer *p, const ClusterNode *n, const Membership *m, const Transport *t) {
         const CmsPeerView *peer = &s->view.peers[n->id - 1];
         const MembershipNode *settled = m ? membership_node(m, n->id) : NULL;
         const char *reason =
                         settled && settled->state != NODE_UP ? node_reason_to_string(settled->reason) : "";
+        char text[PROTO_TEXT_MAX];
 
         *p = (ProtoPeer){
                 .id = n->id,
@@ -211,7 +250,7 @@ fill_peer(const Status *s, ProtoPeer *p, const ClusterNode *n, const Membership 
         };
         (void) snprintf(p->name, sizeof(p->name), "%s", n->name);
         (void) snprintf(p->reason, sizeof(p->reason), "%s", strempty(reason));
-        (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t));
+        (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t, text));
         if (n->id != s->self) {
                 p->n_links = s->conf->n_links;
                 for (unsigned i = 0; i < p->n_links; i++)
@@ -349,20 +388,28 @@ void status_log_membership(Status *s, const Membership *m) {
         s->quorate = m->quorate;
 }
 
-void status_log_problem(Status *s, uint32_t node, CmsProblem problem) {
+void status_log_problem(Status *s, const Cms *cms, uint32_t node, CmsProblem problem) {
         const char *name = strna(cluster_conf_node_name(s->conf, node));
         const char *text = problem_text(TRANSPORT_PROBLEM_NONE, problem);
         bool config = problem == CMS_PROBLEM_CONFIG_CLUSTER || problem == CMS_PROBLEM_CONFIG_NODE ||
                       problem == CMS_PROBLEM_CONFIG_FENCE;
         /* Every start passes through these; if they last, the membership says so. */
         bool transient = problem == CMS_PROBLEM_NOT_HEARD || problem == CMS_PROBLEM_ONE_WAY;
+        bool held = problem == CMS_PROBLEM_HELD;
+        char buf[PROTO_TEXT_MAX];
 
         if (isempty(text))
                 return;
+        if (held) {
+                cms_view(cms, now_boottime_usec(), &s->view);
+                text = status_held_text(s, node, s->view.peers[node - 1].hold_left_usec, buf);
+        }
         log_event(config      ? LOG_ERR
                   : transient ? LOG_INFO
                               : LOG_WARNING,
-                  config ? HAMGR_MESSAGE_CONFIG_DIFFERS : NULL,
+                  config ? HAMGR_MESSAGE_CONFIG_DIFFERS
+                  : held ? HAMGR_MESSAGE_NODE_HELD_OFF
+                         : NULL,
                   LOG_FIELDS("HAMGR_NODE", name, "HAMGR_REASON", cms_problem_to_string(problem)),
                   "node %s: %s%s",
                   name,

@@ -24,7 +24,7 @@ void status_note(Status *s, const CmsNotification *n);
 
 /* Each says what changed since the last time, once. */
 void status_log_membership(Status *s, const Membership *m);
-void status_log_problem(Status *s, uint32_t node, CmsProblem problem);
+void status_log_problem(Status *s, const Cms *cms, uint32_t node, CmsProblem problem);
 void status_log_transport(Status *s, uint32_t node, TransportProblem problem);
 void status_log_stalled(Status *s, uint32_t node);
 /* To be asked after status_update(), at an interval: which links to nodes that are heard carry nothing, or
@@ -32,6 +32,9 @@ void status_log_stalled(Status *s, uint32_t node);
 void status_log_links(Status *s, const Transport *transport);
 /* A message that was sealed well and makes no sense. */
 void status_log_bad(Status *s, uint32_t node);
+
+/* Why the node is held off for that much longer, and until when: buf. */
+const char *status_held_text(Status *s, uint32_t node, uint64_t left_usec, char buf[static PROTO_TEXT_MAX]);
 
 /* A sentence for people; "" when there is nothing to say. */
 const char *problem_text(TransportProblem transport, CmsProblem cms);

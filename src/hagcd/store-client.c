@@ -26,6 +26,7 @@ struct StoreClient {
         bool lost;               /* told */
 
         StoreRecord record;
+        bool has_record;                 /* there is one on disk, or what cms put makes one */
         uint64_t cms_number, gcs_number; /* in the record */
 
         uint64_t write_number; /* of the write under way */
@@ -80,12 +81,10 @@ static int read_record(int fd, StoreRecord *ret, bool *ret_valid) {
         return 0;
 }
 
-static void try_write(StoreClient *s) {
+static bool send_record(const StoreClient *s) {
         uint8_t payload[STORE_PAYLOAD_MAX], buf[STORE_FRAME_MAX];
         size_t n;
 
-        if (s->writing || !s->dirty || s->fd < 0)
-                return;
         n = store_frame_encode(
                         &(StoreFrame){
                                         .type = STORE_FRAME_WRITE,
@@ -94,9 +93,15 @@ static void try_write(StoreClient *s) {
                                         .size_bytes = store_record_encode(&s->record, payload),
                         },
                         buf);
+        return send(s->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static void try_write(StoreClient *s) {
+        if (s->writing || !s->dirty || s->fd < 0)
+                return;
         /* With one frame in flight the socket has room; a failure shows as a hang-up, and is told anew then.
          */
-        if (send(s->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        if (!send_record(s))
                 return;
         s->write_number++;
         s->writing = true;
@@ -191,6 +196,7 @@ int store_client_new(
         if (r < 0)
                 return r;
         s->record = record;
+        s->has_record = valid;
         r = event_timer_new(event, "store", on_reconnect, s, &s->timer);
         if (r < 0)
                 return r;
@@ -222,6 +228,7 @@ StoreClient *store_client_free(StoreClient *s) {
 
 void store_client_put_cms(StoreClient *s, uint64_t number, const CmsRecord *record) {
         s->record.cms = *record;
+        s->has_record = true;
         s->cms_number = number;
         s->dirty = true;
         try_write(s);
@@ -230,4 +237,20 @@ void store_client_put_cms(StoreClient *s, uint64_t number, const CmsRecord *reco
 void store_client_put_gcs(StoreClient *s, uint64_t number, Mid history) {
         s->record.gcs_history = history;
         s->gcs_number = number;
+}
+
+void store_client_put_starts(StoreClient *s, const StartLog *starts) {
+        s->record.starts = *starts;
+        if (!s->has_record)
+                return;
+        s->dirty = true;
+        try_write(s);
+}
+
+/* Past the write that may be under way: the store process takes them in order, and reads this one also when
+ * we are gone. */
+void store_client_end(StoreClient *s) {
+        start_log_end(&s->record.starts);
+        if (s->has_record && s->fd >= 0)
+                (void) send_record(s);
 }

@@ -32,3 +32,9 @@ DEFINE_TRIVIAL_CLEANUP(StoreClient *, store_client_free);
 void store_client_put_cms(StoreClient *s, uint64_t number, const CmsRecord *record);
 /* Goes with the next record of cms, which is the one that watches the disk. */
 void store_client_put_gcs(StoreClient *s, uint64_t number, Mid history);
+
+/* What this start adds: on disk with the first promise at the latest, and so before this node is in any
+ * membership. A node without a record writes none before it is taken in (R8). */
+void store_client_put_starts(StoreClient *s, const StartLog *starts);
+/* This life ends on purpose: sends a last record, and waits for nobody. */
+void store_client_end(StoreClient *s);

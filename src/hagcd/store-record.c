@@ -12,7 +12,8 @@
 
 #define SLOT_MAGIC UINT64_C(0x31746f6c73676168) /* "hagslot1" */
 #define SLOT_HEADER_BYTES 20U /* magic, sequence, payload size; then the payload and a CRC */
-#define RECORD_VERSION 1U
+#define RECORD_VERSION 2U
+#define RECORD_VERSION_WITHOUT_STARTS 1U
 
 size_t store_record_encode(const StoreRecord *record, uint8_t buf[static STORE_PAYLOAD_MAX]) {
         ByteWriter w;
@@ -20,6 +21,7 @@ size_t store_record_encode(const StoreRecord *record, uint8_t buf[static STORE_P
         byte_writer_init(&w, buf, STORE_PAYLOAD_MAX);
         byte_writer_u32(&w, RECORD_VERSION);
         cms_record_encode(&record->cms, &w);
+        start_log_encode(&record->starts, &w);
         byte_writer_u64(&w, record->gcs_history.epoch);
         byte_writer_u32(&w, record->gcs_history.node);
         assert(byte_writer_result(&w) == 0);
@@ -28,13 +30,17 @@ size_t store_record_encode(const StoreRecord *record, uint8_t buf[static STORE_P
 
 int store_record_decode(const void *data, size_t size_bytes, StoreRecord *ret) {
         StoreRecord record = { 0 };
+        uint32_t version;
         ByteReader r;
         int k;
 
         byte_reader_init(&r, data, size_bytes);
-        if (byte_reader_u32(&r) != RECORD_VERSION)
+        version = byte_reader_u32(&r);
+        if (version != RECORD_VERSION && version != RECORD_VERSION_WITHOUT_STARTS)
                 return -EBADMSG;
         cms_record_decode(&r, &record.cms);
+        if (version != RECORD_VERSION_WITHOUT_STARTS)
+                start_log_decode(&r, &record.starts);
         record.gcs_history.epoch = byte_reader_u64(&r);
         record.gcs_history.node = byte_reader_u32(&r);
         k = byte_reader_finish(&r);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What hagcd keeps over a crash: the records of its two cores in one, in two slots that are written in turn,
- * so that a write torn by a power cut leaves the one before. */
+/* What hagcd keeps over a crash: the records of its two cores and its own of its starts in one, in two slots
+ * that are written in turn, so that a write torn by a power cut leaves the one before. */
 
 #include <stdbool.h>
 
 #include "cms/cms.h"
+#include "hagcd/start-log.h"
 
 #define STORE_PATH "/var/lib/hagcd/store"
 #define STORE_SLOT_BYTES 4096U
@@ -15,6 +16,7 @@
 typedef struct StoreRecord {
         CmsRecord cms;
         Mid gcs_history;
+        StartLog starts;
 } StoreRecord;
 
 /* Returns the size. buf_bytes: STORE_PAYLOAD_MAX. */

@@ -302,6 +302,8 @@ static void note_node(const Manager *m, const StateNode *n, const hagcs_node *se
                                n->instance != 0 ? "is being emptied to stop" : "hamgr is stopped there");
         else if (n && n->state == STATE_NODE_UP && !n->hello)
                 state_text_set(ret->note, "hamgr is not running there");
+        else if (seen && seen->state != HAGCS_NODE_UP && seen->heard && !isempty(seen->problem))
+                state_text_set(ret->note, "%s", seen->problem);
         else if (n && n->state == STATE_NODE_DOWN && n->fence.device[0])
                 state_text_set(ret->note, "fenced by %s", n->fence.device);
         else if (seen && seen->state != HAGCS_NODE_UP && !isempty(seen->problem))

@@ -153,6 +153,7 @@ char *cluster_conf_to_text(const ClusterConf *c) {
         str_buf_printf(&b, "Port=%u\nTieBreaker=%s\n", c->port, cluster_conf_node_name(c, c->tie_breaker));
         write_duration(&b, "UnseenFenceSec", c->unseen_fence_usec);
         write_duration(&b, "FenceDelaySec", c->fence_delay_usec);
+        write_duration(&b, "RejoinHoldSec", c->rejoin_hold_usec);
 
         FOREACH_ARRAY(n, c->nodes, c->n_nodes)
                 write_node(&b, c, n);

@@ -30,6 +30,7 @@ typedef struct RawCluster {
         uint64_t failure_usec;
         uint64_t unseen_fence_usec;
         uint64_t fence_delay_usec; /* USEC_INFINITY: not given */
+        uint64_t rejoin_hold_usec;
         uint32_t port;
         char *tie_breaker;
 } RawCluster;
@@ -53,6 +54,7 @@ typedef struct RawFence {
 static const ConfRange heartbeat_range = { 20 * USEC_PER_MSEC, 5 * USEC_PER_SEC };
 static const ConfRange failure_range = { 60 * USEC_PER_MSEC, 60 * USEC_PER_SEC };
 static const ConfRange delay_range = { 0, USEC_PER_HOUR };
+static const ConfRange rejoin_hold_range = { 0, USEC_PER_DAY };
 static const ConfRange timeout_range = { 100 * USEC_PER_MSEC, 10 * USEC_PER_MINUTE };
 static const ConfRange port_range = { 1, UINT16_MAX - CLUSTER_LINKS_MAX + 1 };
 static const ConfRange id_range = { NODE_ID_MIN, NODE_ID_MAX };
@@ -76,6 +78,11 @@ static const ConfKey cluster_keys[] = {
           0,
           &delay_range },
         { "FenceDelaySec", conf_convert_duration, offsetof(RawCluster, fence_delay_usec), 0, &delay_range },
+        { "RejoinHoldSec",
+          conf_convert_duration,
+          offsetof(RawCluster, rejoin_hold_usec),
+          0,
+          &rejoin_hold_range },
 };
 
 static const ConfKey node_keys[] = {
@@ -170,6 +177,7 @@ static int load_cluster(Loader *l) {
                 .failure_usec = CLUSTER_FAILURE_USEC_DEFAULT,
                 .unseen_fence_usec = CLUSTER_UNSEEN_FENCE_USEC_DEFAULT,
                 .fence_delay_usec = USEC_INFINITY,
+                .rejoin_hold_usec = CLUSTER_REJOIN_HOLD_USEC_DEFAULT,
                 .port = CLUSTER_PORT_DEFAULT,
         };
         ClusterConf *c = l->c;
@@ -189,6 +197,7 @@ static int load_cluster(Loader *l) {
         c->failure_usec = raw.failure_usec;
         c->unseen_fence_usec = raw.unseen_fence_usec;
         c->fence_delay_usec = raw.fence_delay_usec;
+        c->rejoin_hold_usec = raw.rejoin_hold_usec;
         c->port = (uint16_t) raw.port;
         l->tie_breaker = TAKE_PTR(raw.tie_breaker);
 
@@ -646,6 +655,7 @@ static uint64_t hash_cluster(const ClusterConf *c) {
         hash64_u64(&h, c->failure_usec);
         hash64_u64(&h, c->port);
         hash64_u64(&h, c->unseen_fence_usec);
+        hash64_u64(&h, c->rejoin_hold_usec);
 
         /* What follows from nodes and devices is told by their hashes. */
         hash64_u64(&h,

@@ -27,6 +27,7 @@
 #define CLUSTER_HEARTBEAT_USEC_DEFAULT (100 * UINT64_C(1000))
 #define CLUSTER_FAILURE_USEC_DEFAULT (400 * UINT64_C(1000))
 #define CLUSTER_UNSEEN_FENCE_USEC_DEFAULT (20 * UINT64_C(1000000))
+#define CLUSTER_REJOIN_HOLD_USEC_DEFAULT (300 * UINT64_C(1000000))
 #define CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT (10 * UINT64_C(1000000))
 
 /* Address of a node on one link; the port is set (Port + link). */
@@ -82,6 +83,7 @@ typedef struct ClusterConf {
         uint32_t tie_breaker;       /* node id; 0 when no node is enabled, which is refused */
         uint64_t unseen_fence_usec; /* 0: never */
         uint64_t fence_delay_usec;
+        uint64_t rejoin_hold_usec; /* 0: nobody is held off */
 
         ClusterNode *nodes; /* owned, by ascending id */
         size_t n_nodes;

@@ -22,6 +22,8 @@
 #define HAMGR_MESSAGE_NODE_LEFT "08e6e4b1bbbd4144b7c22ebd917deef4"
 /* a node is proven down */
 #define HAMGR_MESSAGE_NODE_DOWN "206a44d482294a6abd58f50a17934820"
+/* a node crashed too often and waits before it joins again */
+#define HAMGR_MESSAGE_NODE_HELD_OFF "24541349e6b34fbc99816adadf1991cc"
 /* a link to a node carries nothing */
 #define HAMGR_MESSAGE_LINK_DOWN "71e366cbffda43688f8a9b9ef7dc91c3"
 /* a link to a node works again */

@@ -264,9 +264,9 @@ def test_F03_node_without_the_files_removes_nothing(trio):
 # cluster.conf
 
 WRONG_CONF = {
-    "id twice": ("Id=2", "Id=1", ["9: Id=1: node n1 has this id already (line 4); each node needs its own"]),
+    "id twice": ("Id=2", "Id=1", ["10: Id=1: node n1 has this id already (line 5); each node needs its own"]),
     "address twice": ("10.77.1.2", "10.77.1.1", [
-        "10: Address=10.77.1.1 192.0.2.2: node n1 has 10.77.1.1 already (line 4)"]),
+        "11: Address=10.77.1.1 192.0.2.2: node n1 has 10.77.1.1 already (line 5)"]),
     "unknown key": ("Name=lab", "Name=lab\nHeartbeatSecs=1s", [
         '3: unknown key HeartbeatSecs= in [Cluster]; did you mean "HeartbeatSec"?']),
     "FailureSec too small": ("Name=lab", "Name=lab\nHeartbeatSec=200ms\nFailureSec=400ms", [
@@ -274,12 +274,12 @@ WRONG_CONF = {
     "HeartbeatSec too large for the default": ("Name=lab", "Name=lab\nHeartbeatSec=200ms", [
         "3: HeartbeatSec=200ms: FailureSec must be at least three times HeartbeatSec, here 600ms"]),
     "bad duration": ("TimeoutSec=5s", "TimeoutSec=5 sek", [
-        "20: TimeoutSec=5 sek: must be a duration from 100ms to 10min, such as 400ms, 5s or 10min"]),
+        "21: TimeoutSec=5 sek: must be a duration from 100ms to 10min, such as 400ms, 5s or 10min"]),
     "links of one node": ("10.77.1.2 192.0.2.2", "10.77.1.2", [
-        "10: Address=10.77.1.2: 1 addresses, but node n1 has 2; every node has one for each link"]),
+        "11: Address=10.77.1.2: 1 addresses, but node n1 has 2; every node has one for each link"]),
     "name for an address": ("10.77.1.2", "n2", [
-        '10: Address=n2 192.0.2.2: "n2" is no address; write numbers such as 10.1.0.1 or fd00::1, not names']),
-    "unknown section": ("[Fence power]", "[Fense power]", ['16: unknown section [Fense]; did you mean "Fence"?']),
+        '11: Address=n2 192.0.2.2: "n2" is no address; write numbers such as 10.1.0.1 or fd00::1, not names']),
+    "unknown section": ("[Fence power]", "[Fense power]", ['17: unknown section [Fense]; did you mean "Fence"?']),
     "tie-breaker": ("Name=lab", "Name=lab\nTieBreaker=n8", [
         '3: TieBreaker=n8: there is no [Node n8]; did you mean "n1"?']),
 }
@@ -359,7 +359,7 @@ def test_F07_hagcd_does_not_start_with_a_wrong_file_and_resets_nothing(trio):
         told = Journal(trio, "n3")
         lab.write("n3", CONF, good.replace("Id=2", "Id=1"))
         start(trio, "n3")
-        told.wait(CONF + ":9: Id=1: node n1 has this id already (line 4); each node needs its own")
+        told.wait(CONF + ":10: Id=1: node n1 has this id already (line 5); each node needs its own")
         shown = lab.run("n3", "systemctl", "show", "hagcd.service", "--property=ActiveState,Result")
         assert shown == "Result=exec-condition\nActiveState=inactive\n"
         assert "each node needs its own" in lab.run("n3", "systemctl", "status", "hagcd.service", check=False)["out"]

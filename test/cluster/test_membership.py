@@ -214,6 +214,46 @@ def test_A17_restart_faster_than_detection_is_seen_as_leave_then_join(keeper):
         assert any(re.search(r"n3 is (up|a member)", line) for line in told[lost:]), told
 
 
+
+def test_A19_third_crash_within_the_time_keeps_a_node_out(keeper):
+    """Each crash is followed by fencing, which boots it. The others go on without it, all say why, and a restart of
+    its hagcd by hand lets it in."""
+    keeper.drop()
+    conf = config.cluster_conf(3, cluster=["RejoinHoldSec=5min"])
+    with Cluster.start(3, {"blue": web("blue", ["n3", "n1", "n2"], 1)}, conf=conf) as cluster:
+        lab = cluster.lab
+        cluster.apply(node="n1")
+        cluster.await_group("blue")
+        for _ in range(2):
+            lab.kill("n3")
+            await_lost(cluster, "n1", "n3")
+            cluster.await_up(timeout=40)
+        lab.kill("n3")
+        why = r"held off: it crashed 3 times within 5min; joins at [-0-9]+ [:0-9]+, or once hagcd\.service is restarted there"
+
+        def told(view):
+            return re.match(why, view["nodes"]["n3"]["note"])
+
+        for node in ("n1", "n2"):
+            cluster.await_view("why n3 is out", told, node, timeout=40)
+        cluster.await_view("why it is out, on n3", told, "n3", timeout=20)
+        cluster.await_group("blue", on="n1")
+        since, whole = boottime(), cluster.log("n1").count("nodes {1 2 3}")
+        assert re.search("n3: " + why, cluster.log("n1"))
+        log = cluster.log("n3")
+        assert "crashed 3 times within RejoinHoldSec=5min" in log and re.search(why, log)
+        assert re.search('Status: "' + why, lab.run("n3", "systemctl", "status", "hagcd.service"))
+        time.sleep(2)
+        assert cluster.log("n1").count("nodes {1 2 3}") == whole
+        assert members(cluster.view("n1")) == {"n1", "n2"}
+        assert not cluster.view("n3")["quorate"]
+        assert not cluster.power_orders("n3", since)
+
+        lab.run("n3", "systemctl", "restart", "hagcd.service")
+        cluster.await_up()
+        assert cluster.view("n1")["nodes"]["n3"]["note"] == ""
+        assert lab.crimes() == []
+
 def test_A21_clean_stop_is_not_fenced_and_power_off_then_is_no_failure(trio):
     lab = trio.lab
     since = boottime()

@@ -132,6 +132,37 @@ def test_killed_and_restarted_daemon_joins_again(lab):
         lab.nodes[i].wait_members(1, 2, 3)
 
 
+def test_third_crash_holds_a_node_off_until_it_is_restarted_on_purpose():
+    with Lab(3, 1, "RejoinHoldSec=5min\n") as lab:
+        start_all(lab)
+        n3 = lab.nodes[3]
+
+        def end_and_start(sig=signal.SIGKILL):
+            n3.kill(sig)
+            n3.hagcd.wait()
+            n3.start()
+
+        for _ in range(2):
+            end_and_start()
+            n3.wait_members(1, 2, 3)
+        end_and_start()
+        n3.wait(r"this node crashed 3 times within RejoinHoldSec=5min")
+        n3.wait(r"^hagcd: held off: it crashed 3 times within 5min; joins at ")
+        lab.nodes[1].wait(r"node n3: held off: it crashed 3 times within 5min; joins at ")
+
+        # One that was armed in this boot may run something.
+        mark = f"{n3.folder}/run/armed"
+        open(mark, "w").close()
+        end_and_start()
+        n3.wait_members(1, 2, 3)
+        os.unlink(mark)
+
+        end_and_start()
+        n3.wait(r"^hagcd: held off: ")
+        end_and_start(signal.SIGTERM)
+        n3.wait_members(1, 2, 3)
+
+
 def test_short_silence_is_no_failure_and_long_silence_is(lab):
     start_all(lab)
     for node in lab.nodes.values():

@@ -62,6 +62,8 @@ static const BrokenCore broken_cores[] = {
         { "restart-forgets-echoes", .cms = CMS_FAULT_RESTART_FORGETS_ECHOES, .within = 500 },
         { "wait-from-own-receipt", .cms = CMS_FAULT_WAIT_FROM_OWN_RECEIPT, .within = 100 },
         { "lease-on-discounted-clock", .cms = CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK, .within = 200 },
+        { "hold-ignored", .cms = CMS_FAULT_HOLD_IGNORED, .within = 100 },
+        { "held-where-needed", .cms = CMS_FAULT_HELD_WHERE_NEEDED, .within = 200 },
         { "the-oldest-donates", .gcs = GCS_BREAK_SHUT_OUT_DONATES, .within = 1000 },
         { "flush-delivers-early", .gcs = GCS_BREAK_FLUSH_EARLY, .within = 400, .unsafe = true },
         { "minority-delivers", .gcs = GCS_BREAK_MINORITY, .within = 400 },

@@ -77,10 +77,11 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
         WorldNode *fencer = &w->nodes[f->fencer - 1];
         const Membership *m;
 
-        /* Withdrawn when the fencer is gone, or has moved on. */
+        /* Withdrawn when the fencer is gone, or has moved on, or hears the target, as hamgr does it. */
         m = fencer->up && fencer->life == f->fencer_life ? cms_membership(f->s->nodes[f->fencer - 1].cms)
                                                          : NULL;
-        if (!m || !mid_equal(m->mid, f->confirmation.mid) || fencer->paused || !f->s->fencing)
+        if (!m || !mid_equal(m->mid, f->confirmation.mid) || fencer->paused || !f->s->fencing ||
+            node_set_contains(f->s->nodes[f->fencer - 1].cms->row, f->confirmation.node))
                 return;
         if (f->s->fence_fails_one_in > 0 && prng_one_in(&w->prng, f->s->fence_fails_one_in)) {
                 world_trace(w, f->fencer, "cannot fence %" PRIu32, f->confirmation.node);
@@ -209,6 +210,9 @@ static void *actor_start(World *w, uint32_t node, void *userdata) {
         memcpy(event.start.boot_id.bytes, &w->nodes[node - 1].boot, sizeof(uint64_t));
         event.start.boot_id.bytes[15] = (uint8_t) node;
         event.start.seed = prng_u64(&w->prng);
+        if (s->holds)
+                s->hold_usec_of[node - 1] = prng_one_in(&w->prng, 2) ? USEC_PER_DAY : 0;
+        event.start.hold_usec = s->hold_usec_of[node - 1];
         n->leaving = false;
         cms_checker_started(w, s, node, part ? &record : NULL);
         cms_sim_feed(w, s, node, event);

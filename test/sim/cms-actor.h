@@ -31,7 +31,8 @@ typedef struct CmsSimNode {
         uint64_t second_usec; /* that is counted, */
         unsigned n_in_second; /* and what was installed in it */
         bool leaving;
-        uint64_t left_usec; /* when it last was asked to leave */
+        uint64_t left_usec;                       /* when it last was asked to leave */
+        uint64_t held_since_usec, held_last_usec; /* it waits, after too many crashes; 0: it does not */
 } CmsSimNode;
 
 typedef struct CmsSim CmsSim;
@@ -59,6 +60,8 @@ struct CmsSim {
         CmsSimListener listener;
         void *listener_userdata;
         uint64_t config_hash_of[NODE_ID_MAX]; /* by id - 1; differs: another configuration there */
+        uint64_t hold_usec_of[NODE_ID_MAX];   /* by id - 1: what its next starts are told (R21) */
+        bool holds;                           /* every second start is one crash too many, and for long */
         uint64_t n_memberships;
 };
 

@@ -70,6 +70,14 @@ static void sent_inquire(World *w, CmsSim *s, uint32_t node, Mid ballot) {
                 world_fail(w, "n%" PRIu32 " uses %s, which is not stored", node, mid_format(ballot, text));
 }
 
+static unsigned votes(const CmsSim *s, NodeSet set) {
+        unsigned sum = 0;
+
+        NODE_SET_FOREACH(id, set & s->config.enabled)
+                sum += s->config.votes[id - 1];
+        return sum;
+}
+
 /* R2: a quorate membership in which nothing was lost is left only for one that contains it. */
 static void check_left(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         const Cms *c = s->nodes[node - 1].cms;
@@ -91,6 +99,33 @@ static void check_left(World *w, CmsSim *s, uint32_t node, const Membership *m) 
                    mid_format(former->mid, text));
 }
 
+/* R21: a node that has waited long enough for everybody to know is taken in only where it is needed: the
+ * others of the set, without those that wait too, do not answer or have no record, do not suffice. */
+static void check_held(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) {
+        uint64_t long_usec = 10 * s->config.failure_usec;
+        NodeSet others = node_set_minus(p->membership.members, p->no_record);
+        const Cms *c = s->nodes[node - 1].cms;
+        uint32_t waiting = 0;
+        char text[MID_TEXT_MAX];
+
+        NODE_SET_FOREACH(id, p->membership.members) {
+                const CmsSimNode *n = &s->nodes[id - 1];
+
+                /* A member may just not know yet that it is one. */
+                if (n->held_since_usec != 0 && w->now_usec - n->held_since_usec >= long_usec &&
+                    !(c->has_installed && node_set_contains(c->installed.members, id)))
+                        waiting = id;
+                if ((n->held_last_usec != 0 && w->now_usec - n->held_last_usec < long_usec) ||
+                    c->peers[id - 1].weak_until_usec > c->now_usec)
+                        node_set_remove(&others, id);
+        }
+        if (p->membership.quorate && waiting != 0 && 2 * votes(s, others) > votes(s, s->config.enabled))
+                world_fail(w,
+                           "%s has n%" PRIu32 " in it, which is held off and not needed",
+                           mid_format(p->membership.mid, text),
+                           waiting);
+}
+
 static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) {
         const Membership *m = &p->membership;
         CmsSimMid *e = look_up(w, s, m->mid);
@@ -102,6 +137,8 @@ static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p
         }
         if (!e->proposed && m->mid.node == node)
                 check_left(w, s, node, m);
+        if (!e->proposed)
+                check_held(w, s, node, p);
         e->proposed = true;
         e->hash = m->hash;
         e->members = m->members;
@@ -184,14 +221,6 @@ void cms_checker_started(World *w, CmsSim *s, uint32_t node, const CmsRecord *re
 }
 
 /* ---- what is installed ---- */
-
-static unsigned votes(const CmsSim *s, NodeSet set) {
-        unsigned sum = 0;
-
-        NODE_SET_FOREACH(id, set & s->config.enabled)
-                sum += s->config.votes[id - 1];
-        return sum;
-}
 
 /* R6: every node outside died, or left for good, while all who are in it were there as they are now. */
 static void check_half(World *w, CmsSim *s, const Membership *m, const char *text) {
@@ -298,6 +327,18 @@ static void check_rate(World *w, uint32_t node, CmsSimNode *n) {
         n->second_usec = w->now_usec;
         if (++n->n_in_second > INSTALLS_PER_SECOND_MAX)
                 world_fail(w, "n%" PRIu32 " installs one membership after the other", node);
+}
+
+static void note_held(World *w, CmsSim *s, uint32_t node) {
+        CmsSimNode *n = &s->nodes[node - 1];
+
+        if (!n->cms->held) {
+                n->held_since_usec = 0;
+                return;
+        }
+        n->held_last_usec = w->now_usec;
+        if (n->held_since_usec == 0)
+                n->held_since_usec = w->now_usec;
 }
 
 static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
@@ -423,6 +464,7 @@ void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
 
         if (w->failed)
                 return;
+        note_held(w, s, node);
         cms_check(n->cms);
         NODE_SET_FOREACH(id, s->config.configured)
                 check_down(w, s, node, id, &n->cms->known[id - 1]);

@@ -345,13 +345,53 @@ static void stop_fencing(Swarm *x) {
                         world_start(x->w, id, true);
 }
 
-/* Whether the set is one membership within the bound. */
-static bool await_peace(Swarm *x, NodeSet set, uint64_t start_usec) {
+/* Those that are to work together: all that are alike but who is held off. A half that is quorate by proof
+ * stays alone as long as the votes of the others that are not held off do not make it more than that. */
+static NodeSet awaited_nodes(const Swarm *x) {
+        NodeSet all = largest_alike(x), set = all, counted, quorum = working_quorum(x);
+
+        NODE_SET_FOREACH(id, all)
+                if (x->s->nodes[id - 1].cms && x->s->nodes[id - 1].cms->held)
+                        node_set_remove(&set, id);
+        counted = set;
+        NODE_SET_FOREACH(id, set)
+                if (x->s->nodes[id - 1].cms && x->s->nodes[id - 1].cms->no_record)
+                        node_set_remove(&counted, id);
+        if (set != all && quorum != NODE_SET_EMPTY && !is_majority(x, counted))
+                return quorum;
+        return set;
+}
+
+/* Whether those that are to are one membership within the bound. */
+static bool await_peace(Swarm *x, uint64_t start_usec, NodeSet *ret_set) {
         World *w = x->w;
 
-        while (!w->failed && !cms_sim_is_settled(w, x->s, set) && w->now_usec - start_usec <= bound_usec(x))
+        while (!w->failed && !cms_sim_is_settled(w, x->s, *ret_set = awaited_nodes(x)) &&
+               w->now_usec - start_usec <= bound_usec(x))
                 world_run_until(w, w->now_usec + 50 * USEC_PER_MSEC);
-        return cms_sim_is_settled(w, x->s, set);
+        return cms_sim_is_settled(w, x->s, *ret_set);
+}
+
+/* R21: a member crashes once too often. The others go on without it, and with nobody else either. */
+static void judge_hold(Swarm *x) {
+        World *w = x->w;
+        uint32_t node = any_node(x);
+        NodeSet rest = node_set_without(working_quorum(x), node);
+        char set[NODE_SET_TEXT_MAX];
+
+        if (!x->s->holds || w->failed || !node_set_contains(working_quorum(x), node) ||
+            !is_majority(x, rest))
+                return;
+        world_crash(w, node, true);
+        x->s->holds = false;
+        x->s->hold_usec_of[node - 1] = USEC_PER_HOUR;
+        world_start(w, node, true);
+        world_run_until(w, w->now_usec + 10 * x->s->config.failure_usec);
+        if (!w->failed && (working_quorum(x) != rest || !x->s->nodes[node - 1].cms->held))
+                world_fail(w,
+                           "n%" PRIu32 " is held off, and %s works",
+                           node,
+                           node_set_format(working_quorum(x), set));
 }
 
 /* Invariants 5 and 6. */
@@ -367,11 +407,11 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         possible = is_majority(x, set & sound_nodes(x));
         if (!possible)
                 stop_fencing(x);
-        if (await_peace(x, set, start_usec))
+        if (await_peace(x, start_usec, &set))
                 ret->calm_usec = w->now_usec - start_usec;
         /* Datagrams of the time before are on their way for so long, and may cost one more change. */
         world_run_until(w, w->now_usec + MAX(3 * x->s->config.failure_usec, 2 * USEC_PER_SEC));
-        if (!await_peace(x, set, w->now_usec)) {
+        if (!await_peace(x, w->now_usec, &set)) {
                 if (possible)
                         world_fail(w,
                                    "no quorate membership of %s within %u FailureSec of peace",
@@ -385,6 +425,7 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         judge_differences(x);
         if (x->both)
                 both_judge(x->both, set, set == x->s->config.enabled);
+        judge_hold(x);
 }
 
 /* Links stop changing, and not all of them work: if some complete set holds quorum, one such set must be at
@@ -447,6 +488,7 @@ static void fill_result(const Swarm *x, SwarmResult *ret) {
 void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         static const uint64_t beats[] = { 100000, 100000, 20000, 50000 };
         Swarm x = { 0 };
+        Prng holds;
         uint64_t beat, begin_usec;
 
         *ret = (SwarmResult){ .seed = seed };
@@ -460,6 +502,8 @@ void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         beat = beats[is_large(&x) ? 0 : prng_below(&x.prng, ELEMENTSOF(beats))];
         x.s = x.faults.s = cms_sim_new(x.w, beat, beat * prng_between(&x.prng, 3, 6));
         x.s->fault = options->fault;
+        prng_init(&holds, seed ^ UINT64_C(0x401d));
+        x.s->holds = prng_one_in(&holds, 3);
         if (!options->only_membership)
                 x.both = both_attach(x.w, x.s, seed);
         begin_usec = x.w->now_usec;

@@ -151,6 +151,7 @@ static void test_record(void) {
         StoreRecord a = {
                 .cms = { .promised = { 9, 2 }, .used_epoch = 9, .installed = { 8, 1 }, .quorate = { 7, 3 }, .detached = 6, .taken_in = true },
                 .gcs_history = { 7, 3 },
+                .starts = { .running = true, .n_unclean = 2, .unclean_usec = { 11, 12 } },
         }, b;
         uint8_t buf[STORE_PAYLOAD_MAX];
         size_t n = store_record_encode(&a, buf);
@@ -162,8 +163,52 @@ static void test_record(void) {
         g_assert_cmpuint(b.cms.used_epoch, ==, 9);
         g_assert_cmpuint(b.cms.detached, ==, 6);
         g_assert_true(mid_equal(b.gcs_history, a.gcs_history));
+        g_assert_cmpmem(&b.starts, sizeof(b.starts), &a.starts, sizeof(a.starts));
         for (size_t k = 0; k < n; k++)
                 g_assert_cmpint(store_record_decode(buf, k, &b), ==, -EBADMSG);
+}
+
+/* A record that an older hagcd wrote has no starts, and counts all the same: a node that forgot what it
+ * promised would have to be taken in again (rule R8). */
+static void test_record_without_starts(void) {
+        StoreRecord a = { .cms = { .promised = { 9, 2 }, .taken_in = true }, .gcs_history = { 7, 3 } }, b;
+        uint8_t buf[STORE_PAYLOAD_MAX];
+        size_t n = store_record_encode(&a, buf) - 2, history = n - 12;
+
+        memmove(buf + history, buf + history + 2, 12);
+        buf[0] = 1;
+        g_assert_cmpint(store_record_decode(buf, n, &b), ==, 0);
+        g_assert_true(mid_equal(b.cms.promised, a.cms.promised));
+        g_assert_true(mid_equal(b.gcs_history, a.gcs_history));
+        g_assert_false(b.starts.running);
+        g_assert_cmpuint(b.starts.n_unclean, ==, 0);
+        g_assert_cmpint(store_record_decode(buf, n + 1, &b), ==, -EBADMSG);
+        buf[0] = 3;
+        g_assert_cmpint(store_record_decode(buf, n, &b), ==, -EBADMSG);
+}
+
+/* Power fails while a start is written: the ones before are known. */
+static void test_torn_start(Fixture *f, const void *data) {
+        StoreRecord record = { .cms = CMS_RECORD_FIRST };
+        uint8_t payload[STORE_PAYLOAD_MAX], junk[16] = { 1 };
+        StoreSlots slots;
+
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        for (uint64_t at = 1; at <= 3; at++) {
+                (void) start_log_begin(&record.starts, at, 100);
+                g_assert_cmpint(store_slots_write(
+                                                f->fd,
+                                                &slots,
+                                                payload,
+                                                store_record_encode(&record, payload)),
+                                ==,
+                                0);
+        }
+        g_assert_cmpint(pwrite(f->fd, junk, sizeof(junk), STORE_SLOT_BYTES + 40), ==, sizeof(junk));
+        g_assert_cmpint(store_load(f->path, &record), ==, 0);
+        g_assert_true(record.starts.running);
+        g_assert_cmpuint(record.starts.n_unclean, ==, 1);
+        g_assert_cmpuint(record.starts.unclean_usec[0], ==, 2);
 }
 
 static void test_frame(void) {
@@ -210,6 +255,13 @@ int main(int argc, char *argv[]) {
         g_test_add("/hagcd/store/both-damaged-is-told", Fixture, NULL, set_up, test_both_damaged, tear_down);
         g_test_add("/hagcd/store/init-never-overwrites", Fixture, NULL, set_up, test_init, tear_down);
         g_test_add_func("/hagcd/store/record-round-trip", test_record);
+        g_test_add_func("/hagcd/store/record-without-starts", test_record_without_starts);
+        g_test_add("/hagcd/store/torn-start-leaves-the-ones-before",
+                   Fixture,
+                   NULL,
+                   set_up,
+                   test_torn_start,
+                   tear_down);
         g_test_add_func("/hagcd/store/frame-round-trip", test_frame);
         return g_test_run();
 }

@@ -51,6 +51,7 @@ static void test_defaults(void) {
         g_assert_cmpuint(c->tie_breaker, ==, 1);
         g_assert_cmpuint(c->unseen_fence_usec, ==, 20 * USEC_PER_SEC);
         g_assert_cmpuint(c->fence_delay_usec, ==, 0);
+        g_assert_cmpuint(c->rejoin_hold_usec, ==, 5 * USEC_PER_MINUTE);
         g_assert_cmpuint(c->n_nodes, ==, 3);
         g_assert_cmpuint(c->n_links, ==, 2);
         g_assert_cmpuint(c->nodes[0].votes, ==, 1);
@@ -62,7 +63,7 @@ static void test_everything_given(void) {
         static const char text[] =
                         "[Cluster]\nName=shop\nHeartbeatSec=50ms\nFailureSec=200ms\nPort=9000\nTieBreaker="
                         "n3\n"
-                        "UnseenFenceSec=0\nFenceDelaySec=9s\n"
+                        "UnseenFenceSec=0\nFenceDelaySec=9s\nRejoinHoldSec=0\n"
                         "[Node n3]\nId=7\nAddress=fd00::3\nVotes=2\n"
                         "[Node n1]\nId=2\nAddress=fd00::1\nEnabled=no\n"
                         "[Fence "
@@ -77,6 +78,7 @@ static void test_everything_given(void) {
         g_assert_cmpuint(c->heartbeat_usec, ==, 50 * USEC_PER_MSEC);
         g_assert_cmpuint(c->unseen_fence_usec, ==, 0);
         g_assert_cmpuint(c->fence_delay_usec, ==, 9 * USEC_PER_SEC);
+        g_assert_cmpuint(c->rejoin_hold_usec, ==, 0);
         g_assert_cmpuint(c->tie_breaker, ==, 7);
 
         g_assert_cmpuint(c->nodes[0].id, ==, 2);
@@ -162,6 +164,8 @@ static void test_bad_values_are_refused(void) {
         assert_errors(CLUSTER "HeartbeatSec=1s\n" NODES,
                       "c:3: HeartbeatSec=1s: FailureSec must be at least three times HeartbeatSec, here "
                       "3s\n");
+        assert_errors(CLUSTER "RejoinHoldSec=2d\n" NODES,
+                      "c:3: RejoinHoldSec=2d: must be a duration from 0 to 1d\n");
         assert_errors(CLUSTER "Heartbeat=1s\n" NODES,
                       "c:3: unknown key Heartbeat= in [Cluster]; did you mean \"HeartbeatSec\"?\n");
         assert_errors(CLUSTER "TieBreaker=n4\n" NODES,
@@ -245,6 +249,7 @@ static void test_hashes_tell_which_kind_differs(void) {
                 { CLUSTER "FailureSec=500ms\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
                 { CLUSTER "TieBreaker=n2\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
                 { CLUSTER "FenceDelaySec=7s\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
+                { CLUSTER "RejoinHoldSec=1min\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
                 { CLUSTER NODES "Votes=2\n" FENCE, CLUSTER_CONF_NODE },
                 { CLUSTER NODES "Enabled=no\n" FENCE, CLUSTER_CONF_NODE },
                 { CLUSTER NODE_1 NODE_2 "[Node n3]\nId=3\nAddress=10.1.0.3 10.2.0.4\n" FENCE,

@@ -10,6 +10,9 @@ def cluster_conf(nodes, cluster=(), node=(), links=("private", "public"), fence=
     """cluster.conf for nodes n1 to nN. cluster: more lines for [Cluster]; node: more lines by node name; fence_keys:
     more lines for the fence device."""
     lines = ["[Cluster]", "Name=lab"] + list(cluster)
+    if not any(line.startswith("RejoinHoldSec=") for line in cluster):
+        # Here nodes are killed in a row, and are well each time.
+        lines.append("RejoinHoldSec=0")
     more = dict(node)
     for number in range(1, nodes + 1):
         addresses = " ".join(PREFIX[link] + str(number) for link in links)
