@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include "basic/macro.h"
+#include "basic/time-util.h"
 #include "hactl/hactl.h"
+#include "shared/cluster-conf.h"
+#include "shared/cluster-timers.h"
 #include "shared/config-files.h"
 
 #define HAMGR_PROGRAM "/usr/sbin/hamgr"
@@ -39,6 +42,27 @@ static int check_offline(const char *dir) {
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? HACTL_OK : HACTL_FAILED;
 }
 
+static void print_timer(const char *key, uint64_t usec) {
+        char text[DURATION_TEXT_MAX];
+
+        printf(" %s=%s", key, format_duration(usec, text));
+}
+
+/* Those that may follow from others, as they are in force. */
+static void print_timers(void) {
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        _cleanup_(cluster_conf_freep) ClusterConf *c = NULL;
+
+        if (cluster_conf_load(CLUSTER_CONF_PATH, &errors, &c) < 0)
+                return;
+        fputs("In force:", stdout);
+        print_timer("FailoverWithinSec", cluster_timers_failover(c->heartbeat_usec, c->failure_usec));
+        print_timer("FailureSec", c->failure_usec);
+        print_timer("HeartbeatSec", c->heartbeat_usec);
+        print_timer("RejoinHoldSec", c->rejoin_hold_usec);
+        putchar('\n');
+}
+
 int verb_check(Hactl *h, int argc, char **argv) {
         int r;
 
@@ -47,7 +71,9 @@ int verb_check(Hactl *h, int argc, char **argv) {
                 return HACTL_USAGE;
         }
         r = check_offline(argc > 0 ? argv[0] : CONFIG_FILES_FOLDER);
-        if (r == HACTL_OK && !h->json)
+        if (r == HACTL_OK && !h->json) {
+                print_timers();
                 puts("No errors found.");
+        }
         return r;
 }

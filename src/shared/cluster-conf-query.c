@@ -148,6 +148,7 @@ char *cluster_conf_to_text(const ClusterConf *c) {
         _cleanup_(str_buf_done) StrBuf b = {};
 
         str_buf_printf(&b, "[Cluster]\nName=%s\n", c->name);
+        /* With both of them FailoverWithinSec= says nothing more. */
         write_duration(&b, "HeartbeatSec", c->heartbeat_usec);
         write_duration(&b, "FailureSec", c->failure_usec);
         str_buf_printf(&b, "Port=%u\nTieBreaker=%s\n", c->port, cluster_conf_node_name(c, c->tie_breaker));

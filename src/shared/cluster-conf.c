@@ -11,6 +11,7 @@
 #include "basic/string-table.h"
 #include "basic/time-util.h"
 #include "shared/cluster-conf.h"
+#include "shared/cluster-timers.h"
 #include "shared/file-util.h"
 
 #define FENCE_AGENT_FOLDER "/usr/sbin"
@@ -26,10 +27,11 @@ DEFINE_STRING_TABLE(cluster_conf_kind, ClusterConfKind);
 
 typedef struct RawCluster {
         char *name;
-        uint64_t heartbeat_usec;
+        uint64_t failover_usec;  /* USEC_INFINITY: not given; */
+        uint64_t heartbeat_usec; /* the same */
         uint64_t failure_usec;
+        uint64_t fence_delay_usec;
         uint64_t unseen_fence_usec;
-        uint64_t fence_delay_usec; /* USEC_INFINITY: not given */
         uint64_t rejoin_hold_usec;
         uint32_t port;
         char *tie_breaker;
@@ -51,7 +53,8 @@ typedef struct RawFence {
         bool power_on;
 } RawFence;
 
-static const ConfRange heartbeat_range = { 20 * USEC_PER_MSEC, 5 * USEC_PER_SEC };
+static const ConfRange failover_range = { CLUSTER_FAILOVER_USEC_MIN, CLUSTER_FAILOVER_USEC_MAX };
+static const ConfRange heartbeat_range = { CLUSTER_HEARTBEAT_USEC_MIN, CLUSTER_HEARTBEAT_USEC_MAX };
 static const ConfRange failure_range = { 60 * USEC_PER_MSEC, 60 * USEC_PER_SEC };
 static const ConfRange delay_range = { 0, USEC_PER_HOUR };
 static const ConfRange rejoin_hold_range = { 0, USEC_PER_DAY };
@@ -68,6 +71,11 @@ static const ConfSectionType section_types[] = {
 
 static const ConfKey cluster_keys[] = {
         { "Name", conf_convert_name, offsetof(RawCluster, name), CONF_REQUIRED, NULL },
+        { "FailoverWithinSec",
+          conf_convert_duration,
+          offsetof(RawCluster, failover_usec),
+          0,
+          &failover_range },
         { "HeartbeatSec", conf_convert_duration, offsetof(RawCluster, heartbeat_usec), 0, &heartbeat_range },
         { "FailureSec", conf_convert_duration, offsetof(RawCluster, failure_usec), 0, &failure_range },
         { "Port", conf_convert_u32, offsetof(RawCluster, port), 0, &port_range },
@@ -130,6 +138,7 @@ typedef struct Loader {
         const ConfSection **fence_sections;
         size_t *n_addresses; /* given for each node */
         char *tie_breaker;   /* owned */
+        uint64_t failover_usec;
 } Loader;
 
 static void loader_done(Loader *l) {
@@ -173,15 +182,15 @@ ClusterConf *cluster_conf_free(ClusterConf *c) {
 
 static int load_cluster(Loader *l) {
         _cleanup_(raw_cluster_done) RawCluster raw = {
-                .heartbeat_usec = CLUSTER_HEARTBEAT_USEC_DEFAULT,
-                .failure_usec = CLUSTER_FAILURE_USEC_DEFAULT,
+                .failover_usec = USEC_INFINITY,
+                .heartbeat_usec = USEC_INFINITY,
+                .failure_usec = USEC_INFINITY,
                 .unseen_fence_usec = CLUSTER_UNSEEN_FENCE_USEC_DEFAULT,
                 .fence_delay_usec = USEC_INFINITY,
                 .rejoin_hold_usec = CLUSTER_REJOIN_HOLD_USEC_DEFAULT,
                 .port = CLUSTER_PORT_DEFAULT,
         };
         ClusterConf *c = l->c;
-        char text[DURATION_TEXT_MAX];
         int r;
 
         l->cluster = conf_file_find(l->f, "Cluster", NULL);
@@ -193,6 +202,7 @@ static int load_cluster(Loader *l) {
                 return r;
 
         (void) snprintf(c->name, sizeof(c->name), "%s", strempty(raw.name));
+        l->failover_usec = raw.failover_usec;
         c->heartbeat_usec = raw.heartbeat_usec;
         c->failure_usec = raw.failure_usec;
         c->unseen_fence_usec = raw.unseen_fence_usec;
@@ -200,15 +210,6 @@ static int load_cluster(Loader *l) {
         c->rejoin_hold_usec = raw.rejoin_hold_usec;
         c->port = (uint16_t) raw.port;
         l->tie_breaker = TAKE_PTR(raw.tie_breaker);
-
-        /* Two heartbeats may be lost without a node being suspected. */
-        if (c->failure_usec < 3 * c->heartbeat_usec)
-                return report_at(
-                                l,
-                                l->cluster,
-                                conf_section_find(l->cluster, "FailureSec") ? "FailureSec" : "HeartbeatSec",
-                                "FailureSec must be at least three times HeartbeatSec, here %s",
-                                format_duration(3 * c->heartbeat_usec, text));
         return 0;
 }
 
@@ -451,6 +452,77 @@ static int report_unknown_node(Loader *l, const ConfSection *s, const char *key,
                         nearest ? "; did you mean \"" : "",
                         strempty(nearest),
                         nearest ? "\"?" : "");
+}
+
+/* The key to complain about: the first of them that is given. */
+static const char *given_key(const Loader *l, const char *a, const char *b, const char *c) {
+        return conf_section_find(l->cluster, a) ? a : conf_section_find(l->cluster, b) ? b : c;
+}
+
+/* Where FailoverWithinSec= is given, what is given beside it must keep it. */
+static int check_failover(Loader *l) {
+        uint64_t needed_usec = cluster_timers_failover(l->c->heartbeat_usec, l->c->failure_usec);
+        char given[DURATION_TEXT_MAX], needed[DURATION_TEXT_MAX], heartbeat[DURATION_TEXT_MAX],
+                        failure[DURATION_TEXT_MAX];
+
+        if (!conf_section_find(l->cluster, "FailoverWithinSec") || needed_usec <= l->failover_usec)
+                return 0;
+        return report_at(
+                        l,
+                        l->cluster,
+                        given_key(l, "FailureSec", "HeartbeatSec", "FailoverWithinSec"),
+                        "a failover may take twice FailureSec and twice HeartbeatSec, here %s, and "
+                        "FailoverWithinSec=%s is less; leave them out, and they are FailureSec=%s and "
+                        "HeartbeatSec=%s",
+                        format_duration(needed_usec, needed),
+                        format_duration(l->failover_usec, given),
+                        format_duration(cluster_timers_failure(l->failover_usec), failure),
+                        format_duration(cluster_timers_heartbeat(l->failover_usec), heartbeat));
+}
+
+static int check_heartbeat(Loader *l, size_t n_links) {
+        uint64_t least_usec = cluster_timers_heartbeat_min(l->c->n_nodes, n_links);
+        char least[DURATION_TEXT_MAX], failover[DURATION_TEXT_MAX];
+
+        if (l->c->heartbeat_usec >= least_usec)
+                return 0;
+        return report_at(
+                        l,
+                        l->cluster,
+                        given_key(l, "HeartbeatSec", "FailoverWithinSec", "Name"),
+                        "%zu nodes with %zu links need a HeartbeatSec of at least %s, as "
+                        "FailoverWithinSec=%s gives it",
+                        l->c->n_nodes,
+                        n_links,
+                        format_duration(least_usec, least),
+                        format_duration(cluster_timers_failover_of(least_usec), failover));
+}
+
+static int settle_timers(Loader *l) {
+        size_t n_links = l->c->n_nodes > 0 ? l->n_addresses[0] : 0;
+        ClusterConf *c = l->c;
+        char text[DURATION_TEXT_MAX];
+        int r;
+
+        if (!l->cluster)
+                return 0;
+        if (l->failover_usec == USEC_INFINITY)
+                l->failover_usec = cluster_timers_failover_default(c->n_nodes, n_links);
+        if (c->heartbeat_usec == USEC_INFINITY)
+                c->heartbeat_usec = cluster_timers_heartbeat(l->failover_usec);
+        if (c->failure_usec == USEC_INFINITY)
+                c->failure_usec = cluster_timers_failure(l->failover_usec);
+
+        /* Two heartbeats may be lost without a node being suspected. */
+        if (c->failure_usec < 3 * c->heartbeat_usec)
+                return report_at(
+                                l,
+                                l->cluster,
+                                given_key(l, "FailureSec", "HeartbeatSec", "FailoverWithinSec"),
+                                "FailureSec must be at least three times HeartbeatSec, here %s",
+                                format_duration(3 * c->heartbeat_usec, text));
+        r = check_failover(l);
+        return r < 0 ? r : check_heartbeat(l, n_links);
 }
 
 static int settle_tie_breaker(Loader *l) {
@@ -727,7 +799,7 @@ static int compare_nodes(const void *a, const void *b) {
 
 static int load(Loader *l) {
         static int (*const steps[])(Loader * l) = {
-                load_cluster, load_nodes, check_nodes, settle_tie_breaker, load_fences,
+                load_cluster, load_nodes, check_nodes, settle_timers, settle_tie_breaker, load_fences,
         };
         int r;
 

@@ -24,8 +24,6 @@
 #define CLUSTER_ADDRESS_TEXT_MAX 46U
 
 #define CLUSTER_PORT_DEFAULT 7700U
-#define CLUSTER_HEARTBEAT_USEC_DEFAULT (100 * UINT64_C(1000))
-#define CLUSTER_FAILURE_USEC_DEFAULT (400 * UINT64_C(1000))
 #define CLUSTER_UNSEEN_FENCE_USEC_DEFAULT (20 * UINT64_C(1000000))
 #define CLUSTER_REJOIN_HOLD_USEC_DEFAULT (300 * UINT64_C(1000000))
 #define CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT (10 * UINT64_C(1000000))
@@ -77,7 +75,7 @@ typedef enum ClusterConfKind {
 
 typedef struct ClusterConf {
         char name[NAME_LENGTH_MAX + 1];
-        uint64_t heartbeat_usec;
+        uint64_t heartbeat_usec; /* as given, or as FailoverWithinSec= wants it */
         uint64_t failure_usec;
         uint16_t port;
         uint32_t tie_breaker;       /* node id; 0 when no node is enabled, which is refused */

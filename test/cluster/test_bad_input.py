@@ -273,6 +273,9 @@ WRONG_CONF = {
         "4: FailureSec=400ms: FailureSec must be at least three times HeartbeatSec, here 600ms"]),
     "HeartbeatSec too large for the default": ("Name=lab", "Name=lab\nHeartbeatSec=200ms", [
         "3: HeartbeatSec=200ms: FailureSec must be at least three times HeartbeatSec, here 600ms"]),
+    "FailureSec against FailoverWithinSec": ("Name=lab", "Name=lab\nFailoverWithinSec=1s\nFailureSec=800ms", [
+        "4: FailureSec=800ms: a failover may take twice FailureSec and twice HeartbeatSec, here 1s 800ms, and "
+        "FailoverWithinSec=1s is less; leave them out, and they are FailureSec=400ms and HeartbeatSec=100ms"]),
     "bad duration": ("TimeoutSec=5s", "TimeoutSec=5 sek", [
         "21: TimeoutSec=5 sek: must be a duration from 100ms to 10min, such as 400ms, 5s or 10min"]),
     "links of one node": ("10.77.1.2 192.0.2.2", "10.77.1.2", [
@@ -333,7 +336,8 @@ def test_F03_wrong_cluster_conf_is_refused_with_line_and_meaning(trio):
             assert done["status"] == 1 and CONF + ":2: " in done["err"], done
     finally:
         lab.write("n3", CONF, good)
-    assert trio.hactl("check", node="n3") == "No errors found.\n"
+    assert trio.hactl("check", node="n3") == (
+        "In force: FailoverWithinSec=1s FailureSec=400ms HeartbeatSec=100ms RejoinHoldSec=0\nNo errors found.\n")
 
 
 def test_F03_node_that_is_out_claims_to_know_nothing(trio):

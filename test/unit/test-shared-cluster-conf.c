@@ -155,6 +155,101 @@ static void test_duplicates_are_refused(void) {
                       "c:14: Nodes=n1 n1:b: node n1 is given twice\n");
 }
 
+/* The default gives the timers that it always had. */
+static void test_timers_follow_from_failover(void) {
+        static const struct {
+                const char *text;
+                uint64_t heartbeat_msec, failure_msec;
+        } cases[] = {
+                { "", 100, 400 },
+                { "FailoverWithinSec=1s\n", 100, 400 },
+                { "FailoverWithinSec=500ms\n", 50, 200 },
+                { "FailoverWithinSec=50s\n", 5000, 20000 },
+                { "FailoverWithinSec=2s\nHeartbeatSec=100ms\n", 100, 800 },
+                { "FailoverWithinSec=2s\nFailureSec=600ms\n", 200, 600 },
+                { "FailoverWithinSec=2s\nFailureSec=900ms\nHeartbeatSec=100ms\n", 100, 900 },
+                { "FailureSec=5s\n", 100, 5000 },
+                { "HeartbeatSec=20ms\nFailureSec=60ms\n", 20, 60 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *text = g_strdup_printf(CLUSTER "%s" NODES, cases[i].text);
+                _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(text);
+
+                g_test_message("%s", cases[i].text);
+                g_assert_cmpuint(c->heartbeat_usec, ==, cases[i].heartbeat_msec * USEC_PER_MSEC);
+                g_assert_cmpuint(c->failure_usec, ==, cases[i].failure_msec * USEC_PER_MSEC);
+        }
+}
+
+/* However it was said, the same timers are the same configuration. */
+static void test_hash_sees_timers_only(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *a = parse_good(CLUSTER "FailoverWithinSec=2s\n" NODES);
+        _cleanup_(cluster_conf_freep) ClusterConf *b =
+                        parse_good(CLUSTER "FailureSec=800ms\nHeartbeatSec=200ms\n" NODES);
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(CLUSTER "FailoverWithinSec=3s\n" NODES);
+
+        g_assert_cmphex(a->hash, ==, b->hash);
+        g_assert_cmphex(a->hash, !=, c->hash);
+}
+
+static void test_unsafe_timers_are_refused(void) {
+        assert_errors(CLUSTER "FailoverWithinSec=400ms\n" NODES,
+                      "c:3: FailoverWithinSec=400ms: must be a duration from 500ms to 50s\n");
+        assert_errors(CLUSTER "FailoverWithinSec=2s\nFailureSec=500ms\n" NODES,
+                      "c:4: FailureSec=500ms: FailureSec must be at least three times HeartbeatSec, here "
+                      "600ms\n");
+        assert_errors(CLUSTER "FailoverWithinSec=1s\nHeartbeatSec=110ms\n" NODES,
+                      "c:4: HeartbeatSec=110ms: a failover may take twice FailureSec and twice "
+                      "HeartbeatSec, "
+                      "here 1s 20ms, and FailoverWithinSec=1s is less; leave them out, and they are "
+                      "FailureSec=400ms and HeartbeatSec=100ms\n");
+        assert_errors(CLUSTER "FailureSec=2s\nFailoverWithinSec=2s\n" NODES,
+                      "c:3: FailureSec=2s: a failover may take twice FailureSec and twice HeartbeatSec, "
+                      "here 4s 400ms, and FailoverWithinSec=2s is less; leave them out, and they are "
+                      "FailureSec=800ms and HeartbeatSec=200ms\n");
+}
+
+static char *many_nodes(const char *cluster, unsigned n_nodes, unsigned n_links) {
+        GString *s = g_string_new(CLUSTER);
+
+        g_string_append(s, cluster);
+        for (unsigned i = 1; i <= n_nodes; i++) {
+                g_string_append_printf(s, "[Node n%u]\nId=%u\nAddress=", i, i);
+                for (unsigned k = 1; k <= n_links; k++)
+                        g_string_append_printf(s, "10.%u.0.%u ", k, i);
+                g_string_append_c(s, '\n');
+        }
+        return g_string_free(s, FALSE);
+}
+
+static void test_many_nodes_and_links_take_longer(void) {
+        static const struct {
+                unsigned n_nodes, n_links;
+                uint64_t heartbeat_msec;
+        } cases[] = { { 64, 1, 100 }, { 64, 3, 100 }, { 64, 4, 128 }, { 64, 8, 256 }, { 2, 8, 100 } };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *text = many_nodes("", cases[i].n_nodes, cases[i].n_links);
+                _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(text);
+
+                g_assert_cmpuint(c->heartbeat_usec, ==, cases[i].heartbeat_msec * USEC_PER_MSEC);
+                g_assert_cmpuint(c->failure_usec, ==, 4 * cases[i].heartbeat_msec * USEC_PER_MSEC);
+        }
+        {
+                g_autofree char *a = many_nodes("HeartbeatSec=50ms\n", 64, 2),
+                                *b = many_nodes("FailoverWithinSec=1s\n", 64, 4);
+
+                assert_errors(a,
+                              "c:3: HeartbeatSec=50ms: 64 nodes with 2 links need a HeartbeatSec of at "
+                              "least "
+                              "64ms, as FailoverWithinSec=640ms gives it\n");
+                assert_errors(b,
+                              "c:3: FailoverWithinSec=1s: 64 nodes with 4 links need a HeartbeatSec of at "
+                              "least 128ms, as FailoverWithinSec=1s 280ms gives it\n");
+        }
+}
+
 static void test_bad_values_are_refused(void) {
         assert_errors(CLUSTER "HeartbeatSec=10ms\n" NODES,
                       "c:3: HeartbeatSec=10ms: must be a duration from 20ms to 5s\n");
@@ -310,6 +405,12 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/shared/cluster-conf/bad-fence-devices-are-refused",
                         test_bad_fence_devices_are_refused);
         g_test_add_func("/shared/cluster-conf/all-errors-at-once", test_all_errors_at_once);
+        g_test_add_func("/shared/cluster-conf/timers-follow-from-failover",
+                        test_timers_follow_from_failover);
+        g_test_add_func("/shared/cluster-conf/hash-sees-timers-only", test_hash_sees_timers_only);
+        g_test_add_func("/shared/cluster-conf/unsafe-timers-are-refused", test_unsafe_timers_are_refused);
+        g_test_add_func("/shared/cluster-conf/many-nodes-and-links-take-longer",
+                        test_many_nodes_and_links_take_longer);
         g_test_add_func("/shared/cluster-conf/hashes-see-meaning-only", test_hashes_see_meaning_only);
         g_test_add_func("/shared/cluster-conf/hashes-tell-which-kind-differs",
                         test_hashes_tell_which_kind_differs);
