@@ -321,6 +321,20 @@ static void read_state(ByteReader *r, State *s) {
         read_requests(r, s);
 }
 
+/* What the formation will take as it was read when it came. */
+static bool best_is_sound(const State *s) {
+        HaMid mid = { 0 };
+        uint64_t serial = 0;
+        gsize size_bytes;
+        const void *data;
+
+        if (!s->best)
+                return true;
+        data = g_bytes_get_data(s->best, &size_bytes);
+        return state_durable_check(data, size_bytes, &mid, &serial) >= 0 &&
+               ha_mid_compare(mid, s->best_mid) == 0 && serial == s->best_serial;
+}
+
 int state_deserialize(
                 const HaNodes *nodes, uint32_t self, const void *data, size_t size_bytes, State **ret) {
         _cleanup_(state_freep) State *s = state_new(nodes, self);
@@ -332,7 +346,7 @@ int state_deserialize(
         k = byte_reader_finish(&r);
         if (k < 0)
                 return k;
-        if (!state_is_sound(s))
+        if (!state_is_sound(s) || !best_is_sound(s))
                 return -EBADMSG;
 
         /* What the others have announced is not announced again. */
