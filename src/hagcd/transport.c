@@ -11,6 +11,7 @@
 #include "hagcd/link-choice.h"
 #include "hagcd/link-meter.h"
 #include "hagcd/reassembly.h"
+#include "hagcd/stranger.h"
 #include "hagcd/transport.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
@@ -32,6 +33,7 @@ typedef struct TransportLink {
         sd_event_source *source; /* owned */
         bool carrier;
         LogRate log_rate;
+        Stranger stranger;
 
         unsigned n_out;
         struct mmsghdr out[BATCH];
@@ -338,25 +340,51 @@ static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes
         t->config.handlers->message(t->config.userdata, c->node, c->link, c->class, buffer);
 }
 
-static void
+/* Was it this peer's? */
+static bool
 on_gasp(Transport *t, TransportPeer *p, uint32_t node, const uint8_t *secret, size_t size_bytes) {
         uint8_t digest[DTLS_DIGEST_BYTES];
 
         if (size_bytes != GASP_SECRET_BYTES || p->incarnation == 0 ||
             dtls_digest(secret, size_bytes, digest) < 0 ||
-            memcmp(digest, p->gasp_hash, GASP_HASH_BYTES) != 0) {
-                t->counters.n_bad++;
-                return;
-        }
+            memcmp(digest, p->gasp_hash, GASP_HASH_BYTES) != 0)
+                return false;
         /* Once for each incarnation: what is known of it is void now. */
         memset(p->gasp_hash, 0, sizeof(p->gasp_hash));
         t->config.handlers->last_gasp(t->config.userdata, node, TAKE_GENERIC(p->incarnation, uint64_t, 0));
+        return true;
 }
 
-static void on_other_key(Transport *t, TransportPeer *p, TransportChannel *c, uint64_t now_usec) {
+/* Whose address on this link it is, or NULL. */
+static TransportPeer *peer_at(Transport *t, unsigned link, const ClusterAddress *address) {
+        NODE_SET_FOREACH(id, t->peer_set)
+                if (cluster_address_equal(address, &t->peers[id - 1].conf->addresses[link]))
+                        return &t->peers[id - 1];
+        return NULL;
+}
+
+static void on_bad(TransportLink *l, const struct sockaddr_storage *address, uint64_t now_usec) {
+        const ClusterAddress *from = (const ClusterAddress *) address;
+        const TransportPeer *p = peer_at(l->transport, l->index, from);
+
+        l->transport->counters.n_bad++;
+        if (p)
+                stranger_forged(&l->stranger, p->conf->name, from, now_usec);
+        else
+                stranger_seen(&l->stranger, from, now_usec);
+}
+
+static void
+on_other_key(TransportLink *l,
+             TransportPeer *p,
+             TransportChannel *c,
+             const struct sockaddr_storage *address,
+             uint64_t now_usec) {
+        Transport *t = l->transport;
+
         /* Whoever is heard has our key: somebody else said this. */
         if (links_heard(t, p, now_usec) != 0) {
-                t->counters.n_bad++;
+                on_bad(l, address, now_usec);
                 return;
         }
         set_problem(t, c->node, TRANSPORT_PROBLEM_KEY);
@@ -398,7 +426,8 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         PacketHeader h;
         TransportPeer *p;
         TransportChannel *c;
-        size_t k;
+        bool lacks_nothing;
+        size_t k, n_read = 0;
 
         t->counters.n_received++;
         if (packet_is_of_other_version(data, n)) {
@@ -408,7 +437,7 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         }
         if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
             !(p = peer_of(t, h.from)) || !is_from(address, &p->conf->addresses[l->index], h.kind)) {
-                t->counters.n_bad++;
+                on_bad(l, address, now_usec);
                 return;
         }
         c = channel_of(t, p, l->index, h.class);
@@ -417,22 +446,31 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         p->answered_usec = now_usec;
 
         if (h.key_id != dtls_context_key_id(t->dtls)) {
-                on_other_key(t, p, c, now_usec);
+                on_other_key(l, p, c, address, now_usec);
                 return;
         }
+        /* Then it has no reason to begin anew, and what it says can be opened. */
+        lacks_nothing = channel_is_established(&c->channel) && links_heard(t, p, now_usec) != 0;
         switch (h.kind) {
         case PACKET_KNOCK:
+                if (lacks_nothing)
+                        on_bad(l, address, now_usec);
                 channel_knocked(&c->channel, now_usec);
                 wake_for(t, c, now_usec);
                 return;
         case PACKET_LAST_GASP:
-                on_gasp(t, p, h.from, data, n);
+                if (!on_gasp(t, p, h.from, data, n))
+                        on_bad(l, address, now_usec);
                 return;
         case PACKET_DTLS:
                 channel_feed(&c->channel, data, n, now_usec);
                 wake_for(t, c, now_usec);
-                while ((k = channel_read(&c->channel, plain, sizeof(plain), now_usec)) > 0)
+                while ((k = channel_read(&c->channel, plain, sizeof(plain), now_usec)) > 0) {
                         deliver(c, plain, k, now_usec);
+                        n_read++;
+                }
+                if (lacks_nothing && n_read == 0 && c->channel.read_usec != now_usec)
+                        on_bad(l, address, now_usec);
                 return;
         }
 }
@@ -460,7 +498,9 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userd
                 if (n <= 0)
                         break; /* an error of an earlier send, or nothing there */
                 for (int i = 0; i < n; i++) {
-                        if (!(t->in[i].msg_hdr.msg_flags & MSG_TRUNC))
+                        if (t->in[i].msg_hdr.msg_flags & MSG_TRUNC)
+                                on_bad(l, &t->in_address[i], now_boottime_usec());
+                        else
                                 on_datagram(l, &t->in_address[i], t->in_data[i], t->in[i].msg_len);
                         /* All that recvmmsg() changes of what it is given. */
                         t->in[i].msg_hdr.msg_namelen = sizeof(t->in_address[i]);
@@ -658,6 +698,7 @@ int transport_new(sd_event *event, const TransportConfig *config, Transport **re
                         .fd = -EBADF,
                         .carrier = true,
                         .log_rate = { .interval_usec = 10 * USEC_PER_SEC, .burst = 1 },
+                        .stranger = stranger_make(i),
                 };
         for (unsigned i = 0; i < t->n_links; i++) {
                 r = link_open(t, i, self);

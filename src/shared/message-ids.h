@@ -32,6 +32,10 @@
 #define HAMGR_MESSAGE_CONFIG_DIFFERS "7a47307f76ae4355ad5695d80941b04e"
 /* a peer has another cluster key */
 #define HAMGR_MESSAGE_KEY_REFUSED "cee15a9898a04291a35cb387f9c75e48"
+/* datagrams come from an address that no node has */
+#define HAMGR_MESSAGE_STRANGER "7924a96bf77944b8992b4bc0947aef0c"
+/* datagrams come from a node's address that it did not send, or not now */
+#define HAMGR_MESSAGE_FORGED "b48214c41f0b4014bdeb1752cd68c7f8"
 /* a stored record was damaged and put aside */
 #define HAMGR_MESSAGE_STORE_DAMAGED "a1843f900fc2425eac6cc63e1437d306"
 /* the system gives no real-time priority or locked memory */
