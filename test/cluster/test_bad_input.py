@@ -33,9 +33,9 @@ def agreed(cluster, nodes):
 
 
 @contextlib.contextmanager
-def nothing_changes(cluster, without=None):
+def nothing_changes(cluster, without=None, gap=0.2):
     """Status and configuration on every node, the running shop, the boots of the nodes: all as before. The node
-    `without` may come and go."""
+    `without` may come and go. No customer of the shop waits longer than `gap`."""
     lab = cluster.lab
     nodes = [node for node in cluster.nodes() if node != without]
 
@@ -57,7 +57,7 @@ def nothing_changes(cluster, without=None):
     with contextlib.suppress(LabError):
         lab.until("all to be as before", lambda: state() == before, 5 if without else 0)
     assert state() == before
-    assert lab.client("gaps", name="shop", since=since, shortest=0.2) == []
+    assert lab.client("gaps", name="shop", since=since, shortest=gap) == []
     assert lab.crimes(since) == []
     assert [order for order in lab.power_orders(since) if order[1] != "status"] == []
 

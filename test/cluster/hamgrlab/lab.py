@@ -254,6 +254,19 @@ class Lab:
     def from_client(self, *command, timeout=30):
         return self.ask("from_client", command=list(command), timeout=timeout)
 
+    def stranger_sends(self, datagrams, seconds=None, rate=None):
+        """What a host in the private network that is no node sends; see stranger.py."""
+        request = {"interface": "private", "datagrams": datagrams, "seconds": seconds, "rate": rate}
+        return self.ask("stranger_sends", request=request)
+
+    def listen(self, node, network="private"):
+        """From now on what a node says and is told on a network is kept, for heard()."""
+        self.ask("listen", node=node, network=network)
+
+    def heard(self, node, network="private", port=7700):
+        """The datagrams to this port since the last time, as stranger.py has them."""
+        return self.ask("heard", node=node, network=network, port=port)
+
     def until(self, what, condition, timeout=20, interval=0.03):
         """Wait until condition() is true, and return what it gave. A LabError inside counts as not yet."""
         deadline = boottime() + timeout

@@ -13,6 +13,8 @@ PREFIX = {"private": "10.77.1.", "public": "192.0.2.", "oob": "10.77.9."}
 PREFIX6 = {"private": "fd77:1::", "public": "2001:db8:2::"}
 CLIENT_ADDRESS = "192.0.2.200"
 CLIENT_ADDRESS6 = "2001:db8:2::200"
+STRANGER_NUMBER = 66
+STRANGER_ADDRESS = PREFIX["private"] + str(STRANGER_NUMBER)
 CONTROLLER_ADDRESS = "10.77.9.254"
 CONTROLLER_PORT = 9000
 CABLES = 100  # and the node's number: the group of its ports
@@ -128,6 +130,13 @@ class Switch:
                 "addr add %s/64 dev public nodad" % CLIENT_ADDRESS6,
             ],
         )
+        return fd
+
+    def plug_stranger(self):
+        """A host in the private network that is no node."""
+        fd = new_network()
+        ip_batch(self.fd, self.cable("stranger", fd, "private", "private", STRANGER_NUMBER), pass_fds=(fd,))
+        ip_batch(fd, ["link set lo up", "link set private up", "addr add %s/24 dev private" % STRANGER_ADDRESS])
         return fd
 
     def cut(self, node, network=None, peer=None, direction="both"):

@@ -17,12 +17,12 @@ import threading
 import time
 import traceback
 
-from . import wire
+from . import stranger, wire
 from .network import Switch
 from .node import Node, ask_quietly
 from .power import Controller
 from .system import (
-    CLONE_NEWNS, CLONE_NEWPID, MS_PRIVATE, MS_REC, Cgroup, LabError, boottime, die_with_parent, mount, run, unshare,
+    CLONE_NEWNS, CLONE_NEWPID, MS_PRIVATE, MS_REC, Cgroup, LabError, boottime, die_with_parent, in_network, mount, run, unshare,
 )
 
 RUN = "/run/hamgr-lab"
@@ -48,8 +48,9 @@ class Supervisor:
         self.ending = False
         self.nodes = {}
         self.disks = []
-        self.switch = self.controller = self.client_netns = None
+        self.switch = self.controller = self.client_netns = self.stranger_netns = None
         self.helpers = []
+        self.listening = {}
 
     def note(self, node, what):
         self.history.append([boottime(), node, what])
@@ -246,6 +247,24 @@ class Supervisor:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
         )
         return {"status": done.returncode, "out": done.stdout, "err": done.stderr}
+
+    def op_stranger_sends(self, request, timeout=60):
+        """See stranger.py."""
+        if self.stranger_netns is None:
+            self.stranger_netns = self.switch.plug_stranger()
+        fd = self.stranger_netns
+        done = run(
+            "nsenter", "--net=/proc/self/fd/%d" % fd, "env", "--chdir=" + PACKAGE_ROOT, sys.executable, "-B", "-m",
+            "hamgrlab.stranger", stdin=json.dumps(request), pass_fds=(fd,), timeout=timeout,
+        )
+        return json.loads(done[1])
+
+    def op_listen(self, node, network):
+        interface = "%s-%s" % (node, network)
+        self.listening[interface] = in_network(self.switch.fd, lambda: stranger.listen(interface))
+
+    def op_heard(self, node, network, port):
+        return stranger.datagrams(self.listening["%s-%s" % (node, network)], port)
 
     def op_down(self):
         self.ending = True
