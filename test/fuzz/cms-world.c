@@ -28,6 +28,205 @@ static void queue(CmsWorld *w, const CmsWorldDatagram *d) {
         copy(&w->queue[(w->queue_first + w->n_queued++) % CMS_WORLD_QUEUE_MAX], d);
 }
 
+void cms_world_mend(CmsWorld *w, CmsWorldDatagram *d) {
+        CmsMessage *m = &w->again;
+        ByteWriter writer;
+
+        if (cms_message_decode(d->data, d->size_bytes, m) < 0)
+                return;
+        if (m->type == CMS_MESSAGE_PROPOSE) {
+                w->true_hash = m->propose.membership.hash;
+                m->propose.membership.hash = membership_hash(&m->propose.membership);
+                w->forged_mid = m->propose.membership.mid;
+                w->forged_hash = m->propose.membership.hash;
+        } else if (m->type == CMS_MESSAGE_COMMIT && mid_equal(m->commit.ballot, w->forged_mid))
+                m->commit.hash = w->forged_hash;
+        else if (m->type == CMS_MESSAGE_HEARTBEAT && mid_equal(m->heartbeat.mid, w->forged_mid))
+                m->heartbeat.mid_hash = w->forged_hash;
+        else
+                return;
+        byte_writer_init(&writer, d->data, sizeof(d->data));
+        cms_message_encode(m, &writer);
+        assert(byte_writer_result(&writer) == 0);
+        d->size_bytes = writer.size_bytes;
+}
+
+static uint32_t some_id(FuzzInput *in) {
+        uint8_t v = fuzz_u8(in);
+
+        /* Mostly one that there is. */
+        return v < 192 ? 1 + v % CMS_WORLD_NODES_MAX : 1 + v % NODE_ID_MAX;
+}
+
+static void toggle(NodeSet *set, uint32_t id) {
+        *set ^= node_set_of(id);
+}
+
+static uint64_t some_incarnation(CmsWorld *w, FuzzInput *in, uint32_t id) {
+        if (id <= w->n_nodes && fuzz_u8(in) % 4 != 0)
+                return w->nodes[id - 1].incarnation;
+        return 1 + fuzz_u8(in);
+}
+
+static void twist_row(CmsWorld *w, CmsRow *row, FuzzInput *in) {
+        uint32_t id = some_id(in);
+
+        toggle(&row->heard, id);
+        row->incarnation[id - 1] = some_incarnation(w, in, id);
+        row->version += fuzz_u8(in);
+}
+
+static void twist_heartbeat(CmsWorld *w, CmsHeartbeat *h, FuzzInput *in) {
+        uint32_t id = some_id(in);
+
+        if (fuzz_u8(in) % 2)
+                twist_row(w, &h->row, in);
+        else {
+                toggle(&h->echoed, id);
+                h->echo_number[id - 1] = fuzz_u8(in) % 4 ? h->number - fuzz_u8(in) : fuzz_u64(in);
+        }
+        h->echoed &= h->row.heard;
+}
+
+static void twist_ages(CmsEchoAges *a, FuzzInput *in) {
+        uint32_t id = some_id(in);
+
+        toggle(&a->nodes, id);
+        a->msec[id - 1] = (uint32_t) fuzz_u8(in) << fuzz_below(in, 25);
+}
+
+/* Ranks go on being those of the members, in some order, and members being up. */
+static void mend_ranks(Membership *m, uint32_t first) {
+        m->n_members = 0;
+        if (node_set_contains(m->members, first))
+                m->rank[m->n_members++] = (uint8_t) first;
+        else
+                first = 0;
+        NODE_SET_FOREACH(id, m->members)
+                if (id != first)
+                        m->rank[m->n_members++] = (uint8_t) id;
+        NODE_SET_FOREACH(id, m->configured) {
+                MembershipNode *n = &m->nodes[id - 1];
+
+                if (node_set_contains(m->members, id))
+                        n->state = NODE_UP;
+                else if (n->state == NODE_UP)
+                        n->state = NODE_UNKNOWN;
+        }
+}
+
+static void twist_propose(CmsWorld *w, CmsPropose *p, FuzzInput *in) {
+        Membership *m = &p->membership;
+        uint32_t id = some_id(in);
+        MembershipNode *n = &m->nodes[id - 1];
+
+        switch (fuzz_below(in, 10)) {
+        case 0:
+                toggle(&m->members, id);
+                m->configured |= m->members;
+                n->incarnation = some_incarnation(w, in, id);
+                break;
+        case 1:
+                toggle(&m->configured, id);
+                m->members &= m->configured;
+                break;
+        case 2:
+                m->quorate = !m->quorate;
+                break;
+        case 3:
+                m->half = !m->half;
+                break;
+        case 4:
+                m->tie_breaker = !m->tie_breaker;
+                break;
+        case 5:
+                m->first = !m->first;
+                break;
+        case 6:
+                n->incarnation = some_incarnation(w, in, id);
+                break;
+        case 7:
+                n->proven = !n->proven;
+                n->state = (NodeState) fuzz_below(in, _NODE_STATE_MAX);
+                break;
+        case 8:
+                toggle(&p->no_record, id);
+                break;
+        case 9:
+                m->mid.epoch += fuzz_u8(in);
+                m->quorate_mid = fuzz_u8(in) % 2 ? m->mid : MID_NONE;
+                break;
+        }
+        if (m->members == NODE_SET_EMPTY)
+                m->members = node_set_of(id);
+        m->configured |= m->members;
+        p->no_record &= m->members;
+        mend_ranks(m, fuzz_u8(in) % 2 ? m->rank[0] : id);
+}
+
+static void twist_answer(CmsWorld *w, CmsAnswer *a, FuzzInput *in) {
+        uint32_t id = some_id(in);
+
+        switch (fuzz_below(in, 5)) {
+        case 0:
+                twist_row(w, &a->row, in);
+                break;
+        case 1:
+                toggle(&a->confirms[id - 1], some_id(in));
+                break;
+        case 2:
+                toggle(&a->known, id);
+                a->nodes[id - 1].incarnation = some_incarnation(w, in, id);
+                a->nodes[id - 1].state = (NodeState) fuzz_below(in, _NODE_STATE_MAX);
+                break;
+        case 3:
+                a->n_rank = 1;
+                a->rank[0] = (uint8_t) id;
+                a->rank_incarnation[0] = some_incarnation(w, in, id);
+                break;
+        case 4:
+                a->no_record = !a->no_record;
+                break;
+        }
+}
+
+void cms_world_twist(CmsWorld *w, CmsWorldDatagram *d, FuzzInput *in) {
+        CmsMessage *m = &w->again;
+        ByteWriter writer;
+
+        if (cms_message_decode(d->data, d->size_bytes, m) < 0 || m->type == CMS_MESSAGE_FOREIGN)
+                return;
+        if (m->type == CMS_MESSAGE_HEARTBEAT)
+                twist_heartbeat(w, &m->heartbeat, in);
+        else if (m->type == CMS_MESSAGE_INQUIRE)
+                twist_row(w, &m->inquire.row, in);
+        else if (m->type == CMS_MESSAGE_PROPOSE)
+                twist_propose(w, &m->propose, in);
+        else if (m->type == CMS_MESSAGE_ANSWER)
+                twist_answer(w, &m->answer, in);
+        else if (m->type == CMS_MESSAGE_ACKNOWLEDGE)
+                twist_ages(&m->acknowledge.echoed, in);
+        else if (m->type == CMS_MESSAGE_COMMIT)
+                twist_ages(&m->commit.echoed, in);
+        byte_writer_init(&writer, d->data, sizeof(d->data));
+        cms_message_encode(m, &writer);
+        assert(byte_writer_result(&writer) == 0);
+        d->size_bytes = writer.size_bytes;
+}
+
+static void distort(CmsWorld *w, CmsWorldDatagram *d, CmsMessageType type) {
+        if (d->from != w->mad)
+                return;
+        if (w->n_mad > 0 && (w->mad_type == 0 || w->mad_type == (unsigned) type)) {
+                w->n_mad--;
+                if (fuzz_u8(w->in) % 2)
+                        cms_world_twist(w, d, w->in);
+                else
+                        fuzz_bend(w->in, d->data, &d->size_bytes, sizeof(d->data));
+        }
+        cms_world_mend(w, d);
+}
+
 static void send_message(CmsWorld *w, uint32_t from, NodeSet to, const CmsMessage *m) {
         CmsWorldDatagram *d = &w->scratch;
         ByteWriter writer;
@@ -41,6 +240,7 @@ static void send_message(CmsWorld *w, uint32_t from, NodeSet to, const CmsMessag
         if (w->on_message)
                 w->on_message(w->userdata, m, d->data, d->size_bytes);
         assert(!node_set_contains(to, from));
+        distort(w, d, m->type);
         NODE_SET_FOREACH(id, to) {
                 d->to = id;
                 for (d->link = 0; d->link < w->n_links; d->link++)
@@ -48,6 +248,18 @@ static void send_message(CmsWorld *w, uint32_t from, NodeSet to, const CmsMessag
         }
         d->link = 0;
         remember(w, d);
+}
+
+/* The core of the mad one is made to believe that its own proposal was acknowledged. */
+static const CmsMessage *deceive(CmsWorld *w, NodeSet to, const CmsMessage *m) {
+        static CmsMessage changed;
+
+        if (m->type != CMS_MESSAGE_ACKNOWLEDGE || w->mad == 0 || !node_set_contains(to, w->mad) ||
+            !mid_equal(m->acknowledge.ballot, w->forged_mid) || m->acknowledge.hash != w->forged_hash)
+                return m;
+        changed = *m;
+        changed.acknowledge.hash = w->true_hash;
+        return &changed;
 }
 
 static void carry_out(CmsWorld *w, uint32_t id) {
@@ -58,7 +270,7 @@ static void carry_out(CmsWorld *w, uint32_t id) {
 
                 switch (e->type) {
                 case CMS_EFFECT_SEND:
-                        send_message(w, id, e->send.to, e->send.message);
+                        send_message(w, id, e->send.to, deceive(w, e->send.to, e->send.message));
                         break;
                 case CMS_EFFECT_STORE:
                         n->wanted = e->store.number;
@@ -79,6 +291,9 @@ void cms_world_feed(CmsWorld *w, uint32_t id, CmsEvent event) {
         event.now_usec = w->now_usec;
         cms_step(n->core, &event, &w->effects);
         cms_check(n->core);
+        (void) cms_lease_usec(n->core);
+        NODE_SET_FOREACH(other, w->config.configured)
+                (void) cms_lease_over_usec(n->core, other);
         w->n_steps++;
         carry_out(w, id);
 }

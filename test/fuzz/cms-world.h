@@ -45,6 +45,14 @@ typedef struct CmsWorld {
         unsigned n_past; /* newest at (n_past - 1) % CMS_WORLD_PAST_MAX */
         CmsWorldDatagram past[CMS_WORLD_PAST_MAX];
 
+        /* The mad one bends what its own core says: so many messages more, of this type (0: any). */
+        uint32_t mad;
+        unsigned mad_type, n_mad;
+        FuzzInput *in;
+        Mid forged_mid; /* of its newest proposal, the hash that it has now, and the one that its core knows
+                         */
+        uint64_t forged_hash, true_hash;
+
         CmsEffects effects;
         CmsMessage message, again;
         CmsWorldDatagram scratch;
@@ -63,6 +71,13 @@ void cms_world_feed(CmsWorld *w, uint32_t id, CmsEvent event);
 
 /* Bytes as they would come out of the transport. */
 void cms_world_receive(CmsWorld *w, uint32_t from, uint32_t to, unsigned link, const void *data, size_t n);
+
+/* Changes a message where changed bytes would not be one any more: sets, and what stands for each of their
+ * nodes. */
+void cms_world_twist(CmsWorld *w, CmsWorldDatagram *d, FuzzInput *in);
+
+/* A proposal has a hash that is right, and what goes with it names that: a mad coordinator can do so. */
+void cms_world_mend(CmsWorld *w, CmsWorldDatagram *d);
 
 /* Everything that is sent arrives, everything is written, for so long. */
 void cms_world_run(CmsWorld *w, uint64_t usec);

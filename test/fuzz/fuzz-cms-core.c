@@ -24,6 +24,7 @@ typedef enum Op {
         OP_CUT,
         OP_PAUSE,
         OP_LEAVE,
+        OP_MAD, /* from now on a node bends what its core says */
         _OP_MAX,
 } Op;
 
@@ -42,8 +43,14 @@ static void say_past(CmsWorld *w, FuzzInput *in, unsigned back, bool bend) {
         d.to = some_node(w, in);
         if (fuzz_u8(in) % 4 == 0)
                 d.from = some_node(w, in);
-        if (bend)
-                fuzz_bend(in, d.data, &d.size_bytes, sizeof(d.data));
+        if (bend) {
+                if (fuzz_u8(in) % 2)
+                        cms_world_twist(w, &d, in);
+                else
+                        fuzz_bend(in, d.data, &d.size_bytes, sizeof(d.data));
+                if (fuzz_u8(in) % 4 != 0)
+                        cms_world_mend(w, &d);
+        }
         cms_world_receive(w, d.from, d.to, d.link, d.data, d.size_bytes);
 }
 
@@ -162,6 +169,11 @@ static void one_op(CmsWorld *w, FuzzInput *in) {
                                (CmsEvent){ .type = CMS_EVENT_LEAVE,
                                            .leave = { .running = fuzz_u8(in) % 2 } });
                 break;
+        case OP_MAD:
+                w->mad = some_node(w, in);
+                w->mad_type = fuzz_below(in, CMS_MESSAGE_FAREWELL_HEARD + 1);
+                w->n_mad = 1 + fuzz_below(in, 8);
+                break;
         case _OP_MAX:
                 break;
         }
@@ -172,9 +184,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         unsigned n_nodes = 2 + fuzz_below(&in, CMS_WORLD_NODES_MAX - 1), n_links = 1 + fuzz_below(&in, 2);
         _cleanup_(cms_world_freep) CmsWorld *w = cms_world_new(n_nodes, n_links);
 
+        w->in = &in;
         for (unsigned i = 0; i < OPS_MAX && !fuzz_is_empty(&in); i++)
                 one_op(w, &in);
         return 0;
+}
+
+/* A coordinator proposes something else than its core does, for each way to twist that, and goes through
+ * with it. */
+static void seed_mad_proposals(FuzzSeeds *s) {
+        for (uint8_t node = 0; node < 3; node++)
+                for (uint8_t way = 0; way < 10; way++) {
+                        FuzzScript script = { 0 };
+
+                        FUZZ_SAY(&script, 1, 0, OP_RUN_LONG, 3, OP_MAD, 0, CMS_MESSAGE_PROPOSE, 1);
+                        FUZZ_SAY(&script, OP_RESTART, 2, 1, OP_RUN_LONG, 3);
+                        /* Twice, as it may be sent again. */
+                        FUZZ_SAY(&script, 1, node, way, 1, 1, 1, node, way, 1, 1, OP_RUN_LONG, 3);
+                        fuzz_seed(s, script.data, script.size_bytes);
+                }
 }
 
 /* A cluster forms, something happens, and between the two the mad one speaks. */
@@ -186,11 +214,13 @@ void fuzz_seeds(FuzzSeeds *s) {
                 { OP_LINK, 1, 0, 0 },
         };
 
+        seed_mad_proposals(s);
         for (uint8_t n_nodes = 0; n_nodes < 3; n_nodes++)
                 for (unsigned i = 0; i < ELEMENTSOF(happenings); i++) {
                         FuzzScript script = { 0 };
 
                         FUZZ_SAY(&script, n_nodes, (uint8_t) (i % 2), OP_RUN_LONG, 3);
+                        FUZZ_SAY(&script, OP_MAD, (uint8_t) (i % 2), (uint8_t) (1 + i % 4), 2);
                         fuzz_say(&script, happenings[i], sizeof(happenings[i]));
                         for (uint8_t k = 0; k < 6; k++)
                                 FUZZ_SAY(&script,

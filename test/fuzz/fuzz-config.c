@@ -36,6 +36,7 @@ static void take_files(const HaFile *files, size_t n_files) {
                 return;
         changes = ha_config_changes(none, c);
         missing = ha_config_missing(c, none);
+        assert(changes && missing);
 }
 
 static void take_serial(const uint8_t *data, size_t size) {

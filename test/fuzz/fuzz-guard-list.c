@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert(streq(first, second));
         unit = guard_unit_name(&g);
         drop_in = guard_drop_in(&g, GUARD_OWNED_FOLDER);
-        assert(!unit || (!strchr(unit, '/') && !strchr(unit, '\n')));
+        assert(unit && drop_in);
+        assert(!strchr(unit, '/') && !strchr(unit, '\n'));
         guard_done(&g);
         guard_done(&again);
         return 0;
