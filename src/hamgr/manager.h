@@ -103,6 +103,7 @@ typedef struct Manager {
         Api *api;            /* owned */
         GPtrArray *requests; /* owned */
         uint64_t request_number;
+        unsigned order_timeout_sec; /* then its caller is told what an order waits for */
 
         /* membership.c */
         Question *question; /* owned */
@@ -112,6 +113,8 @@ typedef struct Manager {
         sd_event_source *leave_timer;                  /* owned */
         sd_event_source *leave_sigterm, *leave_sigint; /* owned */
 } Manager;
+
+#define MANAGER_ORDER_TIMEOUT_SEC_MAX 50U /* hactl waits a little longer than that for its answer */
 
 int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret);
 Manager *manager_free(Manager *m);

@@ -12,8 +12,6 @@
 #include "shared/event-util.h"
 #include "shared/log.h"
 
-#define REQUEST_TIMEOUT_USEC (50 * UINT64_C(1000000))
-
 typedef struct Request {
         Manager *manager; /* weak */
         uint64_t number;
@@ -51,7 +49,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
                         API_ERROR_TIMED_OUT,
                         "the cluster did not confirm it within %u s%s%s; it may still come about: see "
                         "\"hactl status\"",
-                        (unsigned) (REQUEST_TIMEOUT_USEC / USEC_PER_SEC),
+                        m->order_timeout_sec,
                         waits[0] ? ": " : "",
                         waits);
         g_ptr_array_remove(r->manager->requests, r);
@@ -65,7 +63,7 @@ static uint64_t request_new(Manager *m, ApiCall *call) {
         r->call = call;
         r->number = ++m->request_number;
         if (event_timer_new(m->event, "request", on_timeout, r, &r->timer) >= 0)
-                (void) event_timer_in(r->timer, REQUEST_TIMEOUT_USEC);
+                (void) event_timer_in(r->timer, m->order_timeout_sec * USEC_PER_SEC);
         g_ptr_array_add(m->requests, r);
         return r->number;
 }
