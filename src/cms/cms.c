@@ -495,3 +495,12 @@ const Membership *cms_membership(const Cms *c) {
 bool cms_in_transition(const Cms *c) {
         return c->transition;
 }
+
+void cms_ask(const Cms *c, CmsNotification *ret) {
+        const Membership *m = cms_membership(c);
+
+        if (m && !c->transition)
+                *ret = (CmsNotification){ .type = CMS_NOTIFICATION_STABLE, .stable = m };
+        else
+                *ret = (CmsNotification){ .type = CMS_NOTIFICATION_TRANSITION };
+}

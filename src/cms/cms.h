@@ -340,4 +340,8 @@ uint64_t cms_lease_usec(const Cms *c);
  * does. */
 uint64_t cms_lease_over_usec(const Cms *c, uint32_t node);
 
+/* What was told last of whether a membership stands, TRANSITION or STABLE: for whoever asks at an interval,
+ * so that a notification that was lost on the way to it is made up for. */
+void cms_ask(const Cms *c, CmsNotification *ret);
+
 void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret);

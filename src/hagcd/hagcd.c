@@ -87,8 +87,7 @@ static void fail(Hagcd *d, const char *why) {
 
 /* ---- cms ---- */
 
-static void on_notification(Hagcd *d, const CmsNotification *n) {
-        d->status_dirty = true;
+static void tell_gcs(Hagcd *d, const CmsNotification *n) {
         switch (n->type) {
         case CMS_NOTIFICATION_TRANSITION:
                 (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_TRANSITION });
@@ -104,11 +103,18 @@ static void on_notification(Hagcd *d, const CmsNotification *n) {
                                 });
                 break;
         case CMS_NOTIFICATION_STABLE:
-                status_log_membership(d->status, n->stable);
-                notify_membership(d->notify, n->stable);
                 (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { n->stable } });
                 break;
         }
+}
+
+static void on_notification(Hagcd *d, const CmsNotification *n) {
+        d->status_dirty = true;
+        if (n->type == CMS_NOTIFICATION_STABLE) {
+                status_log_membership(d->status, n->stable);
+                notify_membership(d->notify, n->stable);
+        }
+        tell_gcs(d, n);
 }
 
 static void send_cms(Hagcd *d, NodeSet to, const CmsMessage *m) {
@@ -296,10 +302,10 @@ static int on_gcs_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
 /* A notification that was lost between the cores is found here (design.md 4). */
 static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         Hagcd *d = userdata;
-        const Membership *m = cms_membership(d->cms);
+        CmsNotification n;
 
-        if (m && !cms_in_transition(d->cms))
-                (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_STABLE, .stable = { m } });
+        cms_ask(d->cms, &n);
+        tell_gcs(d, &n);
         tell_status(d);
         status_log_links(d->status, d->transport);
         settle(d);

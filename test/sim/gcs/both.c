@@ -98,6 +98,8 @@ static const ClusterOps ops = {
 
 /* ---- The actor ---- */
 
+static void ask(World *w, uint64_t node, uint64_t life, void *userdata);
+
 static void *actor_start(World *w, uint32_t node, void *userdata) {
         Both *x = userdata;
         const WorldPart *part = world_stored(w, node, WORLD_GCS);
@@ -108,6 +110,7 @@ static void *actor_start(World *w, uint32_t node, void *userdata) {
                 memcpy(&n->disk, part->data, sizeof(n->disk));
         n->incarnation = cms_sim_incarnation(w, node);
         cluster_start(x->c, node);
+        world_at(w, w->now_usec + BOTH_ASK_USEC, ask, node, w->nodes[node - 1].life, x);
         return x;
 }
 
@@ -159,9 +162,7 @@ static const WorldActor gcs_actor = {
         .stored = actor_stored,
 };
 
-static void on_notification(World *w, uint32_t node, const CmsNotification *n, void *userdata) {
-        Both *x = userdata;
-
+static void tell_gcs(Both *x, uint32_t node, const CmsNotification *n) {
         switch (n->type) {
         case CMS_NOTIFICATION_TRANSITION:
                 cluster_feed(x->c, node, (GcsEvent){ .type = GCS_EVENT_TRANSITION });
@@ -186,6 +187,26 @@ static void on_notification(World *w, uint32_t node, const CmsNotification *n, v
                              (GcsEvent){ .type = GCS_EVENT_STABLE, .stable.membership = n->stable });
                 break;
         }
+}
+
+static void on_notification(World *w, uint32_t node, const CmsNotification *n, void *userdata) {
+        Both *x = userdata;
+
+        if (!x->lose || !x->lose(x, node, n))
+                tell_gcs(x, node, n);
+}
+
+static void ask(World *w, uint64_t node, uint64_t life, void *userdata) {
+        Both *x = userdata;
+        CmsNotification n;
+
+        if (!w->nodes[node - 1].up || w->nodes[node - 1].life != life || x->asks_not)
+                return;
+        if (!w->nodes[node - 1].paused) {
+                cms_ask(x->s->nodes[node - 1].cms, &n);
+                tell_gcs(x, (uint32_t) node, &n);
+        }
+        world_at(w, w->now_usec + BOTH_ASK_USEC, ask, node, life, x);
 }
 
 /* ---- Clients ---- */

@@ -7,7 +7,12 @@
 #include "sim/cms-actor.h"
 #include "sim/gcs/cluster.h"
 
-typedef struct Both {
+/* So often gcs asks cms, as in the daemon. */
+#define BOTH_ASK_USEC (500 * USEC_PER_MSEC)
+
+typedef struct Both Both;
+
+struct Both {
         World *w;   /* owned */
         CmsSim *s;  /* owned */
         Cluster *c; /* owned */
@@ -18,7 +23,11 @@ typedef struct Both {
         uint64_t turn_usec;
         bool peace; /* clients stay */
         bool quiet; /* and send no more */
-} Both;
+
+        /* for stories: true loses a notification on its way to gcs; */
+        bool (*lose)(Both *x, uint32_t node, const CmsNotification *n);
+        bool asks_not; /* and nobody asks */
+};
 
 /* Adds groups to a world of membership cores, which it owns from now on, and clients that join, send, leave
  * and die. */
