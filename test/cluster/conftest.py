@@ -43,6 +43,11 @@ KINDS = {
         name: web(name, [node], number, "n_by_1", ["n4"])
         for number, (name, node) in enumerate((("one", "n1"), ("two", "n2"), ("three", "n3")), 1)
     }, {}),
+    # Four nodes and a fifth that is disabled. Fencing is given up after 2 s, so the half without the tie-breaker waits 3 s.
+    "even": (5, {"one": web("one", ["n1", "n3"], 1), "three": web("three", ["n3", "n1"], 2)}, {
+        "conf": config.cluster_conf(5, node={"n5": ["Enabled=no"]}, fence_keys=["TimeoutSec=2s", "PowerOn=yes"]),
+        "disabled": ("n5",),
+    }),
     "five": (5, {"blue": web("blue", ["n1", "n2", "n3", "n4", "n5"], 1)}, {}),
     # Nodes that are off: the test says how many it wants.
     "eight": (8, {}, {"boot": False}),
@@ -133,7 +138,7 @@ def fixture_of(kind):
     return give
 
 
-trio, duo, quad, five, eight = map(fixture_of, ("trio", "duo", "quad", "five", "eight"))
+trio, duo, quad, even, five, eight = map(fixture_of, ("trio", "duo", "quad", "even", "five", "eight"))
 
 
 @pytest.hookimpl(hookwrapper=True)

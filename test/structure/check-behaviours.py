@@ -15,7 +15,8 @@ import xml.etree.ElementTree as ElementTree
 
 NUMBERS = {"A": 22, "B": 5, "C": 22, "D": 21, "E": 10, "F": 9}
 DUE = """
-    A01 A02 A03 A06 A11 A12 A15 A17 A21 B05 C01 C02 C03 C04 C06 C18 D01 D04 D05 D06 D07 D08 D11 D16 D19 D21
+    A01 A02 A03 A04 A05 A06 A07 A08 A09 A10 A11 A12 A13 A14 A15 A16 A17 A18 A20 A21 B01 B02 B03
+    B04 B05 C01 C02 C03 C04 C06 C18 D01 D04 D05 D06 D07 D08 D11 D16 D19 D21
     E01 E05 E06 E07 E10 F03 F06
 """.split()
 KINDS = ("unit", "sim", "engine", "dbus", "agents", "integration", "drive", "cluster")

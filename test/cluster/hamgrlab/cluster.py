@@ -13,12 +13,14 @@ STORES = "/var/lib/hagcd /var/lib/hamgr"
 
 
 class Cluster:
-    def __init__(self, lab):
+    def __init__(self, lab, disabled=()):
         self.lab = lab
+        self.disabled = disabled  # nodes that are no part of it, by cluster.conf
 
     @classmethod
-    def start(cls, nodes=3, groups=None, policies=None, conf=None, boot=True, **options):
-        """A lab with hamgr on every node. groups and policies: name to text; put in force by apply()."""
+    def start(cls, nodes=3, groups=None, policies=None, conf=None, boot=True, disabled=(), **options):
+        """A lab with hamgr on every node. groups and policies: name to text; put in force by apply(). disabled: those
+        that conf disables."""
         files = {}
         for name, text in (groups or {}).items():
             files["/etc/hamgr/%s.group" % name] = text
@@ -26,7 +28,7 @@ class Cluster:
             files["/etc/hamgr/%s.policy" % name] = text
         if conf:
             files["/etc/hamgr/cluster.conf"] = conf
-        cluster = cls(Lab.start(nodes, files=files, **options))
+        cluster = cls(Lab.start(nodes, files=files, **options), disabled)
         if boot:
             try:
                 cluster.boot()
@@ -44,12 +46,15 @@ class Cluster:
     def nodes(self):
         return self.lab.nodes()
 
+    def enabled(self):
+        return [node for node in self.nodes() if node not in self.disabled]
+
     def boot(self, *nodes):
         """Switch nodes on and wait until they are one cluster, managed. Returns the moment of the switch."""
         nodes = list(nodes) or self.nodes()
         with progress.step("booting %s" % " ".join(nodes)):
             moment = self.lab.on(*nodes)
-            self.await_up(nodes, timeout=40)
+            self.await_up([node for node in nodes if node not in self.disabled], timeout=40)
         return moment
 
     # What hactl says
@@ -109,7 +114,7 @@ class Cluster:
 
     def await_up(self, nodes=None, timeout=20):
         """Each of these nodes sees all of them up and managed, in one quorate membership."""
-        nodes = nodes or self.nodes()
+        nodes = nodes or self.enabled()
 
         def whole(view):
             return view["quorate"] and not view["trouble"] and all(

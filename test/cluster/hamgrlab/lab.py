@@ -231,6 +231,14 @@ class Lab:
         """Cut every link between the halves, all at one instant: lab.split(["n1", "n2"], ["n3"])."""
         return self.ask("split", halves=halves, networks=["private", "public"])
 
+    def cut_one_way(self, *pairs):
+        """Drop what the first of each pair of nodes sends to the second, all at one instant."""
+        return self.ask("cut_one_way", pairs=pairs, networks=["private", "public"])
+
+    def capture(self, seconds):
+        """What nodes and the client send in that time, as (network, protocol, destination port, packets, bytes)."""
+        return [tuple(one) for one in self.ask("capture", seconds=seconds)]
+
     def heal(self):
         return self.ask("heal")
 

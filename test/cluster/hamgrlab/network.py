@@ -5,6 +5,7 @@ cable (a veth pair). Cables are cut by nftables in the switch, or lose their car
 import os
 import socket
 import struct
+import time
 
 from .system import in_network, ip_batch, new_network, run
 
@@ -63,6 +64,18 @@ def set_sysctls(fd, settings):
                 pass  # a kernel without it
 
     in_network(fd, write)
+
+
+ETH_P_ALL = 3
+PROTOCOLS = {socket.IPPROTO_UDP: "udp", socket.IPPROTO_TCP: "tcp"}
+
+
+def _kind_of(frame):
+    """The protocol of an Ethernet frame, and its destination port when it is IPv4."""
+    if frame[12:14] != b"\x08\x00" or frame[23] not in PROTOCOLS:
+        return ("other", 0)
+    transport = 14 + (frame[14] & 15) * 4
+    return (PROTOCOLS[frame[23]], int.from_bytes(frame[transport + 2 : transport + 4], "big"))
 
 
 class Switch:
@@ -151,6 +164,32 @@ class Switch:
             for index, half in enumerate(halves) for other in halves[index + 1 :]
             for node in half for peer in other for network in networks
         ))
+
+    def cut_one_way(self, pairs, networks):
+        """Drop what the first of each pair of nodes sends to the second, all at one instant."""
+        self._nft("".join(
+            self._cut_lines(node, network, peer, "out") for node, peer in pairs for network in networks
+        ))
+
+    def capture(self, seconds):
+        """What nodes and the client send in the next seconds: for each (network, protocol, destination port) the number of packets
+        and of bytes, where protocol is udp, tcp or other."""
+        tap = in_network(self.fd, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+        tap.settimeout(0.05)
+        seen = {}
+        deadline = time.monotonic() + seconds
+        with tap:
+            while time.monotonic() < deadline:
+                try:
+                    frame, source = tap.recvfrom(65536)
+                except TimeoutError:
+                    continue
+                network = "public" if source[0] == "client" else source[0].partition("-")[2]
+                if network in NETWORKS and source[2] != socket.PACKET_OUTGOING:
+                    entry = seen.setdefault((network,) + _kind_of(frame), [0, 0])
+                    entry[0] += 1
+                    entry[1] += len(frame)
+        return [list(kind) + entry for kind, entry in sorted(seen.items())]
 
     def _cut_lines(self, node, network, peer, direction):
         lines = []

@@ -224,6 +224,14 @@ class Supervisor:
         self.note("-", "split " + " | ".join(" ".join(half) for half in halves))
         return boottime()
 
+    def op_cut_one_way(self, pairs, networks):
+        self.switch.cut_one_way(pairs, networks)
+        self.note("-", "cut " + " ".join("%s>%s" % tuple(pair) for pair in pairs))
+        return boottime()
+
+    def op_capture(self, seconds):
+        return self.switch.capture(seconds)
+
     def op_heal(self):
         self.switch.heal()
         self.note("-", "healed")
