@@ -295,6 +295,12 @@ typedef struct CmsPeerView {
         uint64_t row_age_usec;                  /* USEC_INFINITY: never */
         uint64_t heard_age_usec[CMS_LINKS_MAX]; /* USEC_INFINITY: never */
         uint64_t heartbeats_lost;               /* numbers missing on all links, of this incarnation */
+
+        /* Its newest life, heard or known from a membership: what a confirmation has to name. Zero: never
+         * seen. */
+        uint64_t newest_incarnation;
+        BootId newest_boot_id;
+        bool proven; /* dead, in this split (R6) */
 } CmsPeerView;
 
 typedef struct CmsView {

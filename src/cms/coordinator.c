@@ -148,13 +148,13 @@ unsigned cms_knowledge_weight(const MembershipNode *n) {
         case NODE_UP:
                 return 0;
         case NODE_UNKNOWN:
-                return n->reason == NODE_REASON_HEARD_AGAIN ? 5 : 1;
+                return n->reason == NODE_REASON_HEARD_AGAIN ? 6 : 1;
         case NODE_DETACHED:
                 return 2;
         case NODE_INACTIVE:
                 return 3;
-        case NODE_DOWN:
-                return 4;
+        case NODE_DOWN: /* what was confirmed may be a later life than the one that a new boot ended */
+                return n->reason == NODE_REASON_CONFIRMED ? 5 : 4;
         case _NODE_STATE_MAX:
         case _NODE_STATE_INVALID:
                 break;

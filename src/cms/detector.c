@@ -182,6 +182,17 @@ bool cms_is_later_boot(const MembershipNode *known, const CmsHeartbeat *h) {
         return !h->no_record && mid_compare(h->promised, known->last_mid) >= 0;
 }
 
+/* What it was in the last membership with it, or what was heard of it since. */
+uint64_t cms_newest_life(const Cms *c, uint32_t id, BootId *ret_boot_id) {
+        const CmsPeer *p = &c->peers[id - 1];
+        const MembershipNode *k = &c->known[id - 1];
+        bool later = p->row_usec != 0 && p->incarnation != k->incarnation &&
+                     mid_compare(p->heartbeat.promised, k->last_mid) >= 0;
+
+        *ret_boot_id = later ? p->heartbeat.boot_id : k->boot_id;
+        return later ? p->incarnation : k->incarnation;
+}
+
 static void note_boot(Cms *c, uint32_t id, const CmsHeartbeat *h) {
         MembershipNode *k = &c->known[id - 1];
 
@@ -344,24 +355,29 @@ void cms_on_farewell(Cms *c, uint32_t from, const CmsMessage *m) {
         cms_send(c, node_set_of(from), reply);
 }
 
-/* R6, R15: about one incarnation, named by the membership that excluded it, and void for a node that is
- * heard. */
+/* R6, R15: about one incarnation, the newest, named by the membership that excluded it, and void for a node
+ * that is heard. When it is a later one than we were in a membership with, it is that one of which the death
+ * is known from here on, and which must not be heard again. */
 void cms_on_confirmed_down(Cms *c, const CmsConfirmation *confirmation) {
         uint32_t id = confirmation->node;
         const CmsPeer *p = &c->peers[id - 1];
         MembershipNode *k = &c->known[id - 1];
+        BootId boot_id;
 
         if (!node_set_contains(c->config.configured, id) || id == c->config.self ||
             node_set_contains(c->row, id))
                 return;
         if (c->has_installed && node_set_contains(c->installed.members, id))
                 return;
-        if (k->incarnation != confirmation->incarnation || mid_compare(confirmation->mid, k->last_mid) <= 0)
+        if (cms_newest_life(c, id, &boot_id) != confirmation->incarnation ||
+            mid_compare(confirmation->mid, k->last_mid) <= 0)
                 return;
         if (k->state == NODE_UP)
                 return;
         k->state = NODE_DOWN;
         k->reason = NODE_REASON_CONFIRMED;
+        k->incarnation = confirmation->incarnation;
+        k->boot_id = boot_id;
         if (c->has_installed && mid_compare(confirmation->mid, c->lineage) >= 0 &&
             mid_compare(confirmation->mid, c->installed.mid) <= 0)
                 k->proven = true;

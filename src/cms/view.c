@@ -20,6 +20,8 @@ static void view_peer(const Cms *c, uint32_t id, uint64_t now_usec, CmsPeerView 
                 .row_age_usec = p->row_usec == 0 ? USEC_INFINITY : usec_sub(now_usec, p->row_usec),
                 .heartbeats_lost = p->n_lost,
         };
+        ret->newest_incarnation = cms_newest_life(c, id, &ret->newest_boot_id);
+        ret->proven = node_set_contains(cms_proven(c), id);
         for (unsigned l = 0; l < CMS_LINKS_MAX; l++)
                 ret->heard_age_usec[l] =
                                 p->heard_usec[l] == 0 ? USEC_INFINITY : usec_sub(now_usec, p->heard_usec[l]);

@@ -153,13 +153,13 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
         const CmsPeerView *peer = &s->view.peers[n->id - 1];
         char text[PROTO_TEXT_MAX];
 
-        if (m) {
+        if (m)
                 node_fill_ordered(p, n->id, membership_node(m, n->id));
-        } else {
-                *p = (ProtoNode){ .id = n->id,
-                                  .state = PROTO_NODE_UNKNOWN,
-                                  .incarnation = peer->incarnation };
-                memcpy(p->boot_id, peer->boot_id.bytes, sizeof(p->boot_id));
+        else
+                *p = (ProtoNode){ .id = n->id, .state = PROTO_NODE_UNKNOWN };
+        if (p->state != PROTO_NODE_UP) {
+                p->incarnation = peer->newest_incarnation;
+                memcpy(p->boot_id, peer->newest_boot_id.bytes, sizeof(p->boot_id));
         }
         p->enabled = n->enabled;
         p->votes = n->votes;
@@ -169,6 +169,7 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
                 p->heard = true;
         } else {
                 p->heard = peer->heard;
+                p->proven = peer->proven;
                 p->links_heard = transport_links(t, n->id);
         }
         (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t, text));

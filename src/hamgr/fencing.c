@@ -51,15 +51,6 @@ static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result)
         group_send(m, &message);
 }
 
-static bool is_heard(const Manager *m, uint32_t node) {
-        const hagcs_cluster *c = hagcs_get_cluster(m->group);
-
-        for (size_t i = 0; i < c->n_nodes; i++)
-                if (c->nodes[i].id == node)
-                        return c->nodes[i].heard;
-        return false;
-}
-
 static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result) {
         const char *name = manager_node_name(m, j->boot.node);
 
@@ -78,15 +69,13 @@ static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result)
                   "%s is off, %s confirms it",
                   name,
                   strempty(result->device));
-        /* About a node that is heard hagcd does not take it (R15): it is fenced again if it falls silent. */
-        if (m->group &&
-            hagcs_confirm_down(
-                            m->group,
-                            j->boot.node,
-                            j->boot.incarnation,
-                            (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node }) >= 0 &&
-            !is_heard(m, j->boot.node))
-                node_set_add(&m->half_off, j->boot.node);
+        /* Not taken, as about a node that is heard or was started since (R15), it is fenced again. */
+        if (m->group)
+                (void) hagcs_confirm_down(
+                                m->group,
+                                j->boot.node,
+                                j->boot.incarnation,
+                                (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node });
 }
 
 static void on_result(FenceRequest *request, const FenceResult *result, void *userdata) {
@@ -158,14 +147,14 @@ static void cancel_half(Manager *m) {
                         g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
         }
         (void) event_timer_disarm(m->half_timer);
-        m->half_off = NODE_SET_EMPTY;
 }
 
 /* A node that is heard is on its way back. One that left with groups running, as when its hagcd is
- * restarted, is waited for (R9). One that was switched off in this split may be starting by now. */
-static bool has_to_be_fenced(const Manager *m, const hagcs_node *n) {
-        return n->enabled && n->state == HAGCS_NODE_UNKNOWN && !n->heard &&
-               !node_set_contains(m->half_off, n->id);
+ * restarted, is waited for (R9). Proven dead in this split it may be starting by now; but that it was down
+ * before says nothing, nor that its boot is over because a later one was heard (R6). */
+static bool has_to_be_fenced(const hagcs_node *n) {
+        return n->enabled && (n->state == HAGCS_NODE_UNKNOWN || n->state == HAGCS_NODE_DOWN) && !n->heard &&
+               !n->proven;
 }
 
 static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -182,8 +171,7 @@ static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata)
                         .mid = { c->mid.epoch, c->mid.node_id },
                 };
 
-                if (node_set_contains(c->members, n->id) || !has_to_be_fenced(m, n) ||
-                    job_find(m, n->id, true))
+                if (node_set_contains(c->members, n->id) || !has_to_be_fenced(n) || job_find(m, n->id, true))
                         continue;
                 memcpy(boot.boot_id.bytes, n->boot_id, sizeof(boot.boot_id.bytes));
                 log_event(LOG_WARNING,
@@ -204,7 +192,7 @@ static uint64_t half_delay_usec(const Manager *m, const hagcs_cluster *c) {
         uint64_t delay = node_set_contains(c->members, c->tie_breaker) ? 0 : m->conf->fence_delay_usec;
 
         for (size_t i = 0; i < c->n_nodes; i++)
-                if (!node_set_contains(c->members, c->nodes[i].id) && has_to_be_fenced(m, &c->nodes[i]) &&
+                if (!node_set_contains(c->members, c->nodes[i].id) && has_to_be_fenced(&c->nodes[i]) &&
                     c->nodes[i].incarnation == 0) {
                         if (m->conf->unseen_fence_usec == 0)
                                 return USEC_INFINITY;

@@ -85,7 +85,6 @@ typedef struct Manager {
         Fence *fence;                /* owned */
         GPtrArray *fence_jobs;       /* owned FenceJob */
         hagcs_mid half;              /* the membership in which we are a half; epoch 0: we are not */
-        NodeSet half_off;            /* switched off for it */
         sd_event_source *half_timer; /* owned */
 
         /* record.c */

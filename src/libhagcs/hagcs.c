@@ -420,6 +420,7 @@ static void fill_node(const ProtoNode *n, hagcs_node *ret) {
                 .enabled = n->enabled,
                 .armed = n->armed,
                 .heard = n->heard,
+                .proven = n->proven,
                 .votes = n->votes,
                 .n_links = n->n_links,
                 .links_heard = n->links_heard,

@@ -62,14 +62,17 @@ typedef enum hagcs_reason {
         HAGCS_LEFT_SHUT_OUT      /* its node was away from the quorate membership and joins afresh */
 } hagcs_reason;
 
-/* One configured node. `incarnation` is that of its hagcd (0: never heard), `boot_id` that of its kernel. */
+/* One configured node. `incarnation` is that of its hagcd (0: never heard), `boot_id` that of its kernel: in
+ * a view as the node last was a member, in a hagcs_cluster as it was last heard. */
 typedef struct hagcs_node {
         uint32_t id;
         const char *name;
         hagcs_node_state state;
         bool enabled;
-        bool armed; /* in its own last words it runs, or may run, something */
-        bool heard; /* it is heard right now, whatever its state */
+        bool armed;  /* in its own last words it runs, or may run, something */
+        bool heard;  /* it is heard right now, whatever its state */
+        bool proven; /* dead since this half of the votes split off: counts for its quorum. In a view: false
+                      */
         uint32_t votes;
         uint32_t n_links;     /* configured */
         uint64_t links_heard; /* bit i: link i carries both ways */

@@ -123,6 +123,7 @@ static void code_node(Codec *c, ProtoNode *n) {
         code_ordered_node(c, n);
         code_string(c, n->name, sizeof(n->name));
         code_bool(c, &n->heard);
+        code_bool(c, &n->proven);
         code_u32(c, &n->votes);
         code_u32(c, &n->n_links);
         code_u64(c, &n->links_heard);

@@ -141,6 +141,7 @@ typedef struct ProtoNode {
 
         char name[PROTO_NAME_MAX + 1];
         bool heard;
+        bool proven;
         uint32_t votes;
         uint32_t n_links;
         uint64_t links_heard;

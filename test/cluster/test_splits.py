@@ -212,3 +212,22 @@ def test_A13_half_without_the_tie_breaker_fences_later_and_nobody_goes_on_before
     even.await_group("one", on="n3", node="n3")
     assert [lab.node(node)["state"] for node in even.nodes()] == ["off", "off", "on", "on", "on"]
     assert not even.power_orders("n5", since)
+
+
+def test_R06_half_proves_anew_who_was_down_before(even):
+    """n3 and n4 are fenced and stay off; n3 comes back and dies. Now n4 has to be proven down once more, or nobody goes
+    on: it was fenced in a split that is over."""
+    lab = even.lab
+    set_power(even, "off-only", "n3", "n4")
+    for node in ("n3", "n4"):
+        lab.kill(node)
+    await_members(even, "n1", ["n1", "n2"])
+    lab.power("n3", "normal")
+    lab.on("n3")
+    await_members(even, "n1", ["n1", "n2", "n3"])
+    since = boottime()
+    lab.power("n3", "off-only")
+    lab.kill("n3")
+    await_members(even, "n1", ["n1", "n2"])
+    assert len(even.power_orders("n3", since)) == len(even.power_orders("n4", since)) == 1, lab.power_orders(since)
+    assert not even.power_orders("n5", since)

@@ -113,6 +113,7 @@ static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m
                 return;
         NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
                 Fence *f = calloc(1, sizeof(*f));
+                BootId boot_id;
 
                 assert(f);
                 *f = (Fence){
@@ -120,7 +121,8 @@ static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m
                         .fencer = node,
                         .fencer_life = w->nodes[node - 1].life,
                         .confirmation = { .node = id,
-                                          .incarnation = membership_node(m, id)->incarnation,
+                                          .incarnation = cms_newest_life(
+                                                          s->nodes[node - 1].cms, id, &boot_id),
                                           .mid = m->mid },
                 };
                 world_at_owned(w,
