@@ -245,7 +245,7 @@ static NodeSet choose_reachable(const Cms *c, NodeSet candidates) {
                                            cms_peers_no_record(c),
                                            cms_weak(c),
                                            may_join(c));
-                if (cms_has_majority(c, target) || !node_set_contains(target, c->config.self))
+                if (cms_has_majority(c, target))
                         return target;
                 bound = bound_elsewhere(c, target);
                 if (bound == NODE_SET_EMPTY)

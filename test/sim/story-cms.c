@@ -14,5 +14,7 @@ int main(int argc, char *argv[]) {
         story_add_ballot();
         story_add_faults();
         story_add_lease();
+        story_add_rejoin();
+        story_add_half();
         return g_test_run();
 }

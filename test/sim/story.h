@@ -48,3 +48,5 @@ void story_add_disk(void);
 void story_add_ballot(void);
 void story_add_faults(void);
 void story_add_lease(void);
+void story_add_rejoin(void);
+void story_add_half(void);

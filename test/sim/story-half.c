@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Stories of R6: what counts as proof that the other half is dead, and what a half still has to prove. */
+/* Stories of sets without a majority: what a half has to prove (R6), and where those are left who have no
+ * quorum at all. */
 
-#include <glib.h>
-
-#include "sim/cms-actor.h"
+#include "sim/story.h"
 
 static void run(World *w, uint64_t usec) {
         world_run_until(w, w->now_usec + usec);
@@ -52,6 +51,8 @@ static void confirm_at_1(World *w, CmsSim *s, uint32_t node, uint64_t incarnatio
                                  .confirmed_down = { node, incarnation, membership_at_1(s)->mid } });
         run(w, USEC_PER_SEC);
 }
+
+/* ---- Half ---- */
 
 /* Node 2 dies, and comes up anew with a configuration with which nobody takes it in: its first life is over,
  * and that proves nothing about the second one, which may be alive when it falls silent. Only that one's
@@ -136,11 +137,41 @@ static void test_proof_ends_with_the_split(void) {
         cms_sim_free(s);
 }
 
-int main(int argc, char *argv[]) {
-        g_test_init(&argc, &argv, NULL);
+/* ---- None has quorum ---- */
 
-        g_test_add_func("/cms/proof/newest-life", test_newest_life_has_to_be_proven);
-        g_test_add_func("/cms/proof/ends-with-the-split", test_proof_ends_with_the_split);
+/* One-way cuts leave no three nodes together: {1 4} and {2 3} settle, and node 5, which hears three of them
+ * and is heard by two, is wanted by nobody. It does not wait in the membership that is over, which it would
+ * show as quorate, but stands alone; and then all stay where they are. */
+static void test_nobody_is_left_in_what_is_over(void) {
+        static const uint8_t cuts[][2] = { { 4, 5 }, { 5, 3 }, { 1, 2 }, { 2, 4 }, { 4, 3 } };
 
-        return g_test_run();
+        for (uint64_t seed = 1; seed <= 20; seed++) {
+                World *w;
+                CmsSim *s = formed(5, &w);
+                uint64_t n_memberships;
+
+                prng_init(&w->prng, seed);
+                run(w, prng_below(&w->prng, 200) * USEC_PER_MSEC);
+                for (unsigned i = 0; i < G_N_ELEMENTS(cuts); i++)
+                        world_cut(w, node_set_of(cuts[i][0]), node_set_of(cuts[i][1]), WORLD_ALL_LINKS);
+                run(w, 5 * USEC_PER_SEC);
+                for (uint32_t id = 1; id <= 5; id++) {
+                        const Membership *m = cms_membership(s->nodes[id - 1].cms);
+
+                        g_assert_nonnull(m);
+                        g_assert_false(m->quorate);
+                        g_assert_false(cms_in_transition(s->nodes[id - 1].cms));
+                }
+                n_memberships = s->n_memberships;
+                run(w, 5 * USEC_PER_SEC);
+                g_assert_cmpuint(s->n_memberships, ==, n_memberships);
+                world_free(w);
+                cms_sim_free(s);
+        }
+}
+
+void story_add_half(void) {
+        g_test_add_func("/cms/half/newest-life-has-to-be-proven", test_newest_life_has_to_be_proven);
+        g_test_add_func("/cms/half/proof-ends-with-the-split", test_proof_ends_with_the_split);
+        g_test_add_func("/cms/half/nobody-is-left-in-what-is-over", test_nobody_is_left_in_what_is_over);
 }
