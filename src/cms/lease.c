@@ -174,8 +174,8 @@ void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages) {
         renew(c);
 }
 
-uint64_t cms_lease_over_usec(const Cms *c, uint32_t id) {
-        if (!c->has_installed || c->excluded || node_set_contains(c->row, id))
+uint64_t cms_lease_over_usec(const Cms *c, uint32_t node) {
+        if (!c->has_installed || c->excluded || node_set_contains(c->row, node))
                 return USEC_INFINITY;
-        return c->lease.over_usec[id - 1];
+        return c->lease.over_usec[node - 1];
 }

@@ -74,6 +74,10 @@ static void on_confirmed(void *userdata, const CmsConfirmation *confirmation) {
 static void on_fail(void *userdata, const char *why) {
 }
 
+static void on_membership(void *userdata, ProtoMembership *ret) {
+        *ret = (ProtoMembership){ .name = "shop", .node_id = 1, .phase = "stable" };
+}
+
 static void on_settle(void *userdata) {
         Fixture *f = userdata;
 
@@ -85,6 +89,7 @@ static const ClientsHandlers handlers = {
         .armed = on_armed,
         .confirmed_down = on_confirmed,
         .fail = on_fail,
+        .membership = on_membership,
         .settle = on_settle,
 };
 

@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static uint8_t again[PROTO_FRAME_MAX];
         static ProtoCluster cluster;
         static ProtoView view;
-        ProtoFrame f = { .cluster = &cluster, .view = &view };
+        static ProtoMembership membership;
+        ProtoFrame f = { .cluster = &cluster, .view = &view, .membership = &membership };
         ssize_t n;
 
         if (proto_decode(data, size, &f) < 0)

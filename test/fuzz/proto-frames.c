@@ -4,7 +4,8 @@
 
 #include "fuzz/proto-frames.h"
 
-static ProtoFrame frame_of(ProtoType type, ProtoCluster *cluster, ProtoView *view) {
+static ProtoFrame
+frame_of(ProtoType type, ProtoCluster *cluster, ProtoView *view, ProtoMembership *membership) {
         return (ProtoFrame){
                 .type = type,
                 .version = PROTO_VERSION,
@@ -26,16 +27,39 @@ static ProtoFrame frame_of(ProtoType type, ProtoCluster *cluster, ProtoView *vie
                 .size_bytes = 4,
                 .cluster = cluster,
                 .view = view,
+                .membership = membership,
         };
+}
+
+/* Two nodes, one of which left and said why. */
+static void fill_membership(ProtoMembership *m) {
+        *m = (ProtoMembership){ .name = "shop",
+                                .node_id = 1,
+                                .incarnation = 10,
+                                .phase = "stable",
+                                .mid = { 5, 1 },
+                                .members = 1,
+                                .hears = 2,
+                                .n_peers = 2,
+                                .n_reasons = 1,
+                                .reasons = { "silence" },
+                                .n_changes = 1 };
+        for (unsigned i = 0; i < 2; i++)
+                m->peers[i] = (ProtoPeer){ .id = i + 1, .name = "n", .votes = 1, .n_links = i };
+        m->changes[0] = (ProtoChange){ .time_usec = 1, .mid = { 5, 1 }, .members = 1, .n_moved = 1 };
+        m->changes[0].moved[0].node_id = 2;
 }
 
 void proto_frames_all(ProtoFrameSink sink, void *userdata) {
         uint8_t *buf = malloc(PROTO_FRAME_MAX);
         ProtoCluster cluster = { .name = "shop", .node_id = 1, .mid = { 5, 1 }, .members = 3, .n_nodes = 2 };
         ProtoView *view = calloc(1, sizeof(*view));
+        ProtoMembership *membership = calloc(1, sizeof(*membership));
 
         assert(buf);
         assert(view);
+        assert(membership);
+        fill_membership(membership);
         for (unsigned i = 0; i < 2; i++) {
                 cluster.nodes[i] = (ProtoNode){ .id = i + 1, .state = PROTO_NODE_UP, .name = "n" };
                 view->members[i] = (ProtoMember){ .id = { i + 1, 10, 1 }, .seniority = i, .name = "m" };
@@ -45,12 +69,13 @@ void proto_frames_all(ProtoFrameSink sink, void *userdata) {
         view->n_members = view->n_joined = view->n_nodes = 2;
         view->node_set = 3;
         for (unsigned type = 0; type <= UINT8_MAX; type++) {
-                ProtoFrame f = frame_of((ProtoType) type, &cluster, view);
+                ProtoFrame f = frame_of((ProtoType) type, &cluster, view, membership);
                 ssize_t n = proto_encode(&f, buf, PROTO_FRAME_MAX);
 
                 if (n > 0)
                         sink(userdata, buf, (size_t) n);
         }
+        free(membership);
         free(view);
         free(buf);
 }
