@@ -24,8 +24,12 @@ static void fill_slot(WorldStore *s) {
 }
 
 static void lose_power(World *w, uint64_t id, uint64_t fate, void *userdata) {
-        if (w->nodes[id - 1].up && w->nodes[id - 1].store.busy)
-                world_power_off(w, (uint32_t) id, (WorldWriteFate) fate);
+        WorldNode *n = &w->nodes[id - 1];
+
+        if (!n->up || !n->store.busy || !n->store.doomed)
+                return;
+        n->store.doomed = false;
+        world_power_off(w, (uint32_t) id, (WorldWriteFate) fate);
 }
 
 void world_doom_write(World *w, uint32_t id, WorldWriteFate fate) {
@@ -52,7 +56,6 @@ void world_begin_write(World *w, uint32_t id) {
                 duration += prng_below(&w->prng, k->write_slow_usec + 1);
         if (s->doomed)
                 world_at(w, w->now_usec + duration / 2, lose_power, id, s->doom, NULL);
-        s->doomed = false;
         world_push(w,
                    (WorldEvent){
                                    .at_usec = w->now_usec + duration,
