@@ -335,11 +335,29 @@ static CmsWhy find_need(const Cms *c) {
         return CMS_WHY_NONE;
 }
 
+/* A member hears another life of a member than we do: that one was started again, and its own words are on
+ * their way here. Until they are here those two seem not to hear each other, and one is as good as the
+ * other. */
+static bool is_restart_on_its_way(const Cms *c) {
+        NODE_SET_FOREACH(from, c->installed.members & c->row) {
+                const CmsRow *row = &c->peers[from - 1].row;
+
+                NODE_SET_FOREACH(id, row->heard & c->row & c->installed.members)
+                        if (!cms_hears(c, id, row->incarnation[id - 1]) &&
+                            cms_hears(c, id, membership_node(&c->installed, id)->incarnation))
+                                return true;
+        }
+        return false;
+}
+
 /* A member that was started again is heard at once and confirms a moment later: one change instead of two.
  */
 static uint64_t loss_delay_until(const Cms *c) {
         uint64_t until = 0;
 
+        if (is_restart_on_its_way(c))
+                until = MIN(c->now_usec + c->config.heartbeat_usec,
+                            c->need_since_usec + c->config.failure_usec);
         NODE_SET_FOREACH(id, c->installed.members & c->row) {
                 const CmsPeer *p = &c->peers[id - 1];
 

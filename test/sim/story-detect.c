@@ -162,6 +162,35 @@ static void test_restart_is_leave_then_join(void) {
         story_free(t);
 }
 
+static bool
+lose_3_to_1(World *w,
+            uint32_t from,
+            uint32_t to,
+            WorldChannel channel,
+            const void *data,
+            size_t size,
+            void *userdata) {
+        return from == 3 && to == 1;
+}
+
+/* Until the coordinator hears the new life too, whoever does hear it seems not to hear that node, and must
+ * not be left out for it. */
+static void test_restart_costs_nobody_else(void) {
+        Story *t = story_settled(5);
+
+        t->w->filter = lose_3_to_1;
+        world_crash(t->w, 3, true);
+        world_start(t->w, 3, false);
+        story_run(t, 50 * MSEC);
+        t->w->filter = NULL;
+        story_settle(t, 31, USEC_PER_SEC);
+        for (unsigned i = 0; i < t->n_heard; i++)
+                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE)
+                        g_assert_true(node_set_is_subset(
+                                        node_set_without(31, 3), t->heard[i].stable.members));
+        story_free(t);
+}
+
 static void test_new_boot_is_proof_of_the_old(void) {
         Story *t = story_settled(3);
 
@@ -248,6 +277,7 @@ void story_add_detect(void) {
         g_test_add_func("/cms/detect/one-link-is-enough", test_one_link_is_enough);
         g_test_add_func("/cms/detect/own-pause-accuses-nobody", test_own_pause_accuses_nobody);
         g_test_add_func("/cms/detect/restart-is-leave-then-join", test_restart_is_leave_then_join);
+        g_test_add_func("/cms/detect/restart-costs-nobody-else", test_restart_costs_nobody_else);
         g_test_add_func("/cms/detect/new-boot-is-proof-of-the-old", test_new_boot_is_proof_of_the_old);
         g_test_add_func("/cms/detect/earlier-boot-proves-nothing", test_earlier_boot_proves_nothing);
         g_test_add_func("/cms/detect/confirmed-and-heard-again", test_confirmed_and_heard_again);
