@@ -124,6 +124,7 @@ typedef struct CmsLease {
         uint64_t echoed_usec[NODE_ID_MAX]; /* when we last did so with news; 0: not in this life */
         uint64_t sent_usec[CMS_SENT_MAX];  /* our heartbeats, by number */
         uint64_t until_usec;               /* our own */
+        NodeSet met;                       /* members of any membership of this life */
         uint64_t over_usec[NODE_ID_MAX];   /* those of nodes outside */
 } CmsLease;
 

@@ -342,8 +342,9 @@ bool cms_in_transition(const Cms *c);
 uint64_t cms_lease_usec(const Cms *c);
 
 /* From when on a node outside can hold no lease any more, by the clock here; USEC_INFINITY: that is not
- * known, as of a node that is heard, of a member, and in an even split (R6). It holds while our membership
- * does. */
+ * known, as of a node that anybody of the membership hears, of a member, of whom was in no membership with
+ * us in this life, in an even split (R6) and during agreement. Another membership may already stand that we
+ * have not heard of: what follows from it counts once it was ordered in ours (R11). */
 uint64_t cms_lease_over_usec(const Cms *c, uint32_t node);
 
 /* What was told last of whether a membership stands, TRANSITION or STABLE: for whoever asks at an interval,

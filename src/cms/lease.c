@@ -158,7 +158,11 @@ static uint64_t over_usec(const Cms *c, uint64_t age_usec) {
 
 /* ages: NULL when the commit was lost. All had stopped echoing before anybody could install. */
 void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages) {
+        NodeSet lost;
+
         c->lease.echoes = node_set_without(m->members, c->config.self);
+        c->lease.met |= m->members;
+        lost = node_set_minus(c->lease.met, m->members);
         NODE_SET_FOREACH(id, c->config.configured) {
                 uint64_t age = ages && node_set_contains(ages->nodes, id)
                                                ? ages->msec[id - 1] * USEC_PER_MSEC
@@ -166,16 +170,30 @@ void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages) {
 
                 if (CMS_BROKEN(c, WAIT_FROM_OWN_RECEIPT) && c->peers[id - 1].row_usec != 0)
                         age = c->now_usec - c->peers[id - 1].row_usec;
-                /* R6: in an even split nobody is counted down by time. */
-                c->lease.over_usec[id - 1] = m->quorate && !m->half && !node_set_contains(m->members, id)
+                /* R6: in an even split nobody is counted down by time. R14: nor a node whose lease we never
+                 * shared, which may be of another length. */
+                c->lease.over_usec[id - 1] = m->quorate && !m->half && node_set_contains(lost, id)
                                                              ? over_usec(c, age)
                                                              : USEC_INFINITY;
         }
         renew(c);
 }
 
+/* By anybody in it, on any link, whatever keeps it out. */
+static bool is_heard_by_members(const Cms *c, uint32_t node) {
+        const CmsPeer *p = &c->peers[node - 1];
+
+        for (unsigned l = 0; l < c->config.n_links; l++)
+                if (p->heard_usec[l] != 0 && c->now_usec - p->heard_usec[l] < c->config.failure_usec)
+                        return true;
+        NODE_SET_FOREACH(id, c->installed.members & c->row)
+                if (node_set_contains(c->peers[id - 1].row.heard, node))
+                        return true;
+        return false;
+}
+
 uint64_t cms_lease_over_usec(const Cms *c, uint32_t node) {
-        if (!c->has_installed || c->excluded || node_set_contains(c->row, node))
+        if (!c->has_installed || c->excluded || c->transition || is_heard_by_members(c, node))
                 return USEC_INFINITY;
         return c->lease.over_usec[node - 1];
 }

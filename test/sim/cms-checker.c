@@ -440,7 +440,8 @@ static void check_lease(World *w, CmsSim *s, uint32_t holder, uint32_t other) {
         if (!mine || !its || clock_stood(w, s, holder, cms_lease_usec(mine)))
                 return;
         until = world_time(w, holder, cms_lease_usec(mine));
-        over = world_time(w, other, cms_lease_over_usec(its, holder));
+        /* Stricter than what it tells: also of whom somebody hears. */
+        over = world_time(w, other, its->has_installed ? its->lease.over_usec[holder - 1] : USEC_INFINITY);
         if (over >= until || !cms_checker_is_at_work(w, s, &its->installed))
                 return;
         world_fail(w,

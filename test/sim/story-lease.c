@@ -61,22 +61,40 @@ static void test_needs_no_other_where_one_suffices(void) {
  */
 static void test_of_whom_a_member_hears_ends(void) {
         Story *t = story_settled(3);
-        uint32_t out, hears, deaf;
+        uint32_t out;
         uint64_t left;
 
         story_cut(t, 1, 4);
         story_run(t, USEC_PER_SEC);
         out = story_membership(t, 2)->members == 3 ? 3 : 1;
-        hears = 2;
-        deaf = out == 3 ? 1 : 3;
         left = held_usec(t, out);
         g_assert_cmpuint(left, <, LEASE - 500 * MSEC);
         story_run(t, left + MSEC);
         g_assert_cmpuint(held_usec(t, out), ==, 0);
         story_run(t, LEASE / 10);
-        g_assert_cmpuint(over_in_usec(t, deaf, out), ==, 0);
-        /* R11: a node still heard is never counted down by time. */
-        g_assert_cmpuint(over_in_usec(t, hears, out), ==, USEC_INFINITY);
+        /* A node still heard is never counted down by time, by those who do not hear it either. */
+        for (uint32_t id = 1; id <= 3; id++)
+                g_assert_cmpuint(over_in_usec(t, id, out), ==, USEC_INFINITY);
+        story_cut(t, node_set_of(out), 2);
+        story_run(t, 2 * FAILURE);
+        for (uint32_t id = 1; id <= 3; id++)
+                g_assert_cmpuint(over_in_usec(t, id, out), ==, id == out ? USEC_INFINITY : 0);
+        story_free(t);
+}
+
+/* What it was promised is as long as its configuration says, which a later life may not know. */
+static void test_of_a_node_never_met_is_not_known(void) {
+        Story *t = story_settled(3);
+
+        story_cut(t, 4, 3);
+        for (uint32_t id = 1; id <= 2; id++) {
+                world_crash(t->w, id, true);
+                world_start(t->w, id, true);
+        }
+        await_members(t, 1, 3);
+        story_run(t, 2 * LEASE);
+        for (uint32_t id = 1; id <= 2; id++)
+                g_assert_cmpuint(over_in_usec(t, id, 3), ==, USEC_INFINITY);
         story_free(t);
 }
 
@@ -238,6 +256,7 @@ void story_add_lease(void) {
         g_test_add_func("/cms/lease/renewed-with-each-heartbeat", test_is_renewed_with_each_heartbeat);
         g_test_add_func("/cms/lease/alone", test_needs_no_other_where_one_suffices);
         g_test_add_func("/cms/lease/of-whom-a-member-hears-ends", test_of_whom_a_member_hears_ends);
+        g_test_add_func("/cms/lease/of-a-node-never-met", test_of_a_node_never_met_is_not_known);
         g_test_add_func("/cms/lease/from-the-last-echo", test_of_a_lost_node_runs_from_the_last_echo);
         g_test_add_func("/cms/lease/after-a-lost-commit", test_of_a_lost_node_after_a_lost_commit);
         g_test_add_func("/cms/lease/echo-of-a-member-that-restarted",
