@@ -360,7 +360,6 @@ void cms_on_farewell(Cms *c, uint32_t from, const CmsMessage *m) {
  * is known from here on, and which must not be heard again. */
 void cms_on_confirmed_down(Cms *c, const CmsConfirmation *confirmation) {
         uint32_t id = confirmation->node;
-        const CmsPeer *p = &c->peers[id - 1];
         MembershipNode *k = &c->known[id - 1];
         BootId boot_id;
 
@@ -388,7 +387,7 @@ void cms_on_confirmed_down(Cms *c, const CmsConfirmation *confirmation) {
                                    .node = { .node = id,
                                              .change = CMS_NODE_CONFIRMED,
                                              .reason = NODE_REASON_CONFIRMED,
-                                             .incarnation = p->incarnation,
+                                             .incarnation = confirmation->incarnation,
                                              .boot_id = k->boot_id },
                    });
         c->view_changed = true;
@@ -470,6 +469,11 @@ static void node_goes(Cms *c, uint32_t id) {
         c->row_version++;
         if (p->suspicion == NODE_REASON_NONE)
                 p->suspicion = NODE_REASON_SILENCE;
+        /* A loss is news: it does not wait for what came to nothing before. */
+        if (c->phase == CMS_PHASE_STABLE && node_set_contains(c->installed.members, id)) {
+                c->n_failures = 0;
+                c->retry_usec = 0;
+        }
         CMS_TRACE(c, .type = CMS_TRACE_SUSPECTED, .node = id, .value = p->suspicion);
         notify_node(c, id, CMS_NODE_GOING, p->suspicion, p->row_incarnation);
 }
