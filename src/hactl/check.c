@@ -55,7 +55,7 @@ static void print_timers(void) {
 
         if (cluster_conf_load(CLUSTER_CONF_PATH, &errors, &c) < 0)
                 return;
-        fputs("In force:", stdout);
+        fputs("cluster.conf gives:", stdout);
         print_timer("FailoverWithinSec", cluster_timers_failover(c->heartbeat_usec, c->failure_usec));
         print_timer("FailureSec", c->failure_usec);
         print_timer("HeartbeatSec", c->heartbeat_usec);

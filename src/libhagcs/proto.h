@@ -17,7 +17,7 @@
 
 #include "basic/macro.h"
 
-#define PROTO_VERSION 1U
+#define PROTO_VERSION 2U
 #define PROTO_SOCKET_PATH "/run/hagcd/hagcd.sock"
 #define PROTO_FRAME_MAX (64U * 1024U)
 #define PROTO_PIECE_MAX (60U * 1024U)

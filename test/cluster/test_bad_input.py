@@ -337,7 +337,7 @@ def test_F03_wrong_cluster_conf_is_refused_with_line_and_meaning(trio):
     finally:
         lab.write("n3", CONF, good)
     assert trio.hactl("check", node="n3") == (
-        "In force: FailoverWithinSec=1s FailureSec=400ms HeartbeatSec=100ms RejoinHoldSec=0\nNo errors found.\n")
+        "cluster.conf gives: FailoverWithinSec=1s FailureSec=400ms HeartbeatSec=100ms RejoinHoldSec=0\nNo errors found.\n")
 
 
 def test_F03_node_that_is_out_claims_to_know_nothing(trio):
