@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The client outside the cluster: asks each of its shops for the page every 10 ms, whatever became of the requests
 before, and writes down when it got a good answer and from which server. It also sends orders and remembers which were
-acknowledged. A process of its own in a network namespace of its own; asked over a Unix socket."""
+acknowledged, and when. A process of its own in a network namespace of its own; asked over a Unix socket."""
 
 import collections
 import errno
@@ -69,9 +69,10 @@ class Shop:
         self.times, self.servers = [], []
         self.next_ask = boottime()
         self.ordering = False
+        self.order_interval = ORDER_INTERVAL
         self.next_order = 0.0
         self.n_orders = 0
-        self.acknowledged = []
+        self.acknowledged = {}  # text: when
         self.failures = collections.Counter()
 
     def good_answer(self, request):
@@ -139,7 +140,7 @@ class Client:
                 shop.next_ask = max(shop.next_ask + INTERVAL, now)
             if shop.ordering and now >= shop.next_order:
                 self.order(shop, "order %d" % shop.n_orders)
-                shop.next_order = now + ORDER_INTERVAL
+                shop.next_order = now + shop.order_interval
         for request in [request for request in self.requests if now > request.deadline]:
             request.error = errno.ETIMEDOUT
             request.answer.clear()
@@ -149,7 +150,11 @@ class Client:
         shop.n_orders += 1
         body = text.encode()
         data = b"POST /order HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        self.begin(shop, data, ORDER_LIMIT, lambda request: shop.acknowledged.append(text))
+
+        def taken(_request):
+            shop.acknowledged[text] = boottime()
+
+        self.begin(shop, data, ORDER_LIMIT, taken)
 
     def on_control(self):
         try:
@@ -193,8 +198,9 @@ class Client:
     def op_gaps(self, name, since, until=None, shortest=0.05):
         return self.shops[name].gaps(since, until if until is not None else float("inf"), shortest)
 
-    def op_ordering(self, name, on):
+    def op_ordering(self, name, on, interval=ORDER_INTERVAL):
         self.shops[name].ordering = on
+        self.shops[name].order_interval = interval
 
     def op_order(self, name, text):
         self.order(self.shops[name], text)
@@ -210,7 +216,8 @@ class Client:
     def run(self):
         while True:
             now = boottime()
-            due = min((shop.next_ask for shop in self.shops.values()), default=now + 1)
+            due = min((min(shop.next_ask, shop.next_order) if shop.ordering else shop.next_ask
+                       for shop in self.shops.values()), default=now + 1)
             for key, _ in self.selector.select(max(0, due - now)):
                 if isinstance(key.data, Request):
                     if key.data in self.requests:

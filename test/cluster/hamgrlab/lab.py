@@ -327,11 +327,12 @@ class Lab:
         self.client("order", name=name, text=text)
         self.until("the order to be taken", lambda: text in self.client("acknowledged", name=name), timeout, 0.005)
 
-    def ordering(self, on, name="shop"):
-        self.client("ordering", name=name, on=on)
+    def ordering(self, on, name="shop", **more):
+        """Send orders all the time, or no more. interval: seconds between two of them."""
+        self.client("ordering", name=name, on=on, **more)
 
     def lost_orders(self, name="shop", address=config.SHOP_ADDRESS, port=80):
-        """Orders that were acknowledged, so synced, and are not in the shop any more."""
+        """Orders that were acknowledged, so synced, and are not in the shop any more: {text: when it was acknowledged}."""
         acknowledged = self.client("acknowledged", name=name)
         page = self.from_client(
             sys.executable, "-c",
@@ -340,7 +341,7 @@ class Lab:
         if page["status"] != 0:
             raise LabError("the orders cannot be read: " + page["err"].strip()[-300:])
         kept = set(page["out"].splitlines())
-        return [text for text in acknowledged if text not in kept]
+        return {text: moment for text, moment in acknowledged.items() if text not in kept}
 
     def checker(self, op, **request):
         return wire.ask(os.path.join(run_folder(self.name), "checker"), dict(request, op=op), timeout=20)

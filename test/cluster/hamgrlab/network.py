@@ -133,7 +133,7 @@ class Switch:
 
     def plug_client(self):
         fd = new_network()
-        ip_batch(self.fd, self.cable("client", fd, "public", "public", 200), pass_fds=(fd,))
+        ip_batch(self.fd, self.cable("client-public", fd, "public", "public", 200), pass_fds=(fd,))
         ip_batch(
             fd,
             [
@@ -184,7 +184,7 @@ class Switch:
                     frame, source = tap.recvfrom(65536)
                 except TimeoutError:
                     continue
-                network = "public" if source[0] == "client" else source[0].partition("-")[2]
+                network = source[0].partition("-")[2]
                 if network in NETWORKS and source[2] != socket.PACKET_OUTGOING:
                     entry = seen.setdefault((network,) + _kind_of(frame), [0, 0])
                     entry[0] += 1

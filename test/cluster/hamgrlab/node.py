@@ -120,12 +120,7 @@ class Node:
             self._boot()
 
     def _boot(self):
-        deadline = boottime() + 10
-        for _, device in self.loops:  # its last life may still be unmounting
-            while not device_is_free(device):
-                if boottime() > deadline:
-                    raise LabError("%s: %s is still in use by its last boot" % (self.name, device))
-                time.sleep(0.002)
+        self._await_disks()
         self.cleared.clear()
         self.cgroup.make()
         self.netns = self.lab.switch.plug_node(self.name, self.number)
@@ -151,6 +146,15 @@ class Node:
         console.close()
         threading.Thread(target=self._listen, args=(notify, self.process), daemon=True).start()
         threading.Thread(target=self._watch, args=(self.process,), daemon=True).start()
+
+    def _await_disks(self, timeout=10):
+        """Until its last life, whose mounts end some moments after its processes, has nothing under way to a disk."""
+        deadline = boottime() + timeout
+        for _, device in self.loops:
+            while not device_is_free(device):
+                if boottime() > deadline:
+                    raise LabError("%s: %s is still in use by its last boot" % (self.name, device))
+                time.sleep(0.002)
 
     def _launcher(self):
         command = [
@@ -214,15 +218,14 @@ class Node:
                 self.enter("off" if status == 0 else "crashed")
 
     def _end_life(self):
-        """Kill what lives of it and pull its cables, both at once: the kernel answers for its addresses as long as its
-        network is there."""
-        unplug = threading.Thread(target=self.lab.switch.unplug_node, args=(self.number,))
-        unplug.start()
-        try:
-            self.process.kill()  # it may not have entered its control group yet
-            self.cgroup.kill()
-        finally:
-            unplug.join()
+        """Pull its cables, then kill what lives of it: the kernel answers for its addresses as long as its network is
+        there. And what it says between the end of its file systems and its own is not said by a dead machine: an
+        fdatasync() that the end meets half-way may succeed and have written nothing."""
+        self.lab.switch.unplug_node(self.number)
+        if self.pid is not None:
+            shut_file_systems_down(self.pid, self.disk_numbers())
+        self.process.kill()  # it may not have entered its control group yet
+        self.cgroup.kill()
         self.pid = None
         self.frozen = False
         self.death_time = boottime()
@@ -236,10 +239,9 @@ class Node:
                 if power_off and self.state != "off":
                     self.enter("off")
                 return None
-            if self.pid is not None:
-                shut_file_systems_down(self.pid, self.disk_numbers())
             moment = boottime()
             self._end_life()
+            self._await_disks()
             self.crashes += not power_off
             self.enter("off" if power_off else "crashed")
         return moment
