@@ -172,8 +172,9 @@ void cms_break(Cms *c, CmsFault fault);
 #endif
 
 struct Cms {
-        CmsConfig config;
-        NodeSet others; /* enabled, without ourselves */
+        CmsConfig config; /* what is in force */
+        CmsConfig wanted; /* what cluster.conf says (R7) */
+        NodeSet others;   /* enabled, without ourselves */
         unsigned votes_total;
         uint32_t tie_breaker;
         Prng prng;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/checksum.h"
 #include "cms/cms-internal.h"
 
 /* The step: event in, ordered effects out. See cms-internal.h for the other files of this core. */
@@ -91,7 +92,7 @@ void cms_store(Cms *c) {
         CmsEffect *effect = add_effect(c, CMS_EFFECT_STORE);
 
         effect->store.number = ++c->store_number;
-        effect->store.record = c->record;
+        effect->store.record = &c->effects->record;
         if (c->store_since_usec == 0)
                 c->store_since_usec = c->now_usec;
 }
@@ -357,6 +358,10 @@ static void dispatch(Cms *c, const CmsEvent *event) {
                 if (node_id_is_valid(event->confirmed_down.node))
                         cms_on_confirmed_down(c, &event->confirmed_down);
                 return;
+        case CMS_EVENT_CONFIGURE:
+                if (cms_may_configure(c, event->configure.config))
+                        c->wanted = *event->configure.config;
+                return;
         case CMS_EVENT_LEAVE:
                 on_leave(c, event->leave.running);
                 return;
@@ -429,6 +434,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
                 run_heartbeat(c);
         }
         c->wakeup_usec = next_wakeup(c);
+        c->effects->record = c->record;
         c->effects = NULL;
 }
 
@@ -458,6 +464,20 @@ static bool config_is_valid(const CmsConfig *config) {
         return config->heartbeat_usec > 0 && config->failure_usec >= 3 * config->heartbeat_usec;
 }
 
+bool cms_may_configure(const Cms *c, const CmsConfig *config) {
+        return config_is_valid(config) && config->self == c->config.self &&
+               config->n_links == c->config.n_links;
+}
+
+uint64_t cms_config_hash(const uint64_t hash[static _CMS_CONFIG_KIND_MAX]) {
+        Hash64 h;
+
+        hash64_init(&h);
+        for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
+                hash64_u64(&h, hash[i]);
+        return hash64_result(&h);
+}
+
 int cms_new(const CmsConfig *config, Cms **ret) {
         Cms *c;
 
@@ -466,7 +486,7 @@ int cms_new(const CmsConfig *config, Cms **ret) {
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        c->config = *config;
+        c->config = c->wanted = *config;
         c->others = node_set_without(config->enabled, config->self);
         c->tie_breaker = config->tie_breaker != 0 ? config->tie_breaker : node_set_lowest(config->enabled);
         c->votes_total = cms_votes(c, config->enabled);

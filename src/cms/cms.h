@@ -21,7 +21,8 @@ typedef struct CmsConfig {
         NodeSet configured; /* every [Node], */
         NodeSet enabled;    /* and those with Enabled=yes */
         uint8_t votes[NODE_ID_MAX];
-        uint32_t tie_breaker; /* 0: lowest enabled id */
+        uint32_t identity[NODE_ID_MAX]; /* of name and addresses: what differs in it is another node (R14) */
+        uint32_t tie_breaker;           /* 0: lowest enabled id */
         unsigned n_links;
         uint64_t hash[_CMS_CONFIG_KIND_MAX];
 
@@ -70,6 +71,7 @@ typedef enum CmsEventType {
         CMS_EVENT_LINK,           /* carrier of a link here changed */
         CMS_EVENT_ARMED,          /* hamgr said whether something may run here */
         CMS_EVENT_CONFIRMED_DOWN, /* hamgr handed down a confirmed fencing (R6) */
+        CMS_EVENT_CONFIGURE,      /* cluster.conf was read anew: this is wanted from now on (R7) */
         CMS_EVENT_LEAVE,          /* say farewell; ends with CMS_EFFECT_LEFT */
 } CmsEventType;
 
@@ -104,6 +106,9 @@ typedef struct CmsEvent {
                         bool armed;
                 } armed;
                 CmsConfirmation confirmed_down;
+                struct {
+                        const CmsConfig *config; /* one that cms_may_configure() */
+                } configure;
                 struct {
                         bool running; /* groups are left running on purpose (detached) */
                 } leave;
@@ -220,7 +225,7 @@ typedef struct CmsEffect {
                 } send;
                 struct {
                         uint64_t number;
-                        CmsRecord record;
+                        const CmsRecord *record; /* in the same CmsEffects: as it is after the step */
                 } store;
                 CmsNotification notify;
                 struct {
@@ -240,6 +245,7 @@ typedef struct CmsEffects {
 
         unsigned n_messages;
         CmsMessage messages[CMS_EFFECT_MESSAGES_MAX];
+        CmsRecord record;      /* what STORE points to */
         Membership membership; /* what STABLE points to */
 } CmsEffects;
 
@@ -281,6 +287,21 @@ typedef enum CmsProblem {
 
 const char *cms_problem_to_string(CmsProblem i);
 
+/* Why what cluster.conf says here is not in force (R7). */
+typedef enum CmsConfigWait {
+        CMS_CONFIG_WAIT_NONE,         /* it is in force */
+        CMS_CONFIG_WAIT_AGREEMENT,    /* nothing is in the way: it is being agreed upon */
+        CMS_CONFIG_WAIT_QUORUM,       /* here is no quorate membership at rest, which could decide it */
+        CMS_CONFIG_WAIT_MEMBERS,      /* cluster.conf of these members says something else */
+        CMS_CONFIG_WAIT_STOP,         /* these nodes go, and are not proven stopped (R14) */
+        CMS_CONFIG_WAIT_MAJORITY,     /* the members are no more than half of the votes in force */
+        CMS_CONFIG_WAIT_MAJORITY_NEW, /* they would be no more than half of the votes then */
+        _CMS_CONFIG_WAIT_MAX,
+        _CMS_CONFIG_WAIT_INVALID = -EINVAL,
+} CmsConfigWait;
+
+const char *cms_config_wait_to_string(CmsConfigWait i);
+
 typedef struct CmsPeerView {
         uint64_t incarnation; /* last heard; zero: never */
         BootId boot_id;
@@ -307,15 +328,29 @@ typedef struct CmsView {
         CmsPhase phase;
         Mid installed, promised;
         bool quorate, half, no_record, cannot_write, excluded, held;
-        uint64_t lease_usec;            /* until when we hold the lease; 0: we never did */
-        uint64_t hold_left_usec;        /* while it is held */
-        NodeSet row;                    /* whom we hear */
-        NodeSet target;                 /* the set that we would form */
-        NodeSet missing;                /* whose answer or acknowledgement we wait for: who blocks */
+        uint64_t lease_usec;       /* until when we hold the lease; 0: we never did */
+        uint64_t hold_left_usec;   /* while it is held */
+        NodeSet row;               /* whom we hear */
+        NodeSet target;            /* the set that we would form */
+        NodeSet missing;           /* whose answer or acknowledgement we wait for: who blocks */
+        Mid config_mid;            /* newest quorate membership that had what is in force; none: never */
+        uint64_t config_hash;      /* of what is in force, */
+        uint64_t config_wanted;    /* and of what cluster.conf says here: see cms_config_hash() */
+        CmsConfigWait config_wait; /* why they differ, */
+        NodeSet config_wait_nodes; /* and on account of whom */
+        NodeSet configured;        /* every [Node] of what is in force, */
+        NodeSet enabled;           /* and those with Enabled=yes */
         CmsPeerView peers[NODE_ID_MAX]; /* by id - 1; zero for ourselves */
 } CmsView;
 
 /* ---- the core ---- */
+
+/* One number for all kinds of sections. */
+uint64_t cms_config_hash(const uint64_t hash[static _CMS_CONFIG_KIND_MAX]);
+
+/* Whether it makes sense, and is of the same node with as many links: nothing else can change at run time.
+ */
+bool cms_may_configure(const Cms *c, const CmsConfig *config);
 
 /* -EINVAL: the configuration makes no sense; -ENOMEM. */
 int cms_new(const CmsConfig *config, Cms **ret);

@@ -63,6 +63,17 @@ static const char *const cms_problem_table[_CMS_PROBLEM_MAX] = {
 };
 DEFINE_TO_STRING(cms_problem, CmsProblem);
 
+static const char *const cms_config_wait_table[_CMS_CONFIG_WAIT_MAX] = {
+        [CMS_CONFIG_WAIT_NONE] = "none",
+        [CMS_CONFIG_WAIT_AGREEMENT] = "agreement",
+        [CMS_CONFIG_WAIT_QUORUM] = "quorum",
+        [CMS_CONFIG_WAIT_MEMBERS] = "members-differ",
+        [CMS_CONFIG_WAIT_STOP] = "not-stopped",
+        [CMS_CONFIG_WAIT_MAJORITY] = "no-majority",
+        [CMS_CONFIG_WAIT_MAJORITY_NEW] = "no-majority-then",
+};
+DEFINE_TO_STRING(cms_config_wait, CmsConfigWait);
+
 static const char *const cms_why_table[_CMS_WHY_MAX] = {
         [CMS_WHY_NONE] = "none",        [CMS_WHY_START] = "start",       [CMS_WHY_LOSS] = "loss",
         [CMS_WHY_JOIN] = "join",        [CMS_WHY_BETTER] = "better-set", [CMS_WHY_PROOF] = "proof",

@@ -42,7 +42,13 @@ void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret) {
                 .hold_left_usec = c->held ? usec_sub(c->rejoin_usec, now_usec) : 0,
                 .row = c->row,
                 .target = c->target,
+                .config_hash = cms_config_hash(c->config.hash),
+                .config_wanted = cms_config_hash(c->wanted.hash),
+                .configured = c->config.configured,
+                .enabled = c->config.enabled,
         };
+        ret->config_wait = ret->config_hash == ret->config_wanted ? CMS_CONFIG_WAIT_NONE
+                                                                  : CMS_CONFIG_WAIT_AGREEMENT;
         if (c->phase == CMS_PHASE_INQUIRING)
                 ret->missing =
                                 node_set_minus(node_set_with(c->ballot.expected, c->config.self),

@@ -173,7 +173,7 @@ static void feed_cms(Hagcd *d, CmsEvent *event) {
                         send_cms(d, e->send.to, e->send.message);
                         break;
                 case CMS_EFFECT_STORE:
-                        store_client_put_cms(d->store, e->store.number, &e->store.record);
+                        store_client_put_cms(d->store, e->store.number, e->store.record);
                         break;
                 case CMS_EFFECT_NOTIFY:
                         status_note(d->status, &e->notify);
@@ -548,8 +548,10 @@ static CmsConfig cms_config(const HagcdConfig *config) {
                 .lease_usec = CMS_LEASE_FAILURES_DEFAULT * conf->failure_usec,
         };
 
-        FOREACH_ARRAY(n, conf->nodes, conf->n_nodes)
+        FOREACH_ARRAY(n, conf->nodes, conf->n_nodes) {
                 c.votes[n->id - 1] = (uint8_t) n->votes;
+                c.identity[n->id - 1] = cluster_conf_node_identity(conf, n);
+        }
         return c;
 }
 

@@ -718,6 +718,16 @@ static void hash_address(Hash64 *h, const ClusterAddress *a) {
                 hash64_bytes(h, &a->in6.sin6_addr, sizeof(a->in6.sin6_addr));
 }
 
+uint32_t cluster_conf_node_identity(const ClusterConf *c, const ClusterNode *n) {
+        Hash64 h;
+
+        hash64_init(&h);
+        hash64_string(&h, n->name);
+        for (size_t i = 0; i < c->n_links; i++)
+                hash_address(&h, &n->addresses[i]);
+        return (uint32_t) hash64_result(&h);
+}
+
 static uint64_t hash_cluster(const ClusterConf *c) {
         Hash64 h;
 

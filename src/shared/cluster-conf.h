@@ -115,6 +115,9 @@ const ClusterNode *cluster_conf_node_by_id(const ClusterConf *c, uint32_t id);
 /* The name of the node, "node 7" style texts being the caller's business: NULL when there is none. */
 const char *cluster_conf_node_name(const ClusterConf *c, uint32_t id);
 
+/* A hash of its name and addresses: whoever has another one under the same id is another node. */
+uint32_t cluster_conf_node_identity(const ClusterConf *c, const ClusterNode *n);
+
 /* All configured nodes; those with Enabled=yes. */
 NodeSet cluster_conf_nodes(const ClusterConf *c);
 NodeSet cluster_conf_enabled_nodes(const ClusterConf *c);

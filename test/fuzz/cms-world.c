@@ -274,9 +274,9 @@ static void carry_out(CmsWorld *w, uint32_t id) {
                         break;
                 case CMS_EFFECT_STORE:
                         n->wanted = e->store.number;
-                        n->writing = e->store.record;
+                        n->writing = *e->store.record;
                         if (w->on_record)
-                                w->on_record(w->userdata, &e->store.record);
+                                w->on_record(w->userdata, e->store.record);
                         break;
                 case CMS_EFFECT_NOTIFY:
                 case CMS_EFFECT_LEFT:

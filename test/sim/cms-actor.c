@@ -36,7 +36,7 @@ static void carry_out_store(World *w, uint32_t node, const CmsEffect *e) {
         ByteWriter writer;
 
         byte_writer_init(&writer, buf, sizeof(buf));
-        cms_record_encode(&e->store.record, &writer);
+        cms_record_encode(e->store.record, &writer);
         assert(byte_writer_result(&writer) == 0);
         world_store(w, node, WORLD_CMS, e->store.number, buf, writer.size_bytes);
 }

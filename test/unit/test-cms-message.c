@@ -376,6 +376,8 @@ static void test_every_enum_has_a_name(void) {
                 g_assert_nonnull(cms_problem_to_string((CmsProblem) i));
         for (int i = 0; i < _CMS_WHY_MAX; i++)
                 g_assert_nonnull(cms_why_to_string((CmsWhy) i));
+        for (int i = 0; i < _CMS_CONFIG_WAIT_MAX; i++)
+                g_assert_nonnull(cms_config_wait_to_string((CmsConfigWait) i));
         for (int i = 0; i < _CMS_REFUSAL_MAX; i++)
                 g_assert_nonnull(cms_refusal_to_string((CmsRefusal) i));
         for (int i = 0; i < _CMS_CONFIG_KIND_MAX; i++)

@@ -336,6 +336,32 @@ static void test_hashes_see_meaning_only(void) {
                 g_assert_cmphex(a->hashes[i], ==, b->hashes[i]);
 }
 
+/* Votes may change; a name or an address of another one is of another node. */
+static void test_identity_is_name_and_addresses(void) {
+        static const char *const texts[] = {
+                "Id=1\nAddress=10.0.0.1\n",
+                "Id=1\nAddress=10.0.0.1\nVotes=3\nEnabled=no\n",
+                "Id=1\nAddress=10.0.0.9\n",
+        };
+        uint32_t identity[G_N_ELEMENTS(texts) + 1];
+
+        for (size_t i = 0; i < G_N_ELEMENTS(identity); i++) {
+                _cleanup_free_ char *text = g_strdup_printf(
+                                "[Cluster]\nName=c\n[Node %s]\n%s[Node b]\nId=2\nAddress=10.0.0.2\n",
+                                i < G_N_ELEMENTS(texts) ? "a" : "other",
+                                texts[i % G_N_ELEMENTS(texts)]);
+                _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(text);
+
+                identity[i] = cluster_conf_node_identity(c, cluster_conf_node_by_id(c, 1));
+                g_assert_cmphex(identity[i],
+                                !=,
+                                cluster_conf_node_identity(c, cluster_conf_node_by_id(c, 2)));
+        }
+        g_assert_cmphex(identity[0], ==, identity[1]);
+        g_assert_cmphex(identity[0], !=, identity[2]);
+        g_assert_cmphex(identity[0], !=, identity[3]);
+}
+
 static void test_hashes_tell_which_kind_differs(void) {
         static const struct {
                 const char *text;
@@ -414,6 +440,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/shared/cluster-conf/hashes-see-meaning-only", test_hashes_see_meaning_only);
         g_test_add_func("/shared/cluster-conf/hashes-tell-which-kind-differs",
                         test_hashes_tell_which_kind_differs);
+        g_test_add_func("/shared/cluster-conf/identity-is-name-and-addresses",
+                        test_identity_is_name_and_addresses);
         g_test_add_func("/shared/cluster-conf/canonical-text-reads-back", test_canonical_text_reads_back);
         g_test_add_func("/shared/cluster-conf/missing-file-is-told", test_missing_file_is_told);
 
