@@ -58,6 +58,8 @@ void cms_fill_answer(const Cms *c, CmsAnswer *ret) {
         if (c->has_installed && !c->excluded)
                 ret->mid = c->installed.mid;
         ret->no_record = c->no_record;
+        ret->votings = c->votings;
+        ret->met = c->record.met;
         ret->boot_id = c->boot_id;
         ret->armed = c->armed;
         fill_seniority(c, ret);
@@ -162,24 +164,23 @@ void cms_on_inquire(Cms *c, uint32_t from, const CmsMessage *m) {
 
 bool cms_proposal_is_valid(const Cms *c, const CmsPropose *p) {
         const Membership *m = &p->membership;
+        const CmsVotings *v = &p->votings;
         NodeSet counted = node_set_minus(m->members, p->no_record), proven = NODE_SET_EMPTY;
-        bool quorate = cms_has_majority(c, counted);
+        bool quorate = cms_holds_majority(c, v, counted);
 
-        if (m->hash != membership_hash(m) || m->configured != c->config.configured)
-                return false;
-        if (!node_set_is_subset(m->members, c->config.enabled) ||
+        if (m->hash != membership_hash(m) || !cms_votings_are_valid(c, p) ||
             !node_set_contains(m->members, m->mid.node))
                 return false;
-        if (m->half != cms_is_half(c, m->members) ||
-            m->tie_breaker != node_set_contains(m->members, c->tie_breaker))
+        if (m->half != (cms_margin(c, v, m->members) == 0) ||
+            m->tie_breaker != cms_votings_break_tie(v, m->members))
                 return false;
 
         /* R6: only who was in our membership, as it was then, may rely on what was proven in it. */
-        NODE_SET_FOREACH(id, node_set_minus(c->config.enabled, m->members))
+        NODE_SET_FOREACH(id, node_set_minus(m->configured, m->members))
                 if (membership_node(m, id)->proven)
                         node_set_add(&proven, id);
         if (m->quorate && !quorate && p->no_record == NODE_SET_EMPTY && c->has_installed) {
-                quorate = cms_is_proven_half(c, m->members, proven);
+                quorate = cms_holds_quorum(c, v, m->members, m->members, proven);
                 NODE_SET_FOREACH(id, m->members)
                         if (!CMS_BROKEN(c, PROOF_OUTLIVES_SPLIT) && !CMS_BROKEN(c, HALF_WITHOUT_PROOF))
                                 quorate = quorate && membership_has(&c->installed,
@@ -262,15 +263,19 @@ void cms_on_propose(Cms *c, uint32_t from, const CmsMessage *m) {
         cms_lease_accept(c, proposed);
         c->promise_deadline_usec = usec_add(c->now_usec, 2 * c->config.failure_usec);
         cms_enter(c, CMS_PHASE_ACKNOWLEDGED, CMS_WHY_NONE);
-        if (!c->no_record) {
+        cms_config_accept(c, &m->propose);
+        if (!c->no_record && cms_config_is_durable(c)) {
                 acknowledge(c);
                 return;
         }
+        c->acknowledge_store = c->config_store;
+        c->acknowledge_pending = true;
+        if (!c->no_record)
+                return;
         /* R8: the others are quorate without us; now their number is written, then acknowledged. */
         c->record.used_epoch = MAX(c->record.used_epoch, proposed->mid.epoch + CMS_EPOCH_RESERVE);
         cms_store(c);
         c->acknowledge_store = c->used_store = c->store_number;
-        c->acknowledge_pending = true;
 }
 
 /* ---- install ---- */
@@ -357,17 +362,19 @@ static bool is_no_progress(const Cms *c, const Membership *m) {
         return m->members == c->installed.members && m->quorate == c->installed.quorate;
 }
 
-void cms_install(Cms *c, const Membership *m, const CmsEchoAges *echoed) {
+void cms_install(Cms *c, const CmsPropose *p, const CmsEchoAges *echoed) {
+        const Membership *m = &p->membership;
         bool same_split = continues_split(c, m), no_progress = is_no_progress(c, m);
 
         hold_off_lost(c, m);
+        cms_config_install(c, p);
         if (!same_split)
                 c->lineage = m->mid;
         c->installed = *m;
         c->has_installed = true;
         c->excluded = false;
         learn(c, m, same_split);
-        cms_lease_install(c, m, echoed);
+        cms_lease_install(c, p, echoed);
         if (m->quorate) {
                 c->quorate = *m;
                 c->has_quorate = true;
@@ -416,7 +423,7 @@ static bool may_install(const Cms *c, Mid mid, uint64_t hash) {
 
 static void install_accepted(Cms *c, const CmsEchoAges *echoed) {
         cms_ballot_abandon(c, CMS_WHY_OVERTAKEN, 0);
-        cms_install(c, &c->acceptance.membership, echoed);
+        cms_install(c, &c->acceptance, echoed);
 }
 
 void cms_on_commit(Cms *c, uint32_t from, const CmsMessage *m) {

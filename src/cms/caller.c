@@ -5,32 +5,6 @@
  * it would form. When that is not what is installed, the lowest rank of the set calls; the others follow one
  * after the other if nothing comes of it. Who hears a quorate membership without itself never calls. */
 
-unsigned cms_votes(const Cms *c, NodeSet set) {
-        unsigned sum = 0;
-
-        NODE_SET_FOREACH(id, set & c->config.enabled)
-                sum += c->config.votes[id - 1];
-        return sum;
-}
-
-bool cms_has_majority(const Cms *c, NodeSet set) {
-        unsigned twice = 2 * cms_votes(c, set);
-
-        return CMS_BROKEN(c, QUORUM_OFF_BY_ONE) ? twice + 2 > c->votes_total : twice > c->votes_total;
-}
-
-bool cms_is_half(const Cms *c, NodeSet set) {
-        return 2 * cms_votes(c, set) == c->votes_total;
-}
-
-/* A half counts as quorate when every node outside was proven dead in this split. */
-bool cms_is_proven_half(const Cms *c, NodeSet members, NodeSet proven) {
-        if (!cms_is_half(c, members))
-                return false;
-        return CMS_BROKEN(c, HALF_WITHOUT_PROOF) ||
-               node_set_is_subset(node_set_minus(c->config.enabled, members), proven);
-}
-
 NodeSet cms_peers_no_record(const Cms *c) {
         NodeSet set = c->no_record ? node_set_of(c->config.self) : NODE_SET_EMPTY;
 
@@ -163,10 +137,11 @@ cms_choose(const Cms *c,
            NodeSet no_record,
            NodeSet weak,
            NodeSet may_join) {
-        BestSetInput in = { .votes = c->config.votes, .tie_breaker = c->tie_breaker };
+        BestSetInput in = { .votes = c->config.votes, .tie_breaker = c->config.tie_breaker };
         NodeSet set, with_weak;
         bool keep;
 
+        candidates &= cms_votings_eligible(&c->votings);
         in.candidates = candidates;
         best_set_fill_mutual(&in, confirms);
         if (CMS_BROKEN(c, TARGET_IGNORES_ROWS))
@@ -309,7 +284,7 @@ static bool member_is_adrift(const Cms *c) {
 static bool half_is_proven(const Cms *c) {
         return !c->installed.quorate && c->installed.half && cms_is_intact(c) &&
                c->target == c->installed.members &&
-               cms_is_proven_half(c, c->installed.members, cms_proven(c));
+               cms_holds_quorum(c, &c->votings, c->installed.members, c->installed.members, cms_proven(c));
 }
 
 static CmsWhy find_need(const Cms *c) {
@@ -332,6 +307,8 @@ static CmsWhy find_need(const Cms *c) {
                 return CMS_WHY_PROOF;
         if (member_is_adrift(c))
                 return CMS_WHY_ADRIFT;
+        if (cms_config_is_due(c))
+                return CMS_WHY_CONFIG;
         return CMS_WHY_NONE;
 }
 
@@ -404,6 +381,7 @@ static uint64_t call_from(const Cms *c) {
         case CMS_WHY_PROOF:
         case CMS_WHY_ADRIFT:
         case CMS_WHY_REFORM:
+        case CMS_WHY_CONFIG:
         case CMS_WHY_HAND_OVER:
         case CMS_WHY_TIMEOUT:
         case CMS_WHY_REFUSED:

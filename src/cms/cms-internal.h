@@ -8,6 +8,8 @@
  *   caller.c       whether a ballot is needed and whose turn it is (R2)
  *   coordinator.c  inquire, propose, commit
  *   acceptor.c     promise, acknowledge, install
+ *   voting.c       votes and what they make of a set, pure
+ *   config.c       which configuration is in force, and how it changes (R7)
  *   lease.c        echoes, our lease, and when that of others is over (R11)
  *   rejoin.c       who waits after too many crashes (R21)
  *   view.c         what status shows, and the assertions
@@ -105,7 +107,7 @@ typedef struct CmsBallot {
         NodeSet confirms[NODE_ID_MAX];
         uint32_t age_msec[NODE_ID_MAX];
         BootId boot_id[NODE_ID_MAX];
-        NodeSet armed, no_record;
+        NodeSet armed, no_record, met;
         Mid quorate_mid;
         unsigned n_rank;
         uint8_t rank[NODE_ID_MAX];
@@ -124,8 +126,9 @@ typedef struct CmsLease {
         uint64_t echoed_usec[NODE_ID_MAX]; /* when we last did so with news; 0: not in this life */
         uint64_t sent_usec[CMS_SENT_MAX];  /* our heartbeats, by number */
         uint64_t until_usec;               /* our own */
-        NodeSet met;                       /* members of any membership of this life */
-        uint64_t over_usec[NODE_ID_MAX];   /* those of nodes outside */
+        uint64_t longest_usec;           /* R14: the longest that counted or was acknowledged in this life */
+        NodeSet met;                     /* members of any membership of this life */
+        uint64_t over_usec[NODE_ID_MAX]; /* those of nodes outside */
 } CmsLease;
 
 #ifdef CMS_BROKEN_CORES
@@ -160,6 +163,10 @@ typedef enum CmsFault {
         CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK,
         CMS_FAULT_HOLD_IGNORED,
         CMS_FAULT_HELD_WHERE_NEEDED,
+        CMS_FAULT_QUORUM_BY_NEW,
+        CMS_FAULT_QUORUM_BY_OLD,
+        CMS_FAULT_CONFIG_BEFORE_WRITE,
+        CMS_FAULT_REMOVES_UNKNOWN,
         _CMS_FAULT_MAX,
         _CMS_FAULT_INVALID = -EINVAL,
 } CmsFault;
@@ -173,10 +180,7 @@ void cms_break(Cms *c, CmsFault fault);
 
 struct Cms {
         CmsConfig config; /* what is in force */
-        CmsConfig wanted; /* what cluster.conf says (R7) */
         NodeSet others;   /* enabled, without ourselves */
-        unsigned votes_total;
-        uint32_t tie_breaker;
         Prng prng;
 
         uint64_t now_usec;
@@ -194,6 +198,12 @@ struct Cms {
         /* rejoin */
         uint64_t rejoin_usec; /* held off until then; 0: no, or no more */
         bool held;            /* it waits right now */
+
+        /* configuration: c->config is what is in force */
+        CmsVotings votings; /* what we know; committed is in force */
+        CmsVoting wanted;   /* by cluster.conf */
+        uint64_t config_hash, wanted_hash;
+        uint64_t config_store; /* what is acknowledged next rests on this being on disk */
 
         /* disk */
         bool no_record;
@@ -235,6 +245,7 @@ struct Cms {
         /* installed */
         bool has_installed, excluded, transition;
         Membership installed;
+        uint64_t installed_config; /* what was in force then */
         bool has_quorate;
         Membership quorate; /* the newest quorate one that was installed in this life */
         Mid lineage; /* oldest membership that had all of the present members, as they are (R6: this split)
@@ -278,12 +289,32 @@ void cms_notify(Cms *c, const CmsNotification *notification);
 void cms_freeze(Cms *c, Mid ballot);
 bool cms_cannot_write(const Cms *c);
 bool cms_is_durable(const Cms *c, uint64_t number);
-unsigned cms_votes(const Cms *c, NodeSet set);
-bool cms_has_majority(const Cms *c, NodeSet set);
-bool cms_is_half(const Cms *c, NodeSet set);
 int cms_ballot_compare(const Cms *c, Mid a, Mid b);
 
 #define CMS_TRACE(c, ...) cms_trace((c), &(CmsTrace){ __VA_ARGS__ })
+
+/* ---- config.c ---- */
+
+int cms_margin(const Cms *c, const CmsVotings *v, NodeSet set);
+bool cms_holds_majority(const Cms *c, const CmsVotings *v, NodeSet set);
+bool cms_holds_quorum(const Cms *c, const CmsVotings *v, NodeSet members, NodeSet counted, NodeSet proven);
+bool cms_has_majority(const Cms *c, NodeSet set);
+bool cms_is_half(const Cms *c, NodeSet set);
+void cms_config_to_voting(const CmsConfig *config, CmsVoting *ret);
+void cms_config_start(Cms *c);
+void cms_config_run(Cms *c);
+void cms_configure(Cms *c, const CmsConfig *config);
+void cms_give_votings(Cms *c, uint32_t to);
+bool cms_learn_votings(Cms *c, const CmsVotings *v);
+void cms_fill_config(const Cms *c, CmsHeartbeat *ret);
+void cms_judge_config(Cms *c, uint32_t id);
+CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes);
+bool cms_config_is_due(const Cms *c);
+void cms_fill_votings(const Cms *c, NodeSet members, NodeSet counted, CmsVotings *ret);
+bool cms_votings_are_valid(const Cms *c, const CmsPropose *p);
+void cms_config_accept(Cms *c, const CmsPropose *p);
+bool cms_config_is_durable(const Cms *c);
+void cms_config_install(Cms *c, const CmsPropose *p);
 
 /* ---- detector.c ---- */
 
@@ -304,6 +335,8 @@ void cms_take_row(Cms *c, uint32_t from, const CmsRow *row);
 void cms_fill_row(const Cms *c, CmsRow *ret);
 void cms_hold_no_answer(Cms *c, uint32_t id);
 void cms_hold_lost(Cms *c, uint32_t id);
+void cms_node_goes(Cms *c, uint32_t id);
+void cms_set_problem(Cms *c, uint32_t id, CmsProblem problem);
 NodeSet cms_weak(const Cms *c);
 
 /* ---- caller.c ---- */
@@ -325,7 +358,6 @@ unsigned cms_place(const Cms *c, NodeSet set);
 NodeSet cms_peers_no_record(const Cms *c);
 NodeSet cms_peers_cannot_write(const Cms *c);
 NodeSet cms_proven(const Cms *c);
-bool cms_is_proven_half(const Cms *c, NodeSet members, NodeSet proven);
 
 /* ---- rejoin.c ---- */
 
@@ -352,7 +384,7 @@ void cms_on_refuse(Cms *c, uint32_t from, const CmsMessage *m);
 
 void cms_promise(Cms *c, Mid ballot, uint32_t to, uint64_t incarnation);
 void cms_fill_answer(const Cms *c, CmsAnswer *ret);
-void cms_install(Cms *c, const Membership *m, const CmsEchoAges *echoed);
+void cms_install(Cms *c, const CmsPropose *p, const CmsEchoAges *echoed);
 bool cms_proposal_is_valid(const Cms *c, const CmsPropose *p);
 void cms_exclude(Cms *c, Mid mid, uint32_t told_by);
 void cms_acceptor_run(Cms *c);
@@ -370,4 +402,4 @@ void cms_lease_accept(Cms *c, const Membership *m);
 void cms_lease_fill_ages(const Cms *c, const Membership *m, CmsEchoAges *ret);
 void cms_lease_merge_ages(Cms *c, const CmsEchoAges *ages);
 void cms_lease_fill_youngest(const Cms *c, CmsEchoAges *ret);
-void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages);
+void cms_lease_install(Cms *c, const CmsPropose *p, const CmsEchoAges *ages);

@@ -94,6 +94,9 @@ char *cms_trace_format(const CmsTrace *t, char buf[static CMS_TRACE_TEXT_MAX]) {
         case CMS_TRACE_EXCLUDED:
                 (void) snprintf(buf, n, "is shut out: %" PRIu32 " works in %s", t->node, mid);
                 break;
+        case CMS_TRACE_CONFIGURED:
+                (void) snprintf(buf, n, "works with configuration %016" PRIx64 " of %s", t->value, mid);
+                break;
         case CMS_TRACE_HELD_OFF:
                 (void) snprintf(buf,
                                 n,

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "basic/checksum.h"
 #include "cms/cms-internal.h"
 
 /* The step: event in, ordered effects out. See cms-internal.h for the other files of this core. */
@@ -160,7 +159,7 @@ static bool is_working_quorum(const Cms *c) {
 static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
         h->number = c->heartbeat_number;
         h->boot_id = c->boot_id;
-        memcpy(h->config_hash, c->config.hash, sizeof(h->config_hash));
+        cms_fill_config(c, h);
         if (c->has_installed && !c->excluded) {
                 h->mid = c->installed.mid;
                 h->mid_hash = c->installed.hash;
@@ -267,6 +266,7 @@ static void on_start(Cms *c, const CmsEvent *event) {
                 c->record = *event->start.record;
                 c->promised = c->durable_promised = c->record.promised;
                 c->floor_epoch = c->durable_used_epoch = c->record.used_epoch;
+                cms_config_start(c);
         }
         NODE_SET_FOREACH(id, c->record.detached & c->config.configured)
                 if (id != c->config.self)
@@ -290,6 +290,7 @@ static void on_received(Cms *c, uint32_t from, unsigned link, const CmsMessage *
         switch (m->type) {
         case CMS_MESSAGE_HEARTBEAT:
                 cms_on_heartbeat(c, from, link, m);
+                cms_give_votings(c, from);
                 return;
         case CMS_MESSAGE_INQUIRE:
                 cms_on_inquire(c, from, m);
@@ -316,6 +317,10 @@ static void on_received(Cms *c, uint32_t from, unsigned link, const CmsMessage *
                 cms_on_farewell(c, from, m);
                 return;
         case CMS_MESSAGE_FAREWELL_HEARD:
+                return;
+        case CMS_MESSAGE_CONFIGURATION:
+                if (cms_hears(c, from, m->incarnation))
+                        (void) cms_learn_votings(c, &m->configuration.votings);
                 return;
         case CMS_MESSAGE_FOREIGN:
                 cms_on_foreign(c, from, link);
@@ -360,7 +365,7 @@ static void dispatch(Cms *c, const CmsEvent *event) {
                 return;
         case CMS_EVENT_CONFIGURE:
                 if (cms_may_configure(c, event->configure.config))
-                        c->wanted = *event->configure.config;
+                        cms_configure(c, event->configure.config);
                 return;
         case CMS_EVENT_LEAVE:
                 on_leave(c, event->leave.running);
@@ -424,6 +429,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
         if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT) {
                 run_leaving(c);
         } else {
+                cms_config_run(c);
                 cms_detect(c);
                 cms_acceptor_run(c);
                 cms_ballot_run(c);
@@ -451,31 +457,19 @@ int cms_ballot_compare(const Cms *c, Mid a, Mid b) {
 }
 
 static bool config_is_valid(const CmsConfig *config) {
+        CmsVoting v;
+
         if (!node_id_is_valid(config->self) || !node_set_contains(config->configured, config->self))
-                return false;
-        if (!node_set_is_subset(config->enabled, config->configured))
-                return false;
-        if (config->tie_breaker != 0 && !node_set_contains(config->enabled, config->tie_breaker))
                 return false;
         if (config->n_links == 0 || config->n_links > CMS_LINKS_MAX)
                 return false;
-        if (config->lease_usec < CMS_LEASE_FAILURES_MIN * config->failure_usec)
-                return false;
-        return config->heartbeat_usec > 0 && config->failure_usec >= 3 * config->heartbeat_usec;
+        cms_config_to_voting(config, &v);
+        return cms_voting_is_valid(&v);
 }
 
 bool cms_may_configure(const Cms *c, const CmsConfig *config) {
         return config_is_valid(config) && config->self == c->config.self &&
                config->n_links == c->config.n_links;
-}
-
-uint64_t cms_config_hash(const uint64_t hash[static _CMS_CONFIG_KIND_MAX]) {
-        Hash64 h;
-
-        hash64_init(&h);
-        for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
-                hash64_u64(&h, hash[i]);
-        return hash64_result(&h);
 }
 
 int cms_new(const CmsConfig *config, Cms **ret) {
@@ -486,15 +480,20 @@ int cms_new(const CmsConfig *config, Cms **ret) {
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        c->config = c->wanted = *config;
+        c->config = *config;
+        cms_config_to_voting(config, &c->wanted);
+        c->votings.committed = c->wanted;
+        c->config.tie_breaker = c->wanted.tie_breaker;
+        c->config_hash = c->wanted_hash = cms_config_hash(config->hash);
+        c->lease.longest_usec = config->lease_usec;
         c->others = node_set_without(config->enabled, config->self);
-        c->tie_breaker = config->tie_breaker != 0 ? config->tie_breaker : node_set_lowest(config->enabled);
-        c->votes_total = cms_votes(c, config->enabled);
         c->wakeup_usec = USEC_INFINITY;
         c->call_usec = c->target_due_usec = USEC_INFINITY;
         c->ballot.deadline_usec = c->ballot.soft_deadline_usec = c->ballot.resend_usec = USEC_INFINITY;
         for (unsigned l = 0; l < CMS_LINKS_MAX; l++)
                 c->carrier[l] = true;
+        for (unsigned i = 0; i < NODE_ID_MAX; i++)
+                c->lease.over_usec[i] = USEC_INFINITY;
         NODE_SET_FOREACH(id, config->configured) {
                 c->known[id - 1].reason = NODE_REASON_NEVER_SEEN;
                 c->peers[id - 1].problem = CMS_PROBLEM_NONE;

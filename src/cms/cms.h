@@ -31,15 +31,9 @@ typedef struct CmsConfig {
         uint64_t lease_usec; /* at least CMS_LEASE_FAILURES_MIN times failure_usec */
 } CmsConfig;
 
-/* R11: a lease is more than twice as long as the longest agreement under a single fault, or it would end at
- * members that nothing is wrong with. That agreement takes less than two FailureSec and a half: see
- * /cms/lease/outlasts-agreement. */
-#define CMS_LEASE_FAILURES_MIN 5U
-#define CMS_LEASE_FAILURES_DEFAULT 6U
-
 /* ---- stored record ---- */
 
-#define CMS_RECORD_SIZE_MAX 128U
+#define CMS_RECORD_SIZE_MAX 1024U
 
 /* What must survive a crash. GCS has a part of its own; the shell keeps both in one record (two slots,
  * checksums). */
@@ -49,6 +43,9 @@ typedef struct CmsRecord {
         Mid installed;       /* newest membership known to be installed here, written after the fact */
         Mid quorate;         /* newest quorate one, likewise */
         NodeSet detached;    /* nodes that left groups running, as of that membership */
+        CmsVotings votings;  /* R7; none before this node first acknowledged a quorate membership: its file's
+                              */
+        NodeSet met;         /* nodes that were in a quorate membership, as far as this one knows */
         bool taken_in; /* false: written while a quorate membership takes in a node without record (R8) */
 } CmsRecord;
 
@@ -57,6 +54,9 @@ typedef struct CmsRecord {
 
 void cms_record_encode(const CmsRecord *record, ByteWriter *w);
 void cms_record_decode(ByteReader *r, CmsRecord *ret); /* ask the reader for the result */
+
+/* One of the time when no configuration was in it. */
+void cms_record_decode_former(ByteReader *r, CmsRecord *ret);
 
 /* ---- events ---- */
 
@@ -169,6 +169,7 @@ typedef enum CmsWhy {
                            anew */
         CMS_WHY_ADRIFT, /* a member did not install, and cannot any more */
         CMS_WHY_REFORM, /* a ballot came to nothing */
+        CMS_WHY_CONFIG, /* another configuration is wanted, or it is not known whether one is in force */
         CMS_WHY_HAND_OVER, /* asked by a coordinator outside the best set */
         CMS_WHY_TIMEOUT,
         CMS_WHY_REFUSED,
@@ -200,6 +201,7 @@ typedef enum CmsTraceType {
         CMS_TRACE_ABANDONED,       /* mid, why */
         CMS_TRACE_HANDED_OVER,     /* mid, node: to whom, set */
         CMS_TRACE_EXCLUDED,        /* mid: of the membership without us, node: who told */
+        CMS_TRACE_CONFIGURED,      /* mid: of what is in force now, value: its hash */
         CMS_TRACE_HELD_OFF,        /* node, value: for how long, usec */
         CMS_TRACE_HELD,            /* value: for how long, usec; 0: no more */
         CMS_TRACE_CONFIRMED,       /* node, value: incarnation */
@@ -236,7 +238,7 @@ typedef struct CmsEffect {
 } CmsEffect;
 
 #define CMS_EFFECTS_MAX 512U
-#define CMS_EFFECT_MESSAGES_MAX 8U
+#define CMS_EFFECT_MESSAGES_MAX 12U
 
 /* Big (tens of kilobytes): one per daemon, not on the stack. */
 typedef struct CmsEffects {
@@ -344,9 +346,6 @@ typedef struct CmsView {
 } CmsView;
 
 /* ---- the core ---- */
-
-/* One number for all kinds of sections. */
-uint64_t cms_config_hash(const uint64_t hash[static _CMS_CONFIG_KIND_MAX]);
 
 /* Whether it makes sense, and is of the same node with as many links: nothing else can change at run time.
  */

@@ -35,6 +35,7 @@ static uint64_t next_epoch(const Cms *c) {
 
         if (CMS_BROKEN(c, NUMBER_USED_TWICE))
                 return MAX(c->installed.mid.epoch, c->record.installed.epoch) + 1;
+        epoch = MAX(epoch, MAX(c->votings.committed.mid.epoch, c->votings.proposed.mid.epoch));
         NODE_SET_FOREACH(id, c->row)
                 epoch = MAX(epoch, c->peers[id - 1].heartbeat.promised.epoch);
         return epoch + 1;
@@ -64,7 +65,7 @@ void cms_ballot_abandon(Cms *c, CmsWhy why, uint64_t retry_usec) {
         if (c->phase != CMS_PHASE_INQUIRING && c->phase != CMS_PHASE_PROPOSING)
                 return;
         CMS_TRACE(c, .type = CMS_TRACE_ABANDONED, .mid = c->ballot.mid, .why = why);
-        if (why != CMS_WHY_OVERTAKEN && why != CMS_WHY_HAND_OVER)
+        if (why != CMS_WHY_OVERTAKEN && why != CMS_WHY_HAND_OVER && why != CMS_WHY_CONFIG)
                 c->n_failures++;
         c->retry_usec = usec_add(c->now_usec, retry_usec);
         c->promise_deadline_usec = c->retry_usec;
@@ -196,6 +197,7 @@ static void merge_answer(Cms *c, uint32_t from, const CmsAnswer *a) {
                 node_set_add(&b->armed, from);
         if (a->no_record && !CMS_BROKEN(c, NO_RECORD_COUNTS))
                 node_set_add(&b->no_record, from);
+        b->met |= a->met;
         merge_rows(c, b, from, a);
         merge_known(b, a);
         merge_seniority(b, a);
@@ -232,9 +234,11 @@ static bool is_heard_by(const CmsBallot *b, NodeSet members, uint32_t id, const 
 }
 
 static void fill_lost_node(const Cms *c, uint32_t id, NodeSet members, bool proven, MembershipNode *n) {
+        const CmsVotings *v = &c->ballot.proposal.votings;
+        const CmsVoting *after = cms_votings_after(v, c->ballot.mid);
         bool heard;
 
-        if (node_set_contains(c->ballot.known, id))
+        if (node_set_contains(c->ballot.known & cms_voting_kept(&v->committed, after), id))
                 *n = c->ballot.nodes[id - 1];
         heard = (n->state == NODE_DOWN || n->state == NODE_UNKNOWN) &&
                 is_heard_by(&c->ballot, members, id, n);
@@ -243,7 +247,7 @@ static void fill_lost_node(const Cms *c, uint32_t id, NodeSet members, bool prov
                 n->state = NODE_UNKNOWN;
                 n->reason = NODE_REASON_HEARD_AGAIN;
         }
-        if (!node_set_contains(c->config.enabled, id)) {
+        if (!node_set_contains(after->enabled, id)) {
                 n->state = NODE_INACTIVE;
                 n->reason = NODE_REASON_DISABLED;
                 return;
@@ -290,18 +294,31 @@ static NodeSet valid_proof(const Cms *c, NodeSet members) {
         return node_set_minus(c->ballot.proven, members);
 }
 
+/* R7: the ids that are somebody else's from now on were in nothing yet. */
+static void fill_met(CmsBallot *b) {
+        const CmsVotings *v = &b->proposal.votings;
+        const Membership *m = &b->proposal.membership;
+
+        b->proposal.met = b->met & cms_voting_kept(&v->committed, cms_votings_after(v, b->mid));
+        if (m->quorate)
+                b->proposal.met |= m->members;
+}
+
 static void propose(Cms *c, NodeSet members) {
         CmsBallot *b = &c->ballot;
         Membership *m = &b->proposal.membership;
+        const CmsVotings *v = &b->proposal.votings;
         NodeSet counted = node_set_minus(members, b->no_record), proof = valid_proof(c, members),
                 proven = NODE_SET_EMPTY;
+
+        cms_fill_votings(c, members, counted, &b->proposal.votings);
 
         m->mid = b->mid;
         m->quorate_mid = b->quorate_mid;
         m->members = members;
-        m->configured = c->config.configured;
-        m->half = cms_is_half(c, members);
-        m->tie_breaker = node_set_contains(members, c->tie_breaker);
+        m->configured = cms_votings_after(v, b->mid)->configured;
+        m->half = cms_margin(c, v, members) == 0;
+        m->tie_breaker = cms_votings_break_tie(v, members);
         fill_ranks(b, members, m);
         b->proposal.no_record = members & b->no_record;
         NODE_SET_FOREACH(id, m->configured) {
@@ -321,21 +338,21 @@ static void propose(Cms *c, NodeSet members) {
                         .armed = node_set_contains(b->armed, id),
                 };
         }
-        m->quorate = cms_has_majority(c, counted) ||
-                     (counted == members && cms_is_proven_half(c, members, proven));
+        m->quorate = cms_holds_quorum(c, v, members, counted, proven);
         m->first = m->quorate && mid_is_none(b->quorate_mid);
         m->hash = membership_hash(m);
+        fill_met(b);
 
         CMS_TRACE(c, .type = CMS_TRACE_PROPOSED, .mid = b->mid, .set = members);
         cms_enter(c, CMS_PHASE_PROPOSING, b->why);
         c->accepted = true;
         c->acceptance = b->proposal;
         cms_lease_accept(c, m);
-        b->acknowledged = node_set_of(c->config.self);
+        cms_config_accept(c, &b->proposal);
         b->deadline_usec = usec_add(c->now_usec, patience(c));
         b->resend_usec = USEC_INFINITY;
-        if (b->acknowledged != members)
-                send_propose(c, node_set_minus(members, b->acknowledged));
+        if (members != node_set_of(c->config.self))
+                send_propose(c, node_set_without(members, c->config.self));
 }
 
 /* The lowest rank of the set that can be reached from here; 0 when nobody can. */
@@ -385,7 +402,8 @@ static bool is_better_elsewhere(const Cms *c, NodeSet overall, NodeSet set) {
                 return false;
         if (overall == c->handed_over)
                 return false;
-        return cms_has_majority(c, overall) && cms_votes(c, overall) > cms_votes(c, set);
+        return cms_has_majority(c, overall) && cms_voting_votes(&c->votings.committed, overall) >
+                                                               cms_voting_votes(&c->votings.committed, set);
 }
 
 /* Quorum is not given up in haste: as long as a member that we would leave behind is heard, it may just not
@@ -456,7 +474,7 @@ static void commit(Cms *c) {
         m->commit.hash = c->ballot.proposal.membership.hash;
         CMS_TRACE(c, .type = CMS_TRACE_COMMITTED, .mid = c->ballot.mid, .set = members);
         cms_send(c, node_set_without(members, c->config.self), m);
-        cms_install(c, &c->ballot.proposal.membership, &m->commit.echoed);
+        cms_install(c, &c->ballot.proposal, &m->commit.echoed);
 }
 
 static bool all_acknowledged(const Cms *c) {
@@ -480,11 +498,13 @@ static void run_proposing(Cms *c) {
                 cms_ballot_abandon(c, CMS_WHY_LOSS, 0);
                 return;
         }
+        if (cms_config_is_durable(c))
+                node_set_add(&b->acknowledged, c->config.self);
         if (all_acknowledged(c)) {
                 commit(c);
                 return;
         }
-        missing = node_set_minus(m->members, b->acknowledged);
+        missing = node_set_without(node_set_minus(m->members, b->acknowledged), c->config.self);
         if (c->now_usec >= b->deadline_usec) {
                 NODE_SET_FOREACH(id, missing)
                         cms_hold_no_answer(c, id);
@@ -559,6 +579,8 @@ void cms_on_answer(Cms *c, uint32_t from, const CmsMessage *m) {
                 return;
         node_set_remove(&c->ballot.excluded, from);
         cms_take_row(c, from, &m->answer.row);
+        if (cms_learn_votings(c, &m->answer.votings))
+                return;
         merge_answer(c, from, &m->answer);
 }
 

@@ -212,20 +212,7 @@ static void note_boot(Cms *c, uint32_t id, const CmsHeartbeat *h) {
         }
 }
 
-static CmsProblem compare_config(const Cms *c, const CmsHeartbeat *h) {
-        static const CmsProblem problems[_CMS_CONFIG_KIND_MAX] = {
-                [CMS_CONFIG_CLUSTER] = CMS_PROBLEM_CONFIG_CLUSTER,
-                [CMS_CONFIG_NODE] = CMS_PROBLEM_CONFIG_NODE,
-                [CMS_CONFIG_FENCE] = CMS_PROBLEM_CONFIG_FENCE,
-        };
-
-        for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
-                if (c->config.hash[i] != h->config_hash[i])
-                        return problems[i];
-        return CMS_PROBLEM_NONE;
-}
-
-static void set_problem(Cms *c, uint32_t id, CmsProblem problem) {
+void cms_set_problem(Cms *c, uint32_t id, CmsProblem problem) {
         CmsPeer *p = &c->peers[id - 1];
 
         if (p->problem == problem)
@@ -254,7 +241,7 @@ void cms_on_foreign(Cms *c, uint32_t from, unsigned link) {
 
         p->mismatch = true;
         p->heard_usec[link] = c->now_usec;
-        set_problem(c, from, CMS_PROBLEM_VERSION);
+        cms_set_problem(c, from, CMS_PROBLEM_VERSION);
 }
 
 /* Anything but its number. */
@@ -269,13 +256,14 @@ static bool tells_news(const CmsHeartbeat *former, const CmsHeartbeat *h) {
                 return true;
         if (former->no_record != h->no_record || former->cannot_write != h->cannot_write)
                 return true;
-        return false;
+        if (former->config_wanted != h->config_wanted || former->config_proposed != h->config_proposed)
+                return true;
+        return memcmp(former->config_hash, h->config_hash, sizeof(h->config_hash)) != 0;
 }
 
 void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m) {
         CmsPeer *p = &c->peers[from - 1];
         const CmsHeartbeat *h = &m->heartbeat;
-        CmsProblem differs;
         bool was_new;
 
         if (!admit_incarnation(c, from, m))
@@ -292,10 +280,8 @@ void cms_on_heartbeat(Cms *c, uint32_t from, unsigned link, const CmsMessage *m)
         p->row_usec = c->now_usec;
         cms_lease_take_echo(c, from, h);
 
-        differs = compare_config(c, h);
-        p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
-        if (differs != CMS_PROBLEM_NONE)
-                set_problem(c, from, differs);
+        p->problem = p->problem == CMS_PROBLEM_VERSION ? CMS_PROBLEM_NONE : p->problem;
+        cms_judge_config(c, from);
         note_boot(c, from, h);
         if (!p->mismatch && node_set_contains(c->others, from) && p->left != p->incarnation)
                 cms_recover_commit(c, h);
@@ -347,7 +333,7 @@ void cms_on_farewell(Cms *c, uint32_t from, const CmsMessage *m) {
                                     mid_equal(p->left_mid, c->installed.mid) &&
                                     membership_has(&c->installed, from, m->incarnation);
                 }
-                set_problem(c, from, CMS_PROBLEM_LEFT);
+                cms_set_problem(c, from, CMS_PROBLEM_LEFT);
                 c->view_changed = true;
         }
         reply = cms_message(c, CMS_MESSAGE_FAREWELL_HEARD);
@@ -462,7 +448,7 @@ static void node_comes(Cms *c, uint32_t id) {
         notify_node(c, id, CMS_NODE_COMING, NODE_REASON_NONE, p->incarnation);
 }
 
-static void node_goes(Cms *c, uint32_t id) {
+void cms_node_goes(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
 
         node_set_remove(&c->row, id);
@@ -484,23 +470,23 @@ static void update_problem(Cms *c, uint32_t id) {
         if (p->mismatch)
                 return;
         if (!node_set_contains(c->config.enabled, id))
-                set_problem(c, id, CMS_PROBLEM_DISABLED);
+                cms_set_problem(c, id, CMS_PROBLEM_DISABLED);
         else if (p->incarnation != 0 && p->left == p->incarnation)
-                set_problem(c, id, CMS_PROBLEM_LEFT);
+                cms_set_problem(c, id, CMS_PROBLEM_LEFT);
         else if (p->two_until_usec > c->now_usec)
-                set_problem(c, id, CMS_PROBLEM_TWO_INCARNATIONS);
+                cms_set_problem(c, id, CMS_PROBLEM_TWO_INCARNATIONS);
         else if (!node_set_contains(c->row, id))
-                set_problem(c, id, CMS_PROBLEM_NOT_HEARD);
+                cms_set_problem(c, id, CMS_PROBLEM_NOT_HEARD);
         else if (!node_set_contains(c->mutual, id))
-                set_problem(c, id, CMS_PROBLEM_ONE_WAY);
+                cms_set_problem(c, id, CMS_PROBLEM_ONE_WAY);
         else if (p->heartbeat.no_record)
-                set_problem(c, id, CMS_PROBLEM_NO_RECORD);
+                cms_set_problem(c, id, CMS_PROBLEM_NO_RECORD);
         else if (p->heartbeat.cannot_write)
-                set_problem(c, id, CMS_PROBLEM_CANNOT_WRITE);
+                cms_set_problem(c, id, CMS_PROBLEM_CANNOT_WRITE);
         else if (p->heartbeat.hold_left_msec > 0)
-                set_problem(c, id, CMS_PROBLEM_HELD);
+                cms_set_problem(c, id, CMS_PROBLEM_HELD);
         else
-                set_problem(c, id, CMS_PROBLEM_NONE);
+                cms_set_problem(c, id, CMS_PROBLEM_NONE);
 }
 
 /* A member that did not install, and shows a number of its own. */
@@ -523,7 +509,7 @@ void cms_detect(Cms *c) {
                 bool was = node_set_contains(c->row, id), is = is_heard(c, id);
 
                 if (was && (!is || p->suspicion != NODE_REASON_NONE))
-                        node_goes(c, id);
+                        cms_node_goes(c, id);
                 if (is && !node_set_contains(c->row, id))
                         node_comes(c, id);
                 c->view_changed = c->view_changed || was != is;

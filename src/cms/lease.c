@@ -151,13 +151,15 @@ uint64_t cms_lease_usec(const Cms *c) {
 /* From the youngest echo on, by our clock. Clock rates differ by 1 % at most: that of the holder from ours,
  * and those by which the age was measured on its way. */
 static uint64_t over_usec(const Cms *c, uint64_t age_usec) {
-        uint64_t lease = c->config.lease_usec;
+        uint64_t lease = c->lease.longest_usec;
 
         return usec_sub(c->now_usec, age_usec) + lease + (lease + 2 * age_usec) / 100 + USEC_PER_MSEC;
 }
 
 /* ages: NULL when the commit was lost. All had stopped echoing before anybody could install. */
-void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages) {
+void cms_lease_install(Cms *c, const CmsPropose *p, const CmsEchoAges *ages) {
+        const Membership *m = &p->membership;
+        bool changes = mid_equal(p->votings.proposed.mid, m->mid);
         NodeSet lost;
 
         c->lease.echoes = node_set_without(m->members, c->config.self);
@@ -168,6 +170,11 @@ void cms_lease_install(Cms *c, const Membership *m, const CmsEchoAges *ages) {
                                                ? ages->msec[id - 1] * USEC_PER_MSEC
                                                : 0;
 
+                /* A majority under the new configuration need not share a member with the one that renewed
+                 * its lease, but it does with those who decided the change: what they were told goes on. */
+                if (changes && !node_set_contains(m->members, id))
+                        c->lease.echoed_usec[id - 1] =
+                                        MAX(c->lease.echoed_usec[id - 1], usec_sub(c->now_usec, age));
                 if (CMS_BROKEN(c, WAIT_FROM_OWN_RECEIPT) && c->peers[id - 1].row_usec != 0)
                         age = c->now_usec - c->peers[id - 1].row_usec;
                 /* R6: in an even split nobody is counted down by time. R14: nor a node whose lease we never

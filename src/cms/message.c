@@ -91,11 +91,25 @@ static void read_ages(ByteReader *r, CmsEchoAges *ret) {
                 ret->msec[id - 1] = byte_reader_u32(r);
 }
 
+/* Some configuration counts for whoever speaks of it. */
+static void write_votings(ByteWriter *w, const CmsVotings *v) {
+        cms_votings_encode(v, w);
+}
+
+static void read_votings(ByteReader *r, CmsVotings *ret) {
+        cms_votings_decode(r, ret);
+        if (cms_voting_is_none(&ret->committed))
+                byte_reader_fail(r);
+}
+
 static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
         byte_writer_u64(w, h->number);
         byte_writer_bytes(w, h->boot_id.bytes, sizeof(h->boot_id.bytes));
+        write_mid(w, h->config_mid);
         for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
                 byte_writer_u64(w, h->config_hash[i]);
+        byte_writer_u64(w, h->config_proposed);
+        byte_writer_u64(w, h->config_wanted);
         write_mid(w, h->mid);
         byte_writer_u64(w, h->mid_hash);
         byte_writer_u64(w, h->members);
@@ -116,8 +130,11 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
 
         ret->number = byte_reader_u64(r);
         byte_reader_copy(r, ret->boot_id.bytes, sizeof(ret->boot_id.bytes));
+        ret->config_mid = read_mid(r);
         for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
                 ret->config_hash[i] = byte_reader_u64(r);
+        ret->config_proposed = byte_reader_u64(r);
+        ret->config_wanted = byte_reader_u64(r);
         ret->mid = read_mid(r);
         ret->mid_hash = byte_reader_u64(r);
         ret->members = byte_reader_u64(r);
@@ -166,6 +183,8 @@ static void write_answer(ByteWriter *w, const CmsAnswer *a) {
         write_mid(w, a->mid);
         write_mid(w, a->quorate_mid);
         byte_writer_u8(w, FLAG(0, a->no_record) | FLAG(1, a->armed));
+        write_votings(w, &a->votings);
+        byte_writer_u64(w, a->met);
         byte_writer_bytes(w, a->boot_id.bytes, sizeof(a->boot_id.bytes));
 
         byte_writer_u8(w, (uint8_t) a->n_rank);
@@ -200,6 +219,8 @@ static void read_answer(ByteReader *r, CmsAnswer *ret) {
         flags = read_flags(r, 2);
         ret->no_record = take_flag(flags, 0);
         ret->armed = take_flag(flags, 1);
+        read_votings(r, &ret->votings);
+        ret->met = byte_reader_u64(r);
         byte_reader_copy(r, ret->boot_id.bytes, sizeof(ret->boot_id.bytes));
 
         ret->n_rank = byte_reader_u8_max(r, NODE_ID_MAX);
@@ -287,6 +308,8 @@ static void write_body(ByteWriter *w, const CmsMessage *m) {
         case CMS_MESSAGE_PROPOSE:
                 write_membership(w, &m->propose.membership);
                 byte_writer_u64(w, m->propose.no_record);
+                write_votings(w, &m->propose.votings);
+                byte_writer_u64(w, m->propose.met);
                 break;
         case CMS_MESSAGE_ACKNOWLEDGE:
                 write_mid(w, m->acknowledge.ballot);
@@ -316,6 +339,9 @@ static void write_body(ByteWriter *w, const CmsMessage *m) {
         case CMS_MESSAGE_FAREWELL_HEARD:
                 byte_writer_u64(w, m->farewell_heard.incarnation);
                 break;
+        case CMS_MESSAGE_CONFIGURATION:
+                write_votings(w, &m->configuration.votings);
+                break;
         case CMS_MESSAGE_FOREIGN:
                 byte_writer_fail(w);
                 break;
@@ -336,6 +362,8 @@ static void read_body(ByteReader *r, CmsMessage *ret) {
         case CMS_MESSAGE_PROPOSE:
                 read_membership(r, &ret->propose.membership);
                 ret->propose.no_record = byte_reader_u64(r);
+                read_votings(r, &ret->propose.votings);
+                ret->propose.met = byte_reader_u64(r);
                 if (!node_set_is_subset(ret->propose.no_record, ret->propose.membership.members))
                         byte_reader_fail(r);
                 break;
@@ -367,6 +395,9 @@ static void read_body(ByteReader *r, CmsMessage *ret) {
         case CMS_MESSAGE_FAREWELL_HEARD:
                 ret->farewell_heard.incarnation = byte_reader_u64(r);
                 break;
+        case CMS_MESSAGE_CONFIGURATION:
+                read_votings(r, &ret->configuration.votings);
+                break;
         case CMS_MESSAGE_FOREIGN:
                 byte_reader_fail(r);
                 break;
@@ -397,7 +428,7 @@ int cms_message_decode(const void *data, size_t size_bytes, CmsMessage *ret) {
                 ret->type = CMS_MESSAGE_FOREIGN;
                 return 0;
         }
-        if (type < CMS_MESSAGE_HEARTBEAT || type > CMS_MESSAGE_FAREWELL_HEARD || ret->incarnation == 0)
+        if (type < CMS_MESSAGE_HEARTBEAT || type > CMS_MESSAGE_CONFIGURATION || ret->incarnation == 0)
                 return -EBADMSG;
         ret->type = (CmsMessageType) type;
         read_body(&r, ret);

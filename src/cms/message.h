@@ -10,23 +10,13 @@
 #include "basic/byte-reader.h"
 #include "basic/byte-writer.h"
 #include "cms/membership.h"
+#include "cms/voting.h"
 
-#define CMS_PROTOCOL_VERSION 2U
+#define CMS_PROTOCOL_VERSION 3U
 
 /* No encoded message is longer; with few nodes they are far shorter (3 nodes: below 400 bytes, 16: below
  * 1400). */
 #define CMS_MESSAGE_SIZE_MAX 8192U
-
-/* Kinds of sections of cluster.conf that are compared apart. */
-typedef enum CmsConfigKind {
-        CMS_CONFIG_CLUSTER,
-        CMS_CONFIG_NODE,
-        CMS_CONFIG_FENCE,
-        _CMS_CONFIG_KIND_MAX,
-        _CMS_CONFIG_KIND_INVALID = -EINVAL,
-} CmsConfigKind;
-
-const char *cms_config_kind_to_string(CmsConfigKind i);
 
 typedef enum CmsMessageType {
         CMS_MESSAGE_HEARTBEAT = 1,
@@ -39,6 +29,7 @@ typedef enum CmsMessageType {
         CMS_MESSAGE_HAND_OVER,
         CMS_MESSAGE_FAREWELL,
         CMS_MESSAGE_FAREWELL_HEARD,
+        CMS_MESSAGE_CONFIGURATION,
         CMS_MESSAGE_FOREIGN = 255, /* never sent: what decoding makes of another protocol version */
 } CmsMessageType;
 
@@ -74,7 +65,12 @@ typedef struct CmsConfirmation {
 typedef struct CmsHeartbeat {
         uint64_t number; /* grows by one with each heartbeat of this incarnation */
         BootId boot_id;
-        uint64_t config_hash[_CMS_CONFIG_KIND_MAX];
+
+        /* R7. Hashes of cluster.conf. */
+        Mid config_mid;
+        uint64_t config_hash[_CMS_CONFIG_KIND_MAX]; /* in force */
+        uint64_t config_proposed;                   /* acknowledged, and may be in force; 0: none */
+        uint64_t config_wanted;                     /* of its file */
 
         Mid mid; /* installed; none while shut out or starting */
         uint64_t mid_hash;
@@ -111,6 +107,8 @@ typedef struct CmsAnswer {
         Mid mid;         /* installed at the answering node */
         Mid quorate_mid; /* newest quorate membership it remembers in memory, */
         bool no_record;
+        CmsVotings votings; /* R7: what it has stored */
+        NodeSet met;
 
         /* Seniority in that membership. */
         unsigned n_rank;
@@ -132,6 +130,11 @@ typedef struct CmsAnswer {
 typedef struct CmsPropose {
         Membership membership; /* ranks, members with their incarnations, the state of all others */
         NodeSet no_record;     /* members that do not count for quorum (R8) */
+
+        /* R7: what it needs quorum under. A proposed one with the number of this membership is what it puts
+         * in force. */
+        CmsVotings votings;
+        NodeSet met; /* nodes that were in any quorate membership, or are in this one */
 } CmsPropose;
 
 /* How long ago nodes outside a membership were last echoed (R11). */
@@ -174,6 +177,11 @@ typedef struct CmsFarewellHeard {
         uint64_t incarnation; /* of the leaving node */
 } CmsFarewellHeard;
 
+/* R7: to a node that works with an older one. */
+typedef struct CmsConfiguration {
+        CmsVotings votings;
+} CmsConfiguration;
+
 typedef struct CmsMessage {
         uint8_t version;
         CmsMessageType type;
@@ -189,6 +197,7 @@ typedef struct CmsMessage {
                 CmsHandOver hand_over;
                 CmsFarewell farewell;
                 CmsFarewellHeard farewell_heard;
+                CmsConfiguration configuration;
         };
 } CmsMessage;
 

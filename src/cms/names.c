@@ -24,11 +24,17 @@ static const char *const cms_refusal_table[_CMS_REFUSAL_MAX] = {
 DEFINE_TO_STRING(cms_refusal, CmsRefusal);
 
 static const char *const cms_message_type_table[] = {
-        [CMS_MESSAGE_HEARTBEAT] = "heartbeat",     [CMS_MESSAGE_INQUIRE] = "inquire",
-        [CMS_MESSAGE_ANSWER] = "answer",           [CMS_MESSAGE_PROPOSE] = "propose",
-        [CMS_MESSAGE_ACKNOWLEDGE] = "acknowledge", [CMS_MESSAGE_COMMIT] = "commit",
-        [CMS_MESSAGE_REFUSE] = "refuse",           [CMS_MESSAGE_HAND_OVER] = "hand-over",
-        [CMS_MESSAGE_FAREWELL] = "farewell",       [CMS_MESSAGE_FAREWELL_HEARD] = "farewell-heard",
+        [CMS_MESSAGE_HEARTBEAT] = "heartbeat",
+        [CMS_MESSAGE_INQUIRE] = "inquire",
+        [CMS_MESSAGE_ANSWER] = "answer",
+        [CMS_MESSAGE_PROPOSE] = "propose",
+        [CMS_MESSAGE_ACKNOWLEDGE] = "acknowledge",
+        [CMS_MESSAGE_COMMIT] = "commit",
+        [CMS_MESSAGE_REFUSE] = "refuse",
+        [CMS_MESSAGE_HAND_OVER] = "hand-over",
+        [CMS_MESSAGE_FAREWELL] = "farewell",
+        [CMS_MESSAGE_FAREWELL_HEARD] = "farewell-heard",
+        [CMS_MESSAGE_CONFIGURATION] = "configuration",
         [CMS_MESSAGE_FOREIGN] = "foreign",
 };
 DEFINE_TO_STRING(cms_message_type, CmsMessageType);
@@ -75,10 +81,19 @@ static const char *const cms_config_wait_table[_CMS_CONFIG_WAIT_MAX] = {
 DEFINE_TO_STRING(cms_config_wait, CmsConfigWait);
 
 static const char *const cms_why_table[_CMS_WHY_MAX] = {
-        [CMS_WHY_NONE] = "none",        [CMS_WHY_START] = "start",       [CMS_WHY_LOSS] = "loss",
-        [CMS_WHY_JOIN] = "join",        [CMS_WHY_BETTER] = "better-set", [CMS_WHY_PROOF] = "proof",
-        [CMS_WHY_ADRIFT] = "adrift",    [CMS_WHY_REFORM] = "reform",     [CMS_WHY_HAND_OVER] = "hand-over",
-        [CMS_WHY_TIMEOUT] = "time-out", [CMS_WHY_REFUSED] = "refused",   [CMS_WHY_OVERTAKEN] = "overtaken",
+        [CMS_WHY_NONE] = "none",
+        [CMS_WHY_START] = "start",
+        [CMS_WHY_LOSS] = "loss",
+        [CMS_WHY_JOIN] = "join",
+        [CMS_WHY_BETTER] = "better-set",
+        [CMS_WHY_PROOF] = "proof",
+        [CMS_WHY_ADRIFT] = "adrift",
+        [CMS_WHY_REFORM] = "reform",
+        [CMS_WHY_CONFIG] = "configuration",
+        [CMS_WHY_HAND_OVER] = "hand-over",
+        [CMS_WHY_TIMEOUT] = "time-out",
+        [CMS_WHY_REFUSED] = "refused",
+        [CMS_WHY_OVERTAKEN] = "overtaken",
         [CMS_WHY_LEAVE] = "leave",
 };
 DEFINE_TO_STRING(cms_why, CmsWhy);

@@ -42,13 +42,13 @@ void cms_view(const Cms *c, uint64_t now_usec, CmsView *ret) {
                 .hold_left_usec = c->held ? usec_sub(c->rejoin_usec, now_usec) : 0,
                 .row = c->row,
                 .target = c->target,
-                .config_hash = cms_config_hash(c->config.hash),
-                .config_wanted = cms_config_hash(c->wanted.hash),
+                .config_mid = c->votings.committed.mid,
+                .config_hash = c->config_hash,
+                .config_wanted = c->wanted_hash,
                 .configured = c->config.configured,
                 .enabled = c->config.enabled,
         };
-        ret->config_wait = ret->config_hash == ret->config_wanted ? CMS_CONFIG_WAIT_NONE
-                                                                  : CMS_CONFIG_WAIT_AGREEMENT;
+        ret->config_wait = cms_config_wait(c, &ret->config_wait_nodes);
         if (c->phase == CMS_PHASE_INQUIRING)
                 ret->missing =
                                 node_set_minus(node_set_with(c->ballot.expected, c->config.self),
@@ -67,8 +67,11 @@ static void check_installed(const Cms *c) {
         assert(mid_compare(c->promised, m->mid) >= 0 || CMS_BROKEN(c, BALLOT_COMPARED_BY_EPOCH));
         assert(!mid_is_none(c->lineage));
         assert(mid_compare(c->lineage, m->mid) <= 0);
-        assert(m->half == (2 * cms_votes(c, m->members) == c->votes_total));
-        assert(!m->quorate || 2 * cms_votes(c, m->members) >= c->votes_total);
+        /* What was learned since may count otherwise. */
+        if (c->installed_config == c->config_hash && cms_voting_is_none(&c->votings.proposed)) {
+                assert(m->half == cms_is_half(c, m->members));
+                assert(!m->quorate || cms_margin(c, &c->votings, m->members) >= 0);
+        }
         assert(!c->has_quorate || mid_compare(c->quorate.mid, m->mid) <= 0);
 }
 
@@ -132,6 +135,10 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_LEASE_ON_DISCOUNTED_CLOCK] = "lease-on-discounted-clock",
         [CMS_FAULT_HOLD_IGNORED] = "hold-ignored",
         [CMS_FAULT_HELD_WHERE_NEEDED] = "held-where-needed",
+        [CMS_FAULT_QUORUM_BY_NEW] = "quorum-by-new-configuration",
+        [CMS_FAULT_QUORUM_BY_OLD] = "quorum-by-old-configuration",
+        [CMS_FAULT_CONFIG_BEFORE_WRITE] = "configuration-before-write",
+        [CMS_FAULT_REMOVES_UNKNOWN] = "removes-unknown-node",
 };
 
 const char *cms_fault_to_string(CmsFault f) {

@@ -12,7 +12,8 @@
 
 #define SLOT_MAGIC UINT64_C(0x31746f6c73676168) /* "hagslot1" */
 #define SLOT_HEADER_BYTES 20U /* magic, sequence, payload size; then the payload and a CRC */
-#define RECORD_VERSION 2U
+#define RECORD_VERSION 3U
+#define RECORD_VERSION_WITHOUT_CONFIG 2U
 #define RECORD_VERSION_WITHOUT_STARTS 1U
 
 size_t store_record_encode(const StoreRecord *record, uint8_t buf[static STORE_PAYLOAD_MAX]) {
@@ -36,9 +37,12 @@ int store_record_decode(const void *data, size_t size_bytes, StoreRecord *ret) {
 
         byte_reader_init(&r, data, size_bytes);
         version = byte_reader_u32(&r);
-        if (version != RECORD_VERSION && version != RECORD_VERSION_WITHOUT_STARTS)
+        if (version < RECORD_VERSION_WITHOUT_STARTS || version > RECORD_VERSION)
                 return -EBADMSG;
-        cms_record_decode(&r, &record.cms);
+        if (version <= RECORD_VERSION_WITHOUT_CONFIG)
+                cms_record_decode_former(&r, &record.cms);
+        else
+                cms_record_decode(&r, &record.cms);
         if (version != RECORD_VERSION_WITHOUT_STARTS)
                 start_log_decode(&r, &record.starts);
         record.gcs_history.epoch = byte_reader_u64(&r);

@@ -11,7 +11,7 @@
 
 #define STORE_PATH "/var/lib/hagcd/store"
 #define STORE_SLOT_BYTES 4096U
-#define STORE_PAYLOAD_MAX 1024U
+#define STORE_PAYLOAD_MAX 2048U
 
 typedef struct StoreRecord {
         CmsRecord cms;

@@ -27,6 +27,10 @@ static void take_record(const uint8_t *data, size_t size) {
 
         if (store_record_decode(data, size, &record) < 0)
                 return;
+        (void) store_record_encode(&record, again);
+        /* One of an older version is written as one of today's. */
+        if (again[0] != data[0])
+                return;
         assert(store_record_encode(&record, again) == size);
         assert(memcmp(again, data, size) == 0);
 }

@@ -53,7 +53,8 @@ typedef struct Fence {
 static void fence_reboot(World *w, uint64_t node, uint64_t life, void *userdata) {
         WorldNode *n = &w->nodes[node - 1];
 
-        if (!n->up && n->life == life)
+        if (!n->up && n->life == life &&
+            !node_set_contains(((const CmsSim *) userdata)->gone, (uint32_t) node))
                 world_start(w, (uint32_t) node, true);
 }
 
@@ -94,7 +95,7 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
                          fence_reboot,
                          f->confirmation.node,
                          target->life,
-                         NULL);
+                         f->s);
         }
         world_power_off(w, f->confirmation.node, prng_one_in(&w->prng, 2));
         later = malloc(sizeof(*later));
@@ -111,7 +112,7 @@ static void fence_strike(World *w, uint64_t a, uint64_t b, void *userdata) {
 static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         if (!s->fencing || !m->half || m->quorate || m->rank[0] != node)
                 return;
-        NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
+        NODE_SET_FOREACH(id, node_set_minus(s->nodes[node - 1].cms->config.enabled, m->members)) {
                 Fence *f = calloc(1, sizeof(*f));
                 BootId boot_id;
 
@@ -177,8 +178,11 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
         if (w->failed)
                 return;
         event.now_usec = world_clock(w, node);
-        if (event.type == CMS_EVENT_LEAVE)
+        if (event.type == CMS_EVENT_LEAVE) {
                 n->left_usec = w->now_usec;
+                if (n->cms->phase != CMS_PHASE_LEAVING && n->cms->phase != CMS_PHASE_LEFT)
+                        n->left_running = event.leave.running;
+        }
         cms_step(n->cms, &event, &s->effects);
         carry_out(w, s, node);
         cms_checker_stepped(w, s, node);
@@ -188,7 +192,7 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
 static void *actor_start(World *w, uint32_t node, void *userdata) {
         CmsSim *s = userdata;
         CmsSimNode *n = &s->nodes[node - 1];
-        CmsConfig config = s->config;
+        CmsConfig config = *cms_sim_file(s, s->file_of[node - 1]);
         const WorldPart *part = world_stored(w, node, WORLD_CMS);
         CmsEvent event = { .type = CMS_EVENT_START };
         CmsRecord record;
@@ -196,7 +200,6 @@ static void *actor_start(World *w, uint32_t node, void *userdata) {
         int k;
 
         config.self = node;
-        config.hash[CMS_CONFIG_NODE] += s->config_hash_of[node - 1];
         k = cms_new(&config, &n->cms);
         assert(k == 0);
 #ifdef CMS_BROKEN_CORES
@@ -304,7 +307,8 @@ CmsSim *cms_sim_new(World *w, uint64_t heartbeat_usec, uint64_t failure_usec) {
 
         assert(s);
         s->mids = calloc(CMS_SIM_MIDS_MAX, sizeof(*s->mids));
-        assert(s->mids);
+        s->decided = calloc(CMS_SIM_MIDS_MAX, sizeof(CmsSimMid *));
+        assert(s->mids && s->decided);
         s->config = (CmsConfig){
                 .n_links = w->n_links,
                 .heartbeat_usec = heartbeat_usec,
@@ -330,18 +334,83 @@ CmsSim *cms_sim_free(CmsSim *s) {
         for (unsigned i = 0; i < NODE_ID_MAX; i++)
                 cms_free(s->nodes[i].cms);
         free(s->mids);
+        free(s->decided);
         free(s);
         return NULL;
 }
 
-void cms_sim_init_stores(World *w, CmsSim *s) {
+static void init_store(World *w, uint32_t node, const CmsRecord *record) {
         uint8_t buf[CMS_RECORD_SIZE_MAX];
         ByteWriter writer;
 
         byte_writer_init(&writer, buf, sizeof(buf));
-        cms_record_encode(&CMS_RECORD_FIRST, &writer);
+        cms_record_encode(record, &writer);
+        world_init_store(w, node, WORLD_CMS, buf, writer.size_bytes);
+}
+
+void cms_sim_init_stores(World *w, CmsSim *s) {
         for (uint32_t id = 1; id <= w->n_nodes; id++)
-                world_init_store(w, id, WORLD_CMS, buf, writer.size_bytes);
+                init_store(w, id, &CMS_RECORD_FIRST);
+}
+
+void cms_sim_init_store_to_join(World *w, uint32_t node) {
+        init_store(w, node, &(CmsRecord){ 0 });
+}
+
+/* ---- files ---- */
+
+const CmsConfig *cms_sim_file(const CmsSim *s, unsigned number) {
+        assert(number <= s->n_files);
+        return number == 0 ? &s->config : &s->files[number - 1];
+}
+
+unsigned cms_sim_write_file(CmsSim *s, const CmsConfig *config) {
+        CmsConfig *file = &s->files[s->n_files++];
+
+        assert(s->n_files <= CMS_SIM_FILES_MAX);
+        *file = *config;
+        file->hash[CMS_CONFIG_NODE] = s->config.hash[CMS_CONFIG_NODE] + s->n_files;
+        return s->n_files;
+}
+
+unsigned cms_sim_file_of_hash(const CmsSim *s, const uint64_t hash[static _CMS_CONFIG_KIND_MAX]) {
+        uint64_t number = hash[CMS_CONFIG_NODE] - s->config.hash[CMS_CONFIG_NODE];
+
+        assert(number <= s->n_files);
+        return (unsigned) number;
+}
+
+bool cms_sim_goes_by_file(World *w, uint32_t node) {
+        const WorldPart *part = world_stored(w, node, WORLD_CMS);
+        CmsRecord record;
+        ByteReader r;
+
+        if (!part)
+                return false;
+        byte_reader_init(&r, part->data, part->size_bytes);
+        cms_record_decode(&r, &record);
+        assert(byte_reader_finish(&r) == 0);
+        return record.taken_in && cms_voting_is_none(&record.votings.committed);
+}
+
+void cms_sim_give_file(World *w, CmsSim *s, uint32_t node, unsigned number, bool tell) {
+        CmsConfig config = *cms_sim_file(s, number);
+        WorldNode *n = &w->nodes[node - 1];
+
+        if (!node_set_contains(config.configured, node) || cms_sim_goes_by_file(w, node))
+                return;
+        world_trace(w, node, "gets file %u", number);
+        s->file_of[node - 1] = number;
+        config.self = node;
+        if (tell && n->up && !n->paused)
+                cms_sim_feed(w,
+                             s,
+                             node,
+                             (CmsEvent){ .type = CMS_EVENT_CONFIGURE, .configure = { &config } });
+}
+
+unsigned cms_sim_file_in_force(const CmsSim *s) {
+        return s->n_decided == 0 ? 0 : s->decided[s->n_decided - 1]->file_after;
 }
 
 typedef struct Gasp {

@@ -8,6 +8,7 @@
 #include "sim/world.h"
 
 #define CMS_SIM_MIDS_MAX 16384U
+#define CMS_SIM_FILES_MAX 64U
 
 /* What the world remembers of one number. */
 typedef struct CmsSimMid {
@@ -19,6 +20,11 @@ typedef struct CmsSimMid {
         NodeSet no_record;
         bool used, proposed, installed, quorate;
         uint64_t first_usec;
+
+        /* R7: numbers of files. What was in force before it, may have been in force, and is in force after
+         * it. */
+        unsigned file, file_proposed, file_after;
+        bool has_proposed;
 } CmsSimMid;
 
 typedef struct CmsSimNode {
@@ -26,6 +32,8 @@ typedef struct CmsSimNode {
         Mid promised;  /* highest that it ever answered or acknowledged, since its storage was last wiped */
         Mid installed; /* newest that it ever installed */
         bool wiped;    /* and not taken in again */
+        uint64_t worked_boot, worked_usec; /* its newest quorate membership */
+        bool left_running;
         uint64_t n_installed;
         uint64_t last_install_usec;
         uint64_t second_usec; /* that is counted, */
@@ -41,12 +49,19 @@ typedef struct CmsSim CmsSim;
 typedef void (*CmsSimListener)(World *w, uint32_t node, const CmsNotification *notification, void *userdata);
 
 struct CmsSim {
-        CmsConfig config; /* self is filled in for each node */
+        CmsConfig config;                   /* the first cluster.conf; self is filled in for each node */
+        CmsConfig files[CMS_SIM_FILES_MAX]; /* those that were written later, see cms_sim_file() */
+        unsigned n_files;
+        unsigned file_of[NODE_ID_MAX]; /* by id - 1: number of the one that lies there; 0: the first */
+        bool files_differ;             /* from the beginning, in nothing that counts: nobody changes any */
+        NodeSet gone;                  /* machines that were taken out of the cluster: they stay off */
         CmsSimNode nodes[NODE_ID_MAX];
         CmsEffects effects; /* of the step at hand */
         CmsMessage message;
         CmsSimMid *mids; /* owned; a hash table for look-ups only */
         unsigned n_mids;
+        CmsSimMid **decided; /* owned: quorate ones that were installed, by number */
+        unsigned n_decided;
         unsigned fault; /* CmsFault of the broken build */
 
         bool fencing; /* halves fence those outside, out of band */
@@ -59,9 +74,8 @@ struct CmsSim {
 
         CmsSimListener listener;
         void *listener_userdata;
-        uint64_t config_hash_of[NODE_ID_MAX]; /* by id - 1; differs: another configuration there */
-        uint64_t hold_usec_of[NODE_ID_MAX];   /* by id - 1: what its next starts are told (R21) */
-        bool holds;                           /* every second start is one crash too many, and for long */
+        uint64_t hold_usec_of[NODE_ID_MAX]; /* by id - 1: what its next starts are told (R21) */
+        bool holds;                         /* every second start is one crash too many, and for long */
         uint64_t n_memberships;
 };
 
@@ -77,6 +91,26 @@ uint64_t cms_sim_incarnation(const World *w, uint32_t node);
 
 /* The node dies and, as its unit's ExecStopPost would, says so to all that it reaches. */
 void cms_sim_crash_with_gasp(World *w, CmsSim *s, uint32_t node, bool keep_last_write);
+
+/* Files are numbered as they are written; each has a hash of its own. */
+const CmsConfig *cms_sim_file(const CmsSim *s, unsigned number);
+unsigned cms_sim_write_file(CmsSim *s, const CmsConfig *config);
+unsigned cms_sim_file_of_hash(const CmsSim *s, const uint64_t hash[static _CMS_CONFIG_KIND_MAX]);
+
+/* The node has a record that lets it vote and was in no quorate membership: it goes by its file. Files that
+ * differ at such nodes are two clusters, as two votes of the same people; where one has formed, whoever
+ * comes to it has to join (R8). */
+bool cms_sim_goes_by_file(World *w, uint32_t node);
+
+/* Lays it on the node's disk, unless the node is not in it or goes by the one that is there; and tells its
+ * hagcd, or that will read it when it starts again. */
+void cms_sim_give_file(World *w, CmsSim *s, uint32_t node, unsigned number, bool tell);
+
+/* Writes a record of a node that no membership has taken in (R8). */
+void cms_sim_init_store_to_join(World *w, uint32_t node);
+
+/* What is in force by the newest membership that decided anything. */
+unsigned cms_sim_file_in_force(const CmsSim *s);
 
 /* Every node of the set has installed one membership of exactly this set, it is quorate and settled. */
 bool cms_sim_is_settled(const World *w, const CmsSim *s, NodeSet set);

@@ -70,12 +70,21 @@ static void sent_inquire(World *w, CmsSim *s, uint32_t node, Mid ballot) {
                 world_fail(w, "n%" PRIu32 " uses %s, which is not stored", node, mid_format(ballot, text));
 }
 
-static unsigned votes(const CmsSim *s, NodeSet set) {
-        unsigned sum = 0;
+/* Votes of the set less those of all others. */
+static int margin(const CmsConfig *file, NodeSet set) {
+        int sum = 0;
 
-        NODE_SET_FOREACH(id, set & s->config.enabled)
-                sum += s->config.votes[id - 1];
+        NODE_SET_FOREACH(id, file->enabled)
+                sum += node_set_contains(set, id) ? file->votes[id - 1] : -file->votes[id - 1];
         return sum;
+}
+
+/* R7: what a membership needs quorum under: what was in force before it, and what it puts in force, or what
+ * may be in force already. */
+static int least_margin(const CmsSim *s, const CmsSimMid *e, NodeSet set) {
+        int before = margin(cms_sim_file(s, e->file), set);
+
+        return e->has_proposed ? MIN(before, margin(cms_sim_file(s, e->file_proposed), set)) : before;
 }
 
 /* R2: a quorate membership in which nothing was lost is left only for one that contains it. */
@@ -119,11 +128,35 @@ static void check_held(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) 
                     c->peers[id - 1].weak_until_usec > c->now_usec)
                         node_set_remove(&others, id);
         }
-        if (p->membership.quorate && waiting != 0 && 2 * votes(s, others) > votes(s, s->config.enabled))
+        if (p->membership.quorate && waiting != 0 &&
+            least_margin(s, look_up(w, s, p->membership.mid), others) > 0)
                 world_fail(w,
                            "%s has n%" PRIu32 " in it, which is held off and not needed",
                            mid_format(p->membership.mid, text),
                            waiting);
+}
+
+/* What it says of votes is what is in the file that it names. */
+static unsigned file_of_voting(World *w, CmsSim *s, const CmsVoting *v) {
+        unsigned number = cms_sim_file_of_hash(s, v->hash);
+        CmsVoting file;
+
+        cms_config_to_voting(cms_sim_file(s, number), &file);
+        file.mid = v->mid;
+        if (memcmp(file.votes, v->votes, sizeof(file.votes)) != 0 || file.enabled != v->enabled ||
+            file.tie_breaker != v->tie_breaker || file.configured != v->configured)
+                world_fail(w, "a proposal has file %u with other votes in it", number);
+        return number;
+}
+
+static void note_files(World *w, CmsSim *s, CmsSimMid *e, const CmsVotings *v) {
+        e->file = e->file_after = file_of_voting(w, s, &v->committed);
+        e->has_proposed = !cms_voting_is_none(&v->proposed);
+        if (!e->has_proposed)
+                return;
+        e->file_proposed = file_of_voting(w, s, &v->proposed);
+        if (mid_equal(v->proposed.mid, e->mid))
+                e->file_after = e->file_proposed;
 }
 
 static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) {
@@ -135,6 +168,8 @@ static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p
                 world_fail(w, "n%" PRIu32 " proposes two things under %s", node, mid_format(m->mid, text));
                 return;
         }
+        if (!e->proposed)
+                note_files(w, s, e, &p->votings);
         if (!e->proposed && m->mid.node == node)
                 check_left(w, s, node, m);
         if (!e->proposed)
@@ -161,6 +196,21 @@ static void check_marks(World *w, CmsSim *s, uint32_t node, const CmsSimMid *e) 
                                    id);
 }
 
+/* R7: it outlives a power loss, and so whoever asks later is told of it. */
+static void check_config_written(World *w, CmsSim *s, uint32_t node, const CmsSimMid *e) {
+        char text[MID_TEXT_MAX];
+        CmsRecord record;
+
+        if (e->file_after == e->file)
+                return;
+        if (!durable_record(w, node, &record) || mid_compare(record.votings.proposed.mid, e->mid) < 0)
+                world_fail(w,
+                           "n%" PRIu32 " acknowledges file %u in %s before it was written",
+                           node,
+                           e->file_after,
+                           mid_format(e->mid, text));
+}
+
 static void sent_acknowledge(World *w, CmsSim *s, uint32_t node, const CmsAcknowledge *a) {
         CmsSimMid *e = look_up(w, s, a->ballot);
         char text[MID_TEXT_MAX];
@@ -179,6 +229,7 @@ static void sent_acknowledge(World *w, CmsSim *s, uint32_t node, const CmsAcknow
                            node,
                            mid_format(a->ballot, text));
         check_marks(w, s, node, e);
+        check_config_written(w, s, node, e);
         node_set_add(&e->acknowledged, node);
 }
 
@@ -206,6 +257,7 @@ void cms_checker_sent(World *w, CmsSim *s, uint32_t node, const CmsMessage *m) {
         case CMS_MESSAGE_HAND_OVER:
         case CMS_MESSAGE_FAREWELL:
         case CMS_MESSAGE_FAREWELL_HEARD:
+        case CMS_MESSAGE_CONFIGURATION:
         case CMS_MESSAGE_FOREIGN:
                 return;
         }
@@ -223,12 +275,12 @@ void cms_checker_started(World *w, CmsSim *s, uint32_t node, const CmsRecord *re
 /* ---- what is installed ---- */
 
 /* R6: every node outside died, or left for good, while all who are in it were there as they are now. */
-static void check_half(World *w, CmsSim *s, const Membership *m, const char *text) {
+static void check_half(World *w, CmsSim *s, const Membership *m, NodeSet enabled, const char *text) {
         uint64_t since = 0;
 
         NODE_SET_FOREACH(id, m->members)
                 since = MAX(since, w->nodes[id - 1].started_usec);
-        NODE_SET_FOREACH(id, node_set_minus(s->config.enabled, m->members)) {
+        NODE_SET_FOREACH(id, node_set_minus(enabled, m->members)) {
                 if (!membership_node(m, id)->proven)
                         world_fail(w, "half %s is quorate, and n%" PRIu32 " not proven dead", text, id);
                 if (MAX(w->nodes[id - 1].died_usec, s->nodes[id - 1].left_usec) < since)
@@ -241,28 +293,83 @@ static void check_half(World *w, CmsSim *s, const Membership *m, const char *tex
 
 /* More than half of the votes, of nodes whose word counts; or exactly half, and all others dead. */
 static void check_quorum(World *w, CmsSim *s, uint32_t node, const Membership *m, const CmsSimMid *e) {
-        unsigned total = votes(s, s->config.enabled),
-                 twice = 2 * votes(s, node_set_minus(m->members, e->no_record));
+        NodeSet counted = node_set_minus(m->members, e->no_record);
+        int more = least_margin(s, e, counted);
         char text[MID_TEXT_MAX];
 
         (void) mid_format(m->mid, text);
         if (!m->quorate) {
-                if (twice > total && e->no_record == NODE_SET_EMPTY)
+                if (more > 0 && e->no_record == NODE_SET_EMPTY)
                         world_fail(w, "n%" PRIu32 " installs %s without the quorum that it has", node, text);
                 return;
         }
-        if (twice > total)
-                return;
-        if (twice < total) {
+        if (more < 0)
                 world_fail(w,
-                           "n%" PRIu32 " installs %s as quorate with %u of %u half votes",
+                           "n%" PRIu32 " installs %s as quorate with %d votes too few",
                            node,
                            text,
-                           twice,
-                           total);
+                           -more);
+        if (margin(cms_sim_file(s, e->file), counted) == 0)
+                check_half(w, s, m, cms_sim_file(s, e->file)->enabled, text);
+        if (e->has_proposed && margin(cms_sim_file(s, e->file_proposed), counted) == 0)
+                check_half(w, s, m, cms_sim_file(s, e->file_proposed)->enabled, text);
+}
+
+/* R7: of two quorate memberships, one after the other, the later one knows what the earlier one left in
+ * force, and has quorum under it. */
+static void check_succession(World *w, CmsSim *s, const CmsSimMid *earlier, const CmsSimMid *later) {
+        char a[MID_TEXT_MAX], b[MID_TEXT_MAX];
+
+        (void) mid_format(earlier->mid, a);
+        (void) mid_format(later->mid, b);
+        if (later->file != earlier->file_after &&
+            !(later->has_proposed && later->file_proposed == earlier->file_after))
+                world_fail(w, "%s does not know of file %u, in force since %s", b, earlier->file_after, a);
+        if (margin(cms_sim_file(s, earlier->file_after), node_set_minus(later->members, later->no_record)) <
+            0)
+                world_fail(w,
+                           "%s has no quorum under file %u, in force since %s",
+                           b,
+                           earlier->file_after,
+                           a);
+}
+
+static void note_decided(World *w, CmsSim *s, CmsSimMid *e) {
+        unsigned i = s->n_decided++;
+
+        for (; i > 0 && mid_compare(s->decided[i - 1]->mid, e->mid) > 0; i--)
+                s->decided[i] = s->decided[i - 1];
+        s->decided[i] = e;
+        /* Halves that form one after the other by proof of each other's death know nothing of each other. */
+        if (s->files_differ)
                 return;
+        if (i > 0)
+                check_succession(w, s, s->decided[i - 1], e);
+        if (i + 1 < s->n_decided)
+                check_succession(w, s, e, s->decided[i + 1]);
+}
+
+/* R14, A16: a node is given up only when nothing runs there: it left with nothing running, or the boot that
+ * was in a quorate membership is over. */
+static void check_gone(World *w, CmsSim *s, const CmsSimMid *e) {
+        const CmsConfig *before = cms_sim_file(s, e->file), *after = cms_sim_file(s, e->file_after);
+        char text[MID_TEXT_MAX];
+
+        NODE_SET_FOREACH(id, before->enabled) {
+                const CmsSimNode *n = &s->nodes[id - 1];
+                const WorldNode *machine = &w->nodes[id - 1];
+
+                if (node_set_contains(after->enabled, id) &&
+                    before->identity[id - 1] == after->identity[id - 1])
+                        continue;
+                if (n->worked_boot == 0 || n->worked_boot != machine->boot || machine->off ||
+                    (n->left_usec >= n->worked_usec && !n->left_running))
+                        continue;
+                world_fail(w,
+                           "%s gives up n%" PRIu32 ", which may run something",
+                           mid_format(e->mid, text),
+                           id);
         }
-        check_half(w, s, m, text);
 }
 
 /* A number's first installation: all of its members have acknowledged it, and it meets every quorate one. */
@@ -284,6 +391,10 @@ static void check_first(World *w, CmsSim *s, const Membership *m, CmsSimMid *e) 
         s->n_memberships++;
         e->first_usec = w->now_usec;
         e->quorate = m->quorate;
+        if (!m->quorate)
+                return;
+        check_gone(w, s, e);
+        note_decided(w, s, e);
 }
 
 /* R9: whoever counts as down has not the boot that is named beside it any more. */
@@ -303,18 +414,25 @@ static void check_down(World *w, CmsSim *s, uint32_t node, uint32_t id, const Me
                            boot);
 }
 
-/* Nodes of another version, or with another configuration, are told and not counted. */
-static void check_alike(World *w, CmsSim *s, uint32_t node, const Membership *m) {
+/* Nodes of another version are told and not counted; and members work with the same configuration. */
+static void check_alike(World *w, CmsSim *s, uint32_t node, const Membership *m, const CmsSimMid *e) {
+        const Cms *c = s->nodes[node - 1].cms;
         char text[MID_TEXT_MAX];
+
+        if (cms_sim_file_of_hash(s, c->config.hash) != e->file_after)
+                world_fail(w,
+                           "n%" PRIu32 " installs %s with file %u in force, and not %u",
+                           node,
+                           mid_format(m->mid, text),
+                           cms_sim_file_of_hash(s, c->config.hash),
+                           e->file_after);
 
         NODE_SET_FOREACH(id, m->members)
                 if (w->nodes[id - 1].up &&
                     cms_sim_incarnation(w, id) == membership_node(m, id)->incarnation &&
-                    (w->nodes[id - 1].version != w->nodes[node - 1].version ||
-                     s->config_hash_of[id - 1] != s->config_hash_of[node - 1]))
+                    w->nodes[id - 1].version != w->nodes[node - 1].version)
                         world_fail(w,
-                                   "n%" PRIu32 " installs %s with n%" PRIu32
-                                   ", which is of another version or configuration",
+                                   "n%" PRIu32 " installs %s with n%" PRIu32 ", which is of another version",
                                    node,
                                    mid_format(m->mid, text),
                                    id);
@@ -349,9 +467,7 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         (void) mid_format(m->mid, text);
         if (!e->proposed) {
                 /* A coordinator alone proposes to nobody. */
-                CmsPropose p = { .membership = *m };
-
-                sent_propose(w, s, node, &p);
+                sent_propose(w, s, node, &n->cms->acceptance);
         }
         if (e->hash != m->hash || e->members != m->members) /* 1 */
                 world_fail(w, "%s names two memberships", text);
@@ -363,7 +479,7 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
                            mid_format(n->installed, newer));
         if (!membership_has(m, node, n->cms->incarnation)) /* 3 */
                 world_fail(w, "n%" PRIu32 " installs %s without being in it", node, text);
-        check_alike(w, s, node, m);
+        check_alike(w, s, node, m, e);
         if (mid_compare(m->mid, n->promised) < 0)
                 world_fail(w,
                            "n%" PRIu32 " installs %s late: it has promised %s",
@@ -372,6 +488,7 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
                            mid_format(n->promised, newer));
         if (m->mid.node == node) {
                 check_written(w, s, node, m->mid, "commits");
+                check_config_written(w, s, node, e);
                 check_marks(w, s, node, e);
         }
         if (!e->installed)
@@ -382,8 +499,11 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         n->installed = m->mid;
         n->n_installed++;
         n->last_install_usec = w->now_usec;
-        if (m->quorate)
-                n->wiped = false;
+        if (!m->quorate)
+                return;
+        n->wiped = false;
+        n->worked_boot = w->nodes[node - 1].boot;
+        n->worked_usec = w->now_usec;
 }
 
 void cms_checker_notified(World *w, CmsSim *s, uint32_t node, const CmsNotification *n) {
@@ -454,10 +574,11 @@ static void check_lease(World *w, CmsSim *s, uint32_t holder, uint32_t other) {
 }
 
 static void check_leases(World *w, CmsSim *s, uint32_t node) {
-        NODE_SET_FOREACH(id, node_set_without(s->config.enabled, node)) {
-                check_lease(w, s, node, id);
-                check_lease(w, s, id, node);
-        }
+        for (uint32_t id = 1; id <= w->n_nodes; id++)
+                if (id != node) {
+                        check_lease(w, s, node, id);
+                        check_lease(w, s, id, node);
+                }
 }
 
 void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
@@ -467,7 +588,7 @@ void cms_checker_stepped(World *w, CmsSim *s, uint32_t node) {
                 return;
         note_held(w, s, node);
         cms_check(n->cms);
-        NODE_SET_FOREACH(id, s->config.configured)
+        NODE_SET_FOREACH(id, n->cms->config.configured)
                 check_down(w, s, node, id, &n->cms->known[id - 1]);
         if (n->last_install_usec == w->now_usec)
                 check_exclusive(w, s, node);

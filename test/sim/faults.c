@@ -84,7 +84,7 @@ static uint32_t any_node(Faults *f) {
 }
 
 static NodeSet all_nodes(const Faults *f) {
-        return f->s->config.configured;
+        return NODE_SET_ALL >> (NODE_ID_MAX - f->w->n_nodes);
 }
 
 static NodeSet any_set(Faults *f) {
@@ -110,7 +110,9 @@ static void at(Faults *f, uint64_t after_usec, WorldCallback callback, uint64_t 
 }
 
 static void start_again(World *w, uint64_t node, uint64_t boot, void *userdata) {
-        if (!w->nodes[node - 1].up)
+        const Faults *f = userdata;
+
+        if (!w->nodes[node - 1].up && !node_set_contains(f->s->gone, (uint32_t) node))
                 world_start(w, (uint32_t) node, boot != 0);
 }
 
@@ -202,6 +204,111 @@ static bool take_down(Faults *f, uint32_t node, uint64_t low_msec, uint64_t high
                 return false;
         crash(f, node, msec_between(f, low_msec, high_msec));
         return true;
+}
+
+/* ---- configuration ---- */
+
+static uint32_t any_of(Faults *f, NodeSet set) {
+        uint32_t id;
+
+        do
+                id = any_node(f);
+        while (!node_set_contains(set, id));
+        return id;
+}
+
+static void give_later(World *w, uint64_t node, uint64_t number, void *userdata) {
+        const Faults *f = userdata;
+
+        if (!is_over(f) && f->s->file_of[node - 1] < number)
+                cms_sim_give_file(w, f->s, (uint32_t) node, (unsigned) number, true);
+}
+
+static void drop_node(Faults *f, CmsConfig *config, bool remove) {
+        uint32_t node = any_of(f, config->configured);
+
+        if (node_set_without(config->enabled, node) == NODE_SET_EMPTY)
+                return;
+        node_set_remove(&config->enabled, node);
+        if (remove)
+                node_set_remove(&config->configured, node);
+        /* As a rule it is stopped before. */
+        if (!one_in(f, 3))
+                leave(f, node);
+}
+
+static void add_node(Faults *f, CmsConfig *config) {
+        uint32_t node = any_node(f);
+
+        node_set_add(&config->configured, node);
+        node_set_add(&config->enabled, node);
+        config->votes[node - 1] = 1;
+}
+
+static void replace_node(Faults *f, CmsConfig *config) {
+        uint32_t node = any_of(f, config->configured);
+
+        config->identity[node - 1]++;
+        if (one_in(f, 2))
+                leave(f, node);
+}
+
+static void change_file(Faults *f, CmsConfig *config) {
+        switch (prng_below(&f->prng, 8)) {
+        case 0:
+        case 1:
+                config->votes[any_of(f, config->enabled) - 1] = (uint8_t) prng_below(&f->prng, 4);
+                break;
+        case 2:
+                config->tie_breaker = any_of(f, config->enabled);
+                break;
+        case 3:
+                drop_node(f, config, false);
+                break;
+        case 4:
+                drop_node(f, config, true);
+                break;
+        case 5:
+                node_set_add(&config->enabled, any_of(f, config->configured));
+                break;
+        case 6:
+                add_node(f, config);
+                break;
+        default:
+                replace_node(f, config);
+                break;
+        }
+        if (!node_set_contains(config->enabled, config->tie_breaker))
+                config->tie_breaker = node_set_lowest(config->enabled);
+        if (config->votes[config->tie_breaker - 1] == 0)
+                config->votes[config->tie_breaker - 1] = 1;
+}
+
+/* Half of the time it comes to all of them at once. */
+static void configure(Faults *f) {
+        CmsSim *s = f->s;
+        CmsConfig config = *cms_sim_file(s, s->n_files);
+        bool to_all = one_in(f, 2);
+        unsigned number;
+
+        if (s->n_files == CMS_SIM_FILES_MAX)
+                return;
+        change_file(f, &config);
+        number = cms_sim_write_file(s, &config);
+        NODE_SET_FOREACH(id, all_nodes(f))
+                switch (to_all ? 1 : prng_below(&f->prng, 4)) {
+                case 0:
+                        cms_sim_give_file(f->w, s, id, number, false);
+                        break;
+                case 1:
+                        cms_sim_give_file(f->w, s, id, number, true);
+                        break;
+                case 2:
+                        at(f, msec_between(f, 1, 5000), give_later, id, number);
+                        break;
+                default:
+                        break;
+                }
 }
 
 /* ---- links ---- */
@@ -365,8 +472,7 @@ void faults_inject(Faults *f, FaultKind kind) {
                         world_set_version(w, a, w->nodes[a - 1].version ^ 1);
                 break;
         case FAULT_CONFIG:
-                if (take_down(f, a, 10, 1000))
-                        f->s->config_hash_of[a - 1] ^= 1;
+                configure(f);
                 break;
         case _FAULT_MAX:
         case _FAULT_INVALID:

@@ -35,7 +35,8 @@ typedef enum FaultKind {
         FAULT_DISK_FULL,
         FAULT_DISK_HUNG,
         FAULT_VERSION, /* started again, and speaks another version */
-        FAULT_CONFIG,  /* started again with another configuration */
+        FAULT_CONFIG,  /* cluster.conf is changed, and comes to some nodes now, to some later, to some never
+                        */
         _FAULT_MAX,
         _FAULT_INVALID = -EINVAL,
 } FaultKind;

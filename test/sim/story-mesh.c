@@ -108,7 +108,7 @@ static void test_chain_of_halves_takes_no_turns(void) {
 static void test_other_configuration_is_told_on_both_sides(void) {
         Story *t = story_new(3);
 
-        t->s->config_hash_of[2] = 1;
+        t->s->file_of[2] = cms_sim_write_file(t->s, &t->s->config);
         story_start_all(t);
         story_run(t, 3 * USEC_PER_SEC);
         g_assert_true(cms_sim_is_settled(t->w, t->s, 3));

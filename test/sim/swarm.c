@@ -13,9 +13,14 @@ typedef struct Swarm {
         World *w;   /* owned by both */
         CmsSim *s;  /* owned by both */
         Both *both; /* owned */
-        bool groups;
         Faults faults;
         Prng prng;
+        Prng files; /* what has to do with cluster.conf */
+
+        /* In peace. */
+        CmsVotings votings; /* that counted when it began */
+        unsigned final;     /* file that all have in the end */
+        NodeSet replaced;   /* nodes that are somebody else in it, and stay off until it is in force */
 } Swarm;
 
 /* Of the seed that is being traced. */
@@ -26,12 +31,19 @@ void swarm_print_trace(size_t n_last) {
                 world_print_trace(traced, n_last);
 }
 
-static unsigned votes_of(const Swarm *x, NodeSet set) {
-        unsigned sum = 0;
+static const CmsConfig * final(const Swarm *x) {
+        return cms_sim_file(x->s, x->final);
+}
 
-        NODE_SET_FOREACH(id, set)
-                sum += x->s->config.votes[id - 1];
-        return sum;
+static int margin(const CmsConfig *file, NodeSet set) {
+        CmsVoting v;
+
+        cms_config_to_voting(file, &v);
+        return cms_voting_margin(&v, set);
+}
+
+static NodeSet all_machines(const Swarm *x) {
+        return NODE_SET_ALL >> (NODE_ID_MAX - x->w->n_nodes);
 }
 
 static uint32_t any_node(Swarm *x) {
@@ -116,8 +128,50 @@ static void choose_fencing(Swarm *x) {
                 s->fence_fails_one_in = (unsigned) prng_between(&x->prng, 1, 4);
 }
 
+/* R7: machines that are to be added, with a file that has them, and which the others get later. */
+static void choose_newcomers(Swarm *x) {
+        CmsConfig *first = &x->s->config, all = *first;
+        unsigned number;
+        NodeSet set = NODE_SET_EMPTY;
+
+        for (uint64_t n = prng_between(&x->files, 1, 2); n > 0; n--)
+                node_set_add(&set, (uint32_t) prng_between(&x->files, 1, x->w->n_nodes));
+        if (node_set_minus(first->enabled, set) == NODE_SET_EMPTY ||
+            node_set_contains(set, first->tie_breaker))
+                return;
+        first->configured = node_set_minus(first->configured, set);
+        first->enabled = node_set_minus(first->enabled, set);
+        if (first->votes[node_set_lowest(first->enabled) - 1] == 0)
+                first->votes[node_set_lowest(first->enabled) - 1] = 1;
+        number = cms_sim_write_file(x->s, &all);
+        NODE_SET_FOREACH(id, set) {
+                cms_sim_init_store_to_join(x->w, id);
+                x->s->file_of[id - 1] = number;
+        }
+}
+
+static void choose_files(Swarm *x) {
+        unsigned number;
+
+        if (prng_one_in(&x->files, 4) && x->w->n_nodes > 2) {
+                choose_newcomers(x);
+                return;
+        }
+        if (!prng_one_in(&x->files, 10))
+                return;
+        x->s->files_differ = true;
+        x->faults.weight[FAULT_CONFIG] = 0;
+        x->faults.weight[FAULT_CRASH]++;
+        number = cms_sim_write_file(x->s, &x->s->config);
+        NODE_SET_FOREACH(id, all_machines(x))
+                if (prng_one_in(&x->files, 3))
+                        x->s->file_of[id - 1] = number;
+}
+
 static void start(World *w, uint64_t node, uint64_t b, void *userdata) {
-        if (!w->nodes[node - 1].up)
+        const Swarm *x = userdata;
+
+        if (!w->nodes[node - 1].up && !node_set_contains(x->s->gone, (uint32_t) node))
                 world_start(w, (uint32_t) node, true);
 }
 
@@ -127,6 +181,7 @@ static void set_up(Swarm *x, const SwarmOptions *options) {
         cms_sim_init_stores(w, x->s);
         faults_choose(&x->faults, options->weight);
         choose_votes(x);
+        choose_files(x);
         choose_fencing(x);
         choose_knobs(x);
         choose_clocks(x);
@@ -141,13 +196,13 @@ static void set_up(Swarm *x, const SwarmOptions *options) {
 
 /* ---- who can be one ---- */
 
-/* Only those of one version and one configuration can. */
+/* Only those of one version can; and those that began with one configuration. */
 static NodeSet alike(const Swarm *x, uint32_t node) {
         NodeSet set = NODE_SET_EMPTY;
 
-        NODE_SET_FOREACH(id, x->s->config.enabled)
+        NODE_SET_FOREACH(id, final(x)->enabled)
                 if (x->w->nodes[id - 1].version == x->w->nodes[node - 1].version &&
-                    x->s->config_hash_of[id - 1] == x->s->config_hash_of[node - 1])
+                    (!x->s->files_differ || x->s->file_of[id - 1] == x->s->file_of[node - 1]))
                         node_set_add(&set, id);
         return set;
 }
@@ -155,10 +210,10 @@ static NodeSet alike(const Swarm *x, uint32_t node) {
 static NodeSet largest_alike(const Swarm *x) {
         NodeSet best = NODE_SET_EMPTY;
 
-        NODE_SET_FOREACH(id, x->s->config.enabled) {
+        NODE_SET_FOREACH(id, final(x)->enabled) {
                 NodeSet set = alike(x, id);
 
-                if (best == NODE_SET_EMPTY || votes_of(x, set) > votes_of(x, best))
+                if (best == NODE_SET_EMPTY || margin(final(x), set) > margin(final(x), best))
                         best = set;
         }
         return best;
@@ -167,12 +222,13 @@ static NodeSet largest_alike(const Swarm *x) {
 /* An update is brought to its end, as a rule. */
 static void make_alike(Swarm *x) {
         for (uint32_t id = 1; id <= x->w->n_nodes; id++) {
-                if (x->w->nodes[id - 1].version == 0 && x->s->config_hash_of[id - 1] == 0)
+                if (x->w->nodes[id - 1].version == 0 && !(x->s->files_differ && x->s->file_of[id - 1] != 0))
                         continue;
                 if (x->w->nodes[id - 1].up)
                         world_crash(x->w, id, true);
                 world_set_version(x->w, id, 0);
-                x->s->config_hash_of[id - 1] = 0;
+                if (x->s->files_differ)
+                        x->s->file_of[id - 1] = 0;
                 world_start(x->w, id, false);
         }
 }
@@ -182,14 +238,147 @@ static void make_alike(Swarm *x) {
 static NodeSet sound_nodes(const Swarm *x) {
         NodeSet sound = NODE_SET_EMPTY;
 
-        NODE_SET_FOREACH(id, x->s->config.enabled)
-                if (x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record)
+        NODE_SET_FOREACH(id, all_machines(x))
+                if (x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record &&
+                    (x->s->n_files == 0 || x->s->files_differ || !cms_sim_goes_by_file(x->w, id)))
                         node_set_add(&sound, id);
         return sound;
 }
 
+/* Under what counted when peace began: a quorum without proof of anything. */
 static bool is_majority(const Swarm *x, NodeSet set) {
-        return 2 * votes_of(x, set) > votes_of(x, x->s->config.enabled);
+        return cms_votings_margin(&x->votings, set) > 0;
+}
+
+static NodeSet working_quorum(const Swarm *x) {
+        NODE_SET_FOREACH(id, all_machines(x)) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+                const Membership *m = c ? cms_membership(c) : NULL;
+
+                if (m && m->quorate && cms_checker_is_at_work(x->w, x->s, m))
+                        return m->members;
+        }
+        return NODE_SET_EMPTY;
+}
+
+/* ---- the change of cluster.conf is brought to its end ---- */
+
+/* What counts now, by what all nodes know together. */
+static void look_at_votings(Swarm *x) {
+        cms_config_to_voting(&x->s->config, &x->votings.committed);
+        for (uint32_t id = 1; id <= x->w->n_nodes; id++)
+                if (x->s->nodes[id - 1].cms)
+                        cms_votings_merge(&x->votings, &x->s->nodes[id - 1].cms->votings);
+}
+
+static const CmsVoting *newest_voting(const Swarm *x) {
+        return cms_voting_is_none(&x->votings.proposed) ? &x->votings.committed : &x->votings.proposed;
+}
+
+/* Those who decide, and will be members then, hold a majority at each step. */
+static bool can_be_decided(const Swarm *x) {
+        NodeSet set = largest_alike(x) & sound_nodes(x) & cms_votings_eligible(&x->votings);
+
+        return is_majority(x, set) && margin(final(x), set) > 0;
+}
+
+static void give_final(Swarm *x, uint32_t id) {
+        if (prng_one_in(&x->files, 2)) {
+                cms_sim_give_file(x->w, x->s, id, x->final, true);
+                return;
+        }
+        cms_sim_give_file(x->w, x->s, id, x->final, false);
+        world_crash(x->w, id, true);
+        world_start(x->w, id, false);
+}
+
+/* Its hagcd may have slept when the file came. */
+static bool is_told(const Swarm *x, uint32_t id) {
+        const Cms *c = x->s->nodes[id - 1].cms;
+
+        return c && c->wanted_hash == cms_config_hash(final(x)->hash);
+}
+
+/* Whoever was never there while the cluster formed comes to it as a newcomer. */
+static void join_late(Swarm *x) {
+        NODE_SET_FOREACH(id, all_machines(x)) {
+                if (!cms_sim_goes_by_file(x->w, id))
+                        continue;
+                world_power_off(x->w, id, WORLD_WRITE_DONE);
+                world_wipe(x->w, id);
+                world_start(x->w, id, true);
+        }
+}
+
+/* All get the newest file; or the one that counts, if the newest is one that cannot be decided. Who is to go
+ * is switched off. */
+static void finish_change(Swarm *x) {
+        const CmsVoting *v = newest_voting(x);
+        CmsVoting then;
+        NodeSet goes;
+
+        if (x->s->files_differ)
+                return;
+        x->final = x->s->n_files;
+        if (x->s->n_decided == 0 || !can_be_decided(x))
+                x->final = cms_sim_file_of_hash(x->s, v->hash);
+        if (x->final != 0)
+                join_late(x);
+        goes = node_set_minus(all_machines(x), final(x)->configured) |
+               node_set_minus(x->votings.committed.enabled | v->enabled, final(x)->enabled);
+        cms_config_to_voting(final(x), &then);
+        x->replaced = node_set_minus(then.configured & v->configured, cms_voting_kept(v, &then));
+        x->s->gone = goes | x->replaced;
+        NODE_SET_FOREACH(id, all_machines(x))
+                if (node_set_contains(x->s->gone, id))
+                        world_power_off(x->w, id, WORLD_WRITE_DONE);
+                else if (x->s->file_of[id - 1] != x->final || !is_told(x, id))
+                        give_final(x, id);
+}
+
+/* R14: an operator says of the machines that are off that they are. */
+static void confirm_gone(Swarm *x) {
+        for (uint32_t id = 1; id <= x->w->n_nodes; id++) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+                NodeSet waits = NODE_SET_EMPTY;
+                BootId boot_id;
+
+                if (c)
+                        (void) cms_config_wait(c, &waits);
+                NODE_SET_FOREACH(node, waits & x->s->gone)
+                        cms_sim_feed(x->w,
+                                     x->s,
+                                     id,
+                                     (CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN,
+                                                 .confirmed_down = { .node = node,
+                                                                     .incarnation = cms_newest_life(
+                                                                                     c, node, &boot_id),
+                                                                     .mid = c->installed.mid } });
+        }
+}
+
+static bool final_is_in_force(const Swarm *x, NodeSet set) {
+        NODE_SET_FOREACH(id, set) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+
+                if (!c || cms_sim_file_of_hash(x->s, c->config.hash) != x->final)
+                        return false;
+        }
+        return true;
+}
+
+/* The other machine comes once it is expected. */
+static void start_replaced(Swarm *x) {
+        NodeSet quorum = working_quorum(x);
+
+        if (x->replaced == NODE_SET_EMPTY || quorum == NODE_SET_EMPTY || !final_is_in_force(x, quorum))
+                return;
+        x->s->gone = node_set_minus(x->s->gone, x->replaced);
+        NODE_SET_FOREACH(id, x->replaced) {
+                x->s->file_of[id - 1] = x->final;
+                world_start(x->w, id, true);
+        }
+        x->replaced = NODE_SET_EMPTY;
 }
 
 /* ---- peace with links that stay broken ---- */
@@ -229,7 +418,7 @@ static void cut_to_star(Swarm *x) {
 }
 
 static void break_for_good(Swarm *x) {
-        NodeSet all = x->s->config.configured;
+        NodeSet all = all_machines(x);
         uint32_t node = any_node(x);
 
         switch (prng_below(&x->prng, 7)) {
@@ -259,7 +448,10 @@ static void break_for_good(Swarm *x) {
 
 /* The best set of the mesh that is left, of those that can write. */
 static NodeSet best_that_is_left(const Swarm *x) {
-        BestSetInput in = { .candidates = sound_nodes(x) & largest_alike(x), .votes = x->s->config.votes };
+        BestSetInput in = {
+                .candidates = sound_nodes(x) & largest_alike(x) & cms_votings_eligible(&x->votings),
+                .votes = x->votings.committed.votes,
+        };
         NodeSet hears[NODE_ID_MAX] = { 0 };
 
         for (uint32_t id = 1; id <= x->w->n_nodes; id++)
@@ -279,17 +471,6 @@ static uint64_t memberships_installed(const Swarm *x) {
         for (uint32_t id = 1; id <= x->w->n_nodes; id++)
                 n += x->s->nodes[id - 1].n_installed;
         return n;
-}
-
-static NodeSet working_quorum(const Swarm *x) {
-        NODE_SET_FOREACH(id, x->s->config.enabled) {
-                const Cms *c = x->s->nodes[id - 1].cms;
-                const Membership *m = c ? cms_membership(c) : NULL;
-
-                if (m && m->quorate && cms_checker_is_at_work(x->w, x->s, m))
-                        return m->members;
-        }
-        return NODE_SET_EMPTY;
 }
 
 static Mid promised_by(const Swarm *x, uint32_t id) {
@@ -322,11 +503,16 @@ static void judge_steadiness(Swarm *x, const char *what) {
 
 /* A08, issue of versions: whoever hears a node that is not like itself, tells so. */
 static void judge_differences(Swarm *x) {
-        NODE_SET_FOREACH(a, x->s->config.enabled)
-                NODE_SET_FOREACH(b, node_set_minus(x->s->config.enabled, alike(x, a))) {
+        NODE_SET_FOREACH(a, final(x)->enabled)
+                NODE_SET_FOREACH(b, node_set_minus(final(x)->enabled, alike(x, a))) {
                         bool version = x->w->nodes[a - 1].version != x->w->nodes[b - 1].version;
-                        CmsProblem problem = x->s->nodes[a - 1].cms->peers[b - 1].problem;
+                        const Cms *c = x->s->nodes[a - 1].cms;
+                        CmsProblem problem = c->peers[b - 1].problem;
 
+                        /* Whoever does not know of it yet has nothing to tell. */
+                        if (!node_set_contains(c->others, b) ||
+                            !node_set_contains(x->s->nodes[b - 1].cms->others, a))
+                                continue;
                         if (problem != (version ? CMS_PROBLEM_VERSION : CMS_PROBLEM_CONFIG_NODE))
                                 world_fail(x->w,
                                            "n%" PRIu32 " does not tell that n%" PRIu32
@@ -341,8 +527,14 @@ static void judge_differences(Swarm *x) {
 static void stop_fencing(Swarm *x) {
         x->s->fencing = false;
         for (uint32_t id = 1; id <= x->w->n_nodes; id++)
-                if (!x->w->nodes[id - 1].up)
+                if (!x->w->nodes[id - 1].up && !node_set_contains(x->s->gone, id))
                         world_start(x->w, id, true);
+}
+
+static int margin_now_and_then(const Swarm *x, NodeSet set) {
+        const CmsConfig *now = cms_sim_file(x->s, cms_sim_file_in_force(x->s));
+
+        return MIN(margin(now, set), margin(final(x), set));
 }
 
 /* Those that are to work together: all that are alike but who is held off. A half that is quorate by proof
@@ -357,19 +549,61 @@ static NodeSet awaited_nodes(const Swarm *x) {
         NODE_SET_FOREACH(id, set)
                 if (x->s->nodes[id - 1].cms && x->s->nodes[id - 1].cms->no_record)
                         node_set_remove(&counted, id);
-        if (set != all && quorum != NODE_SET_EMPTY && !is_majority(x, counted))
+        if (set != all && quorum != NODE_SET_EMPTY && margin_now_and_then(x, counted) <= 0)
                 return quorum;
         return set;
+}
+
+/* One membership, and what the file says is in force; unless some are held off, and the others are no more
+ * than half. */
+static bool is_at_peace(const Swarm *x, NodeSet set) {
+        if (!cms_sim_is_settled(x->w, x->s, set))
+                return false;
+        return x->s->files_differ || final_is_in_force(x, set) ||
+               (set != largest_alike(x) && margin_now_and_then(x, set) <= 0);
+}
+
+/* For people: where each node stands. */
+static void tell_standing(const Swarm *x) {
+        char set[NODE_SET_TEXT_MAX], nodes[NODE_SET_TEXT_MAX], row[NODE_SET_TEXT_MAX], mid[MID_TEXT_MAX];
+
+        world_trace(x->w, 0, "file %u is to be in force", x->final);
+        for (uint32_t id = 1; id <= x->w->n_nodes; id++) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+                const Membership *m = c ? cms_membership(c) : NULL;
+                NodeSet waits;
+                CmsConfigWait wait = c ? cms_config_wait(c, &waits) : CMS_CONFIG_WAIT_NONE;
+
+                if (!c)
+                        continue;
+                world_trace(x->w,
+                            id,
+                            "%s in %s%s, works with file %u of %s, has file %u, hears %s, waits: %s %s",
+                            cms_phase_to_string(c->phase),
+                            node_set_format(m ? m->members : 0, set),
+                            m && m->quorate ? " quorate" : "",
+                            cms_sim_file_of_hash(x->s, c->config.hash),
+                            mid_format(c->votings.committed.mid, mid),
+                            x->s->file_of[id - 1],
+                            node_set_format(c->row, row),
+                            cms_config_wait_to_string(wait),
+                            node_set_format(waits, nodes));
+        }
 }
 
 /* Whether those that are to are one membership within the bound. */
 static bool await_peace(Swarm *x, uint64_t start_usec, NodeSet *ret_set) {
         World *w = x->w;
 
-        while (!w->failed && !cms_sim_is_settled(w, x->s, *ret_set = awaited_nodes(x)) &&
-               w->now_usec - start_usec <= bound_usec(x))
+        while (!w->failed && !is_at_peace(x, *ret_set = awaited_nodes(x)) &&
+               w->now_usec - start_usec <= bound_usec(x)) {
                 world_run_until(w, w->now_usec + 50 * USEC_PER_MSEC);
-        return cms_sim_is_settled(w, x->s, *ret_set);
+                confirm_gone(x);
+                start_replaced(x);
+        }
+        if (!is_at_peace(x, *ret_set))
+                tell_standing(x);
+        return is_at_peace(x, *ret_set);
 }
 
 /* R21: a member crashes once too often. The others go on without it, and with nobody else either. */
@@ -380,7 +614,7 @@ static void judge_hold(Swarm *x) {
         char set[NODE_SET_TEXT_MAX];
 
         if (!x->s->holds || w->failed || !node_set_contains(working_quorum(x), node) ||
-            !is_majority(x, rest))
+            margin(final(x), rest) <= 0)
                 return;
         world_crash(w, node, true);
         x->s->holds = false;
@@ -404,7 +638,7 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
 
         /* A silence that began before may still be noticed. */
         world_run_until(w, w->now_usec + 2 * x->s->config.failure_usec);
-        possible = is_majority(x, set & sound_nodes(x));
+        possible = can_be_decided(x);
         if (!possible)
                 stop_fencing(x);
         if (await_peace(x, start_usec, &set))
@@ -424,7 +658,7 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         judge_steadiness(x, "a stable cluster changes its membership");
         judge_differences(x);
         if (x->both)
-                both_judge(x->both, set, set == x->s->config.enabled);
+                both_judge(x->both, set, set == all_machines(x));
         judge_hold(x);
 }
 
@@ -441,7 +675,7 @@ static void judge_broken_peace(Swarm *x) {
         if (w->failed)
                 return;
         quorum = working_quorum(x);
-        possible = is_majority(x, best_that_is_left(x));
+        possible = is_majority(x, best_that_is_left(x)) && margin(final(x), best_that_is_left(x)) > 0;
         if (possible && quorum == NODE_SET_EMPTY)
                 world_fail(w, "no quorate membership although the links that are left allow it");
         if (x->both)
@@ -462,7 +696,9 @@ static void live(Swarm *x, SwarmResult *ret) {
                 x->both->peace = true;
         if (prng_one_in(&x->prng, 2))
                 make_alike(x);
-        if (largest_alike(x) != x->s->config.enabled)
+        look_at_votings(x);
+        finish_change(x);
+        if (largest_alike(x) != final(x)->enabled)
                 stop_fencing(x);
         if (prng_one_in(&x->prng, is_large(x) ? 6 : 3))
                 judge_broken_peace(x);
@@ -494,6 +730,7 @@ void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         *ret = (SwarmResult){ .seed = seed };
         prng_init(&x.prng, seed ^ UINT64_C(0x5eed));
         prng_init(&x.faults.prng, seed ^ UINT64_C(0xfa17));
+        prng_init(&x.files, seed ^ UINT64_C(0xf11e));
         ret->n_nodes = (unsigned) prng_between(&x.prng, options->nodes_min, options->nodes_max);
         x.w = x.faults.w = world_new(seed, ret->n_nodes, (unsigned) prng_between(&x.prng, 1, 2));
         x.w->tracing = options->trace;

@@ -13,7 +13,7 @@
 #include "basic/time-util.h"
 
 #define WORLD_LINKS_MAX 4U
-#define WORLD_PART_MAX 512U    /* bytes of one actor's part of a stored record */
+#define WORLD_PART_MAX 1024U   /* bytes of one actor's part of a stored record */
 #define WORLD_BACKLOG_MAX 256U /* datagrams that a paused node's sockets hold */
 #define WORLD_TRACE_LINES 4000U
 

@@ -66,11 +66,38 @@ static void fill_membership(Prng *p, Membership *m) {
                 fill_node(p, node_set_contains(m->members, id), &m->nodes[id - 1]);
 }
 
+static void fill_voting(Prng *p, CmsVoting *v) {
+        v->mid = some_mid(p);
+        v->configured = prng_u64(p) | 1;
+        v->enabled = (v->configured & prng_u64(p)) | 1;
+        v->tie_breaker = node_set_highest(v->enabled);
+        v->heartbeat_usec = prng_between(p, 1000, 1000000);
+        v->failure_usec = 3 * v->heartbeat_usec;
+        v->lease_usec = CMS_LEASE_FAILURES_MIN * v->failure_usec;
+        for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
+                v->hash[i] = prng_u64(p);
+        NODE_SET_FOREACH(id, v->configured) {
+                v->votes[id - 1] = (uint8_t) prng_u64(p);
+                v->identity[id - 1] = (uint32_t) prng_u64(p);
+        }
+}
+
+static void fill_votings(Prng *p, CmsVotings *v) {
+        fill_voting(p, &v->committed);
+        if (toss(p))
+                return;
+        fill_voting(p, &v->proposed);
+        v->proposed.mid = (Mid){ v->committed.mid.epoch + 1, 3 };
+}
+
 static void fill_heartbeat(Prng *p, CmsHeartbeat *h) {
         h->number = prng_u64(p);
         h->boot_id = some_boot(p);
         for (unsigned i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
                 h->config_hash[i] = prng_u64(p);
+        h->config_mid = some_mid(p);
+        h->config_proposed = prng_u64(p);
+        h->config_wanted = prng_u64(p);
         h->mid = some_mid(p);
         h->mid_hash = prng_u64(p);
         h->members = prng_u64(p);
@@ -102,6 +129,8 @@ static void fill_answer(Prng *p, CmsAnswer *a) {
         a->no_record = toss(p);
         a->armed = toss(p);
         a->boot_id = some_boot(p);
+        fill_votings(p, &a->votings);
+        a->met = prng_u64(p);
         a->n_rank = (unsigned) prng_below(p, NODE_ID_MAX + 1);
         for (unsigned i = 0; i < a->n_rank; i++) {
                 a->rank[i] = (uint8_t) (NODE_ID_MAX - i);
@@ -146,6 +175,8 @@ static void fill(Prng *p, CmsMessageType type, CmsMessage *m) {
         case CMS_MESSAGE_PROPOSE:
                 fill_membership(p, &m->propose.membership);
                 m->propose.no_record = m->propose.membership.members & prng_u64(p);
+                fill_votings(p, &m->propose.votings);
+                m->propose.met = prng_u64(p);
                 break;
         case CMS_MESSAGE_ACKNOWLEDGE:
                 m->acknowledge = (CmsAcknowledge){ .ballot = some_ballot(p),
@@ -174,6 +205,9 @@ static void fill(Prng *p, CmsMessageType type, CmsMessage *m) {
         case CMS_MESSAGE_FAREWELL_HEARD:
                 m->farewell_heard.incarnation = prng_u64(p);
                 break;
+        case CMS_MESSAGE_CONFIGURATION:
+                fill_votings(p, &m->configuration.votings);
+                break;
         case CMS_MESSAGE_FOREIGN:
                 g_assert_not_reached();
         }
@@ -196,7 +230,7 @@ static void test_round_trip(void) {
         Prng p;
 
         prng_init(&p, 1);
-        for (CmsMessageType t = CMS_MESSAGE_HEARTBEAT; t <= CMS_MESSAGE_FAREWELL_HEARD; t++)
+        for (CmsMessageType t = CMS_MESSAGE_HEARTBEAT; t <= CMS_MESSAGE_CONFIGURATION; t++)
                 for (unsigned round = 0; round < 20; round++) {
                         size_t n;
 
@@ -226,7 +260,7 @@ static void test_rotten_bits(void) {
                 size_t n, at;
 
                 fill(&p,
-                     (CmsMessageType) prng_between(&p, CMS_MESSAGE_HEARTBEAT, CMS_MESSAGE_FAREWELL_HEARD),
+                     (CmsMessageType) prng_between(&p, CMS_MESSAGE_HEARTBEAT, CMS_MESSAGE_CONFIGURATION),
                      m);
                 n = encode(m, a);
                 at = prng_below(&p, n);
@@ -325,11 +359,13 @@ static void test_sizes(void) {
                 m->answer.row.incarnation[i] = 1;
         }
         m->answer.row.heard = m->answer.known = NODE_SET_ALL;
+        m->answer.votings.committed.configured = NODE_SET_ALL;
+        m->answer.votings.proposed = m->answer.votings.committed;
         g_assert_cmpuint(encode(m, a), <=, CMS_MESSAGE_SIZE_MAX);
 
         fill(&p, CMS_MESSAGE_HEARTBEAT, m);
         m->heartbeat.row.heard = m->heartbeat.echoed = 7;
-        g_assert_cmpuint(encode(m, a), <, 200);
+        g_assert_cmpuint(encode(m, a), <, 210);
         g_free(m);
 }
 
@@ -341,12 +377,20 @@ static void test_record(void) {
                 .quorate = { 5, 1 },
                 .detached = 4,
                 .taken_in = true,
+                .met = 7,
         };
         uint8_t a[CMS_RECORD_SIZE_MAX], b[CMS_RECORD_SIZE_MAX];
         ByteWriter w;
         ByteReader r;
         CmsRecord read;
+        Prng p;
 
+        prng_init(&p, 7);
+        fill_voting(&p, &record.votings.committed);
+        fill_voting(&p, &record.votings.proposed);
+        record.votings.committed.configured = record.votings.proposed.configured = NODE_SET_ALL;
+        record.votings.committed.mid = (Mid){ 3, 1 };
+        record.votings.proposed.mid = (Mid){ 4, 1 };
         byte_writer_init(&w, a, sizeof(a));
         cms_record_encode(&record, &w);
         g_assert_cmpint(byte_writer_result(&w), ==, 0);
@@ -355,6 +399,8 @@ static void test_record(void) {
         g_assert_cmpint(byte_reader_finish(&r), ==, 0);
         g_assert_true(mid_equal(read.promised, record.promised));
         g_assert_true(mid_equal(read.quorate, record.quorate));
+        g_assert_cmpmem(&read.votings, sizeof(read.votings), &record.votings, sizeof(record.votings));
+        g_assert_cmphex(read.met, ==, 7);
         g_assert_true(read.taken_in);
         for (size_t shorter = 0; shorter < w.size_bytes; shorter++) {
                 byte_reader_init(&r, a, shorter);
@@ -382,7 +428,7 @@ static void test_every_enum_has_a_name(void) {
                 g_assert_nonnull(cms_refusal_to_string((CmsRefusal) i));
         for (int i = 0; i < _CMS_CONFIG_KIND_MAX; i++)
                 g_assert_nonnull(cms_config_kind_to_string((CmsConfigKind) i));
-        for (int i = CMS_MESSAGE_HEARTBEAT; i <= CMS_MESSAGE_FAREWELL_HEARD; i++)
+        for (int i = CMS_MESSAGE_HEARTBEAT; i <= CMS_MESSAGE_CONFIGURATION; i++)
                 g_assert_nonnull(cms_message_type_to_string((CmsMessageType) i));
         for (int i = 0; i < _NODE_REASON_MAX; i++)
                 g_assert_nonnull(node_reason_to_string((NodeReason) i));

@@ -168,23 +168,38 @@ static void test_record(void) {
                 g_assert_cmpint(store_record_decode(buf, k, &b), ==, -EBADMSG);
 }
 
-/* A record that an older hagcd wrote has no starts, and counts all the same: a node that forgot what it
- * promised would have to be taken in again (rule R8). */
-static void test_record_without_starts(void) {
+/* Cuts bytes out of a record, as hagcd wrote it before it knew of them. */
+static size_t without(uint8_t *buf, size_t size, size_t at, size_t n, uint8_t version) {
+        memmove(buf + at, buf + at + n, size - at - n);
+        buf[0] = version;
+        return size - n;
+}
+
+/* A record that an older hagcd wrote has no configuration or no starts, and counts all the same: a node that
+ * forgot what it promised would have to be taken in again (rule R8). It goes by its cluster.conf then, and
+ * knows of no node that it was never in a membership (R14). */
+static void test_older_records(void) {
+        const size_t config_at = 4 + 53, config_bytes = 1 + 8, starts_bytes = 2;
         StoreRecord a = { .cms = { .promised = { 9, 2 }, .taken_in = true }, .gcs_history = { 7, 3 } }, b;
         uint8_t buf[STORE_PAYLOAD_MAX];
-        size_t n = store_record_encode(&a, buf) - 2, history = n - 12;
+        size_t n = store_record_encode(&a, buf);
 
-        memmove(buf + history, buf + history + 2, 12);
-        buf[0] = 1;
-        g_assert_cmpint(store_record_decode(buf, n, &b), ==, 0);
-        g_assert_true(mid_equal(b.cms.promised, a.cms.promised));
-        g_assert_true(mid_equal(b.gcs_history, a.gcs_history));
-        g_assert_false(b.starts.running);
-        g_assert_cmpuint(b.starts.n_unclean, ==, 0);
-        g_assert_cmpint(store_record_decode(buf, n + 1, &b), ==, -EBADMSG);
-        buf[0] = 3;
+        buf[0] = 4;
         g_assert_cmpint(store_record_decode(buf, n, &b), ==, -EBADMSG);
+        n = without(buf, n, config_at, config_bytes, 2);
+        for (uint8_t version = 2; version > 0; version--) {
+                if (version == 1)
+                        n = without(buf, n, config_at, starts_bytes, 1);
+                g_assert_cmpint(store_record_decode(buf, n, &b), ==, 0);
+                g_assert_true(mid_equal(b.cms.promised, a.cms.promised));
+                g_assert_true(b.cms.taken_in);
+                g_assert_true(cms_voting_is_none(&b.cms.votings.committed));
+                g_assert_cmphex(b.cms.met, ==, NODE_SET_ALL);
+                g_assert_true(mid_equal(b.gcs_history, a.gcs_history));
+                g_assert_false(b.starts.running);
+                g_assert_cmpuint(b.starts.n_unclean, ==, 0);
+                g_assert_cmpint(store_record_decode(buf, n + 1, &b), ==, -EBADMSG);
+        }
 }
 
 /* Power fails while a start is written: the ones before are known. */
@@ -255,7 +270,7 @@ int main(int argc, char *argv[]) {
         g_test_add("/hagcd/store/both-damaged-is-told", Fixture, NULL, set_up, test_both_damaged, tear_down);
         g_test_add("/hagcd/store/init-never-overwrites", Fixture, NULL, set_up, test_init, tear_down);
         g_test_add_func("/hagcd/store/record-round-trip", test_record);
-        g_test_add_func("/hagcd/store/record-without-starts", test_record_without_starts);
+        g_test_add_func("/hagcd/store/older-records", test_older_records);
         g_test_add("/hagcd/store/torn-start-leaves-the-ones-before",
                    Fixture,
                    NULL,
