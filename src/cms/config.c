@@ -299,7 +299,7 @@ static bool is_pending(const Cms *c) {
 }
 
 CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
-        NodeSet members = c->installed.members;
+        NodeSet members = c->installed.members, gone;
 
         *ret_nodes = NODE_SET_EMPTY;
         if (!is_pending(c) && c->wanted_hash == c->config_hash)
@@ -308,10 +308,12 @@ CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
                 return CMS_CONFIG_WAIT_QUORUM;
         if (is_pending(c))
                 return cms_has_majority(c, members) ? CMS_CONFIG_WAIT_AGREEMENT : CMS_CONFIG_WAIT_MAJORITY;
-        *ret_nodes = want_something_else(c, members);
+        /* Whoever goes has not got the file. */
+        gone = cms_voting_gone(&c->votings.committed, &c->wanted);
+        *ret_nodes = want_something_else(c, node_set_minus(members, gone));
         if (*ret_nodes != NODE_SET_EMPTY)
                 return CMS_CONFIG_WAIT_MEMBERS;
-        *ret_nodes = not_stopped(c, cms_voting_gone(&c->votings.committed, &c->wanted));
+        *ret_nodes = not_stopped(c, gone);
         if (*ret_nodes != NODE_SET_EMPTY)
                 return CMS_CONFIG_WAIT_STOP;
         if (!cms_has_majority(c, members))

@@ -16,5 +16,6 @@ int main(int argc, char *argv[]) {
         story_add_lease();
         story_add_rejoin();
         story_add_half();
+        story_add_config();
         return g_test_run();
 }

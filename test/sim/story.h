@@ -50,3 +50,4 @@ void story_add_faults(void);
 void story_add_lease(void);
 void story_add_rejoin(void);
 void story_add_half(void);
+void story_add_config(void);
