@@ -120,7 +120,9 @@ static bool adopt(Cms *c, const CmsVotings *v) {
 
 /* By what others say. With a newer configuration a ballot begins anew: true. */
 bool cms_learn_votings(Cms *c, const CmsVotings *v) {
-        if (!adopt(c, v))
+        bool changed = adopt(c, v);
+
+        if (!changed && mid_compare(c->votings.committed.mid, c->ballot.mid) < 0)
                 return false;
         cms_ballot_abandon(c, CMS_WHY_CONFIG, 0);
         return true;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "basic/checksum.h"
 #include "basic/time-util.h"
 #include "fuzz/cms-world.h"
 
@@ -115,12 +116,49 @@ static void mend_ranks(Membership *m, uint32_t first) {
         }
 }
 
+static void twist_voting(CmsVoting *v, FuzzInput *in) {
+        uint32_t id = some_id(in);
+
+        switch (fuzz_below(in, 5)) {
+        case 0:
+                v->votes[id - 1] = fuzz_u8(in);
+                break;
+        case 1:
+                toggle(&v->enabled, id);
+                v->configured |= v->enabled;
+                break;
+        case 2:
+                toggle(&v->configured, id);
+                v->enabled &= v->configured;
+                break;
+        case 3:
+                v->mid.epoch += fuzz_u8(in);
+                v->mid.node = id;
+                break;
+        case 4:
+                v->hash[CMS_CONFIG_NODE] += fuzz_u8(in);
+                break;
+        }
+}
+
+static void twist_votings(CmsVotings *v, Mid mid, FuzzInput *in) {
+        if (fuzz_u8(in) % 2) {
+                twist_voting(&v->committed, in);
+                return;
+        }
+        if (cms_voting_is_none(&v->proposed)) {
+                v->proposed = v->committed;
+                v->proposed.mid = mid;
+        }
+        twist_voting(&v->proposed, in);
+}
+
 static void twist_propose(CmsWorld *w, CmsPropose *p, FuzzInput *in) {
         Membership *m = &p->membership;
         uint32_t id = some_id(in);
         MembershipNode *n = &m->nodes[id - 1];
 
-        switch (fuzz_below(in, 10)) {
+        switch (fuzz_below(in, CMS_WORLD_PROPOSALS)) {
         case 0:
                 toggle(&m->members, id);
                 m->configured |= m->members;
@@ -156,6 +194,13 @@ static void twist_propose(CmsWorld *w, CmsPropose *p, FuzzInput *in) {
                 m->mid.epoch += fuzz_u8(in);
                 m->quorate_mid = fuzz_u8(in) % 2 ? m->mid : MID_NONE;
                 break;
+        case 10:
+                twist_votings(&p->votings, m->mid, in);
+                m->configured = cms_votings_after(&p->votings, m->mid)->configured;
+                break;
+        case 11:
+                toggle(&p->met, id);
+                break;
         }
         if (m->members == NODE_SET_EMPTY)
                 m->members = node_set_of(id);
@@ -167,7 +212,7 @@ static void twist_propose(CmsWorld *w, CmsPropose *p, FuzzInput *in) {
 static void twist_answer(CmsWorld *w, CmsAnswer *a, FuzzInput *in) {
         uint32_t id = some_id(in);
 
-        switch (fuzz_below(in, 5)) {
+        switch (fuzz_below(in, 6)) {
         case 0:
                 twist_row(w, &a->row, in);
                 break;
@@ -186,6 +231,9 @@ static void twist_answer(CmsWorld *w, CmsAnswer *a, FuzzInput *in) {
                 break;
         case 4:
                 a->no_record = !a->no_record;
+                break;
+        case 5:
+                twist_votings(&a->votings, a->ballot, in);
                 break;
         }
 }
@@ -206,6 +254,8 @@ void cms_world_twist(CmsWorld *w, CmsWorldDatagram *d, FuzzInput *in) {
                 twist_answer(w, &m->answer, in);
         else if (m->type == CMS_MESSAGE_ACKNOWLEDGE)
                 twist_ages(&m->acknowledge.echoed, in);
+        else if (m->type == CMS_MESSAGE_CONFIGURATION)
+                twist_votings(&m->configuration.votings, (Mid){ 1 + fuzz_u8(in), d->from }, in);
         else if (m->type == CMS_MESSAGE_COMMIT)
                 twist_ages(&m->commit.echoed, in);
         byte_writer_init(&writer, d->data, sizeof(d->data));
@@ -389,6 +439,40 @@ static void start(CmsWorld *w, uint32_t id) {
                                                   .boot_id = { { (uint8_t) id, 1 } },
                                                   .seed = n->incarnation },
                        });
+}
+
+void cms_world_configure(CmsWorld *w, uint32_t id, FuzzInput *in) {
+        CmsConfig config = w->config;
+        uint32_t node = some_id(in);
+
+        config.self = id;
+        switch (fuzz_below(in, 6)) {
+        case 0:
+                config.votes[node - 1] = fuzz_u8(in) % 4;
+                break;
+        case 1:
+                toggle(&config.enabled, node);
+                break;
+        case 2:
+                toggle(&config.configured, node);
+                config.enabled &= config.configured;
+                break;
+        case 3:
+                config.tie_breaker = node;
+                break;
+        case 4:
+                config.identity[node - 1] = fuzz_u8(in);
+                break;
+        case 5:
+                config.failure_usec += fuzz_u8(in) * USEC_PER_MSEC;
+                break;
+        }
+        config.hash[CMS_CONFIG_NODE] = hash64_of(config.votes, sizeof(config.votes)) ^
+                                       hash64_of(config.identity, sizeof(config.identity)) ^
+                                       config.enabled << 16 ^ config.configured << 32 ^ config.tie_breaker ^
+                                       config.failure_usec;
+        if (cms_may_configure(node_of(w, id)->core, &config))
+                cms_world_feed(w, id, (CmsEvent){ .type = CMS_EVENT_CONFIGURE, .configure = { &config } });
 }
 
 void cms_world_restart(CmsWorld *w, uint32_t id, bool keep_record) {

@@ -12,6 +12,7 @@
 #define CMS_WORLD_NODES_MAX 5U
 #define CMS_WORLD_QUEUE_MAX 64U
 #define CMS_WORLD_PAST_MAX 64U
+#define CMS_WORLD_PROPOSALS 12U   /* ways to twist one */
 #define CMS_WORLD_STEPS_MAX 4000U /* of all cores; after so many the world stands still */
 
 typedef struct CmsWorldDatagram {
@@ -81,5 +82,9 @@ void cms_world_mend(CmsWorld *w, CmsWorldDatagram *d);
 
 /* Everything that is sent arrives, everything is written, for so long. */
 void cms_world_run(CmsWorld *w, uint64_t usec);
+
+/* The node reads another cluster.conf: one that was changed in some place; all that get the same change have
+ * the same file. */
+void cms_world_configure(CmsWorld *w, uint32_t id, FuzzInput *in);
 
 void cms_world_restart(CmsWorld *w, uint32_t id, bool keep_record);

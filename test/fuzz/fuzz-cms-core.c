@@ -24,6 +24,7 @@ typedef enum Op {
         OP_CUT,
         OP_PAUSE,
         OP_LEAVE,
+        OP_CONFIGURE,
         OP_MAD, /* from now on a node bends what its core says */
         _OP_MAX,
 } Op;
@@ -169,9 +170,13 @@ static void one_op(CmsWorld *w, FuzzInput *in) {
                                (CmsEvent){ .type = CMS_EVENT_LEAVE,
                                            .leave = { .running = fuzz_u8(in) % 2 } });
                 break;
+        case OP_CONFIGURE:
+                id = some_node(w, in);
+                cms_world_configure(w, id, in);
+                break;
         case OP_MAD:
                 w->mad = some_node(w, in);
-                w->mad_type = fuzz_below(in, CMS_MESSAGE_FAREWELL_HEARD + 1);
+                w->mad_type = fuzz_below(in, CMS_MESSAGE_CONFIGURATION + 1);
                 w->n_mad = 1 + fuzz_below(in, 8);
                 break;
         case _OP_MAX:
@@ -194,13 +199,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
  * with it. */
 static void seed_mad_proposals(FuzzSeeds *s) {
         for (uint8_t node = 0; node < 3; node++)
-                for (uint8_t way = 0; way < 10; way++) {
+                for (uint8_t way = 0; way < CMS_WORLD_PROPOSALS; way++) {
                         FuzzScript script = { 0 };
 
                         FUZZ_SAY(&script, 1, 0, OP_RUN_LONG, 3, OP_MAD, 0, CMS_MESSAGE_PROPOSE, 1);
                         FUZZ_SAY(&script, OP_RESTART, 2, 1, OP_RUN_LONG, 3);
                         /* Twice, as it may be sent again. */
                         FUZZ_SAY(&script, 1, node, way, 1, 1, 1, node, way, 1, 1, OP_RUN_LONG, 3);
+                        fuzz_seed(s, script.data, script.size_bytes);
+                }
+}
+
+/* All get the same other file, in each way to change it; a node goes and comes in the middle. */
+static void seed_changes(FuzzSeeds *s) {
+        for (uint8_t way = 0; way < 6; way++)
+                for (uint8_t down = 0; down < 3; down++) {
+                        FuzzScript script = { 0 };
+
+                        FUZZ_SAY(&script, 1, 0, OP_RUN_LONG, 3);
+                        if (down > 0)
+                                FUZZ_SAY(&script, OP_LEAVE, 2, 1, OP_RUN_LONG, 3);
+                        for (uint8_t node = 0; node < 3; node++)
+                                FUZZ_SAY(&script, OP_CONFIGURE, node, 2, way, 3);
+                        FUZZ_SAY(&script, OP_RUN, down == 2 ? 3 : 200, OP_RESTART, down, 1, OP_RUN_LONG, 5);
                         fuzz_seed(s, script.data, script.size_bytes);
                 }
 }
@@ -214,6 +235,7 @@ void fuzz_seeds(FuzzSeeds *s) {
                 { OP_LINK, 1, 0, 0 },
         };
 
+        seed_changes(s);
         seed_mad_proposals(s);
         for (uint8_t n_nodes = 0; n_nodes < 3; n_nodes++)
                 for (unsigned i = 0; i < ELEMENTSOF(happenings); i++) {

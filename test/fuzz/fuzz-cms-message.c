@@ -49,6 +49,17 @@ void fuzz_seeds(FuzzSeeds *s) {
         w->nodes[0].cut = NODE_SET_EMPTY;
         cms_world_restart(w, 3, false);
         cms_world_run(w, 3 * USEC_PER_SEC);
+        /* Votes change while node 3 is away; it is given what is in force when it is back. */
+        w->nodes[0].cut = w->nodes[1].cut = node_set_of(3);
+        cms_world_run(w, 3 * USEC_PER_SEC);
+        for (uint32_t id = 1; id <= 3; id++) {
+                FuzzInput change = { .data = (const uint8_t[]){ 0, 0, 2 }, .size_bytes = 3 };
+
+                cms_world_configure(w, id, &change);
+        }
+        cms_world_run(w, 2 * USEC_PER_SEC);
+        w->nodes[0].cut = w->nodes[1].cut = NODE_SET_EMPTY;
+        cms_world_run(w, 3 * USEC_PER_SEC);
         cms_world_feed(w, 1, (CmsEvent){ .type = CMS_EVENT_LEAVE });
         cms_world_run(w, 2 * USEC_PER_SEC);
 }

@@ -179,9 +179,10 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
                 return;
         event.now_usec = world_clock(w, node);
         if (event.type == CMS_EVENT_LEAVE) {
-                n->left_usec = w->now_usec;
-                if (n->cms->phase != CMS_PHASE_LEAVING && n->cms->phase != CMS_PHASE_LEFT)
+                /* Only what worked in a quorum leaves anything running. */
+                if (n->worked_usec >= n->left_usec)
                         n->left_running = event.leave.running;
+                n->left_usec = w->now_usec;
         }
         cms_step(n->cms, &event, &s->effects);
         carry_out(w, s, node);
