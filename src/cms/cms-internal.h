@@ -31,6 +31,9 @@
 #define CMS_HOLD_DOUBLINGS_MAX 5U
 #define CMS_HOLD_FORGET_USEC (60 * USEC_PER_SEC)
 
+/* So many FailureSec a file may differ before it is told. */
+#define CMS_FILE_DIFFERS_FAILURES 10U
+
 /* Heartbeats whose sending is remembered: some are sent early, at most ten in a period. */
 #define CMS_SENT_MAX 512U
 
@@ -61,7 +64,8 @@ typedef struct CmsPeer {
         uint64_t sense_usec[CMS_LINKS_MAX];
         bool ever[CMS_LINKS_MAX];
 
-        bool mismatch; /* version or configuration differs */
+        bool mismatch;               /* version or configuration differs */
+        uint64_t file_differs_since; /* R7: its cluster.conf is not ours; 0: it is */
         CmsProblem problem;
 
         /* suspicion and proof */
@@ -308,6 +312,7 @@ void cms_give_votings(Cms *c, uint32_t to);
 bool cms_learn_votings(Cms *c, const CmsVotings *v);
 void cms_fill_config(const Cms *c, CmsHeartbeat *ret);
 void cms_judge_config(Cms *c, uint32_t id);
+bool cms_file_differs(const Cms *c, uint32_t id);
 CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes);
 bool cms_config_is_due(const Cms *c);
 void cms_fill_votings(const Cms *c, NodeSet members, NodeSet counted, CmsVotings *ret);

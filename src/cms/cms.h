@@ -282,7 +282,8 @@ typedef enum CmsProblem {
         CMS_PROBLEM_CANNOT_WRITE,
         CMS_PROBLEM_TWO_INCARNATIONS, /* two live incarnations of one id */
         CMS_PROBLEM_LEFT,
-        CMS_PROBLEM_HELD, /* it crashed too often of late, and waits (R21) */
+        CMS_PROBLEM_HELD,         /* it crashed too often of late, and waits (R21) */
+        CMS_PROBLEM_FILE_DIFFERS, /* its cluster.conf is not ours, for long; what is in force counts (R7) */
         _CMS_PROBLEM_MAX,
         _CMS_PROBLEM_INVALID = -EINVAL,
 } CmsProblem;

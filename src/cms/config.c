@@ -233,10 +233,21 @@ void cms_judge_config(Cms *c, uint32_t id) {
 
         if (p->row_usec == 0 || p->problem == CMS_PROBLEM_VERSION)
                 return;
+        if (p->heartbeat.config_wanted == c->wanted_hash)
+                p->file_differs_since = 0;
+        else if (p->file_differs_since == 0)
+                p->file_differs_since = c->now_usec;
         differs = compare(c, &p->heartbeat);
         p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
         if (differs != CMS_PROBLEM_NONE)
                 cms_set_problem(c, id, differs);
+}
+
+/* A file comes to one node after the other: that is not worth a word. */
+bool cms_file_differs(const Cms *c, uint32_t id) {
+        uint64_t since = c->peers[id - 1].file_differs_since;
+
+        return since != 0 && c->now_usec - since >= CMS_FILE_DIFFERS_FAILURES * c->config.failure_usec;
 }
 
 /* ---- whether it may change ---- */

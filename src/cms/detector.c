@@ -485,6 +485,8 @@ static void update_problem(Cms *c, uint32_t id) {
                 cms_set_problem(c, id, CMS_PROBLEM_CANNOT_WRITE);
         else if (p->heartbeat.hold_left_msec > 0)
                 cms_set_problem(c, id, CMS_PROBLEM_HELD);
+        else if (cms_file_differs(c, id))
+                cms_set_problem(c, id, CMS_PROBLEM_FILE_DIFFERS);
         else
                 cms_set_problem(c, id, CMS_PROBLEM_NONE);
 }

@@ -66,6 +66,7 @@ static const char *const cms_problem_table[_CMS_PROBLEM_MAX] = {
         [CMS_PROBLEM_TWO_INCARNATIONS] = "two-incarnations",
         [CMS_PROBLEM_LEFT] = "left",
         [CMS_PROBLEM_HELD] = "held",
+        [CMS_PROBLEM_FILE_DIFFERS] = "file-differs",
 };
 DEFINE_TO_STRING(cms_problem, CmsProblem);
 

@@ -99,6 +99,8 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
                 return "two hagcds run under this id: both are barred";
         case CMS_PROBLEM_HELD:
                 return "held off: it crashed too often of late";
+        case CMS_PROBLEM_FILE_DIFFERS:
+                return "its cluster.conf differs from ours; what is in force counts for both";
         }
         return "";
 }

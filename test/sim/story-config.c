@@ -123,6 +123,13 @@ static void test_files_change_one_after_the_other(void) {
         assert_waits(t, 0x1, CMS_CONFIG_WAIT_MEMBERS, 0x6);
         assert_waits(t, 0x6, CMS_CONFIG_WAIT_NONE, 0);
 
+        /* After some time it is told on both sides. */
+        g_assert_cmpint(story_peer_view(t, 2, 1).problem, ==, CMS_PROBLEM_NONE);
+        story_run(t, 4 * USEC_PER_SEC);
+        g_assert_cmpint(story_peer_view(t, 1, 2).problem, ==, CMS_PROBLEM_FILE_DIFFERS);
+        g_assert_cmpint(story_peer_view(t, 2, 1).problem, ==, CMS_PROBLEM_FILE_DIFFERS);
+        g_assert_cmpint(story_peer_view(t, 2, 3).problem, ==, CMS_PROBLEM_NONE);
+
         /* Node 2 gets it without being told, and node 3 too; they read it when they start. */
         cms_sim_give_file(t->w, t->s, 2, number, false);
         cms_sim_give_file(t->w, t->s, 3, number, false);
@@ -134,6 +141,7 @@ static void test_files_change_one_after_the_other(void) {
         story_run(t, 200 * MSEC);
         assert_in_force(t, SET3, number);
         g_assert_true(cms_sim_is_settled(t->w, t->s, SET3));
+        g_assert_cmpint(story_peer_view(t, 2, 1).problem, ==, CMS_PROBLEM_NONE);
         story_free(t);
 }
 

@@ -43,6 +43,7 @@ static int margin(const CmsConfig *file, NodeSet set) {
 }
 
 static NodeSet all_machines(const Swarm *x) {
+        assert(x->w->n_nodes >= 1);
         return NODE_SET_ALL >> (NODE_ID_MAX - x->w->n_nodes);
 }
 
@@ -343,8 +344,9 @@ static void confirm_gone(Swarm *x) {
                 NodeSet waits = NODE_SET_EMPTY;
                 BootId boot_id;
 
-                if (c)
-                        (void) cms_config_wait(c, &waits);
+                if (!c)
+                        continue;
+                (void) cms_config_wait(c, &waits);
                 NODE_SET_FOREACH(node, waits & x->s->gone)
                         cms_sim_feed(x->w,
                                      x->s,
@@ -510,7 +512,7 @@ static void judge_differences(Swarm *x) {
                         CmsProblem problem = c->peers[b - 1].problem;
 
                         /* Whoever does not know of it yet has nothing to tell. */
-                        if (!node_set_contains(c->others, b) ||
+                        if (!x->s->nodes[b - 1].cms || !node_set_contains(c->others, b) ||
                             !node_set_contains(x->s->nodes[b - 1].cms->others, a))
                                 continue;
                         if (problem != (version ? CMS_PROBLEM_VERSION : CMS_PROBLEM_CONFIG_NODE))
