@@ -533,9 +533,11 @@ static void stop_fencing(Swarm *x) {
                         world_start(x->w, id, true);
 }
 
+/* Of those of the set who can decide a change. */
 static int margin_now_and_then(const Swarm *x, NodeSet set) {
         const CmsConfig *now = cms_sim_file(x->s, cms_sim_file_in_force(x->s));
 
+        set &= now->enabled;
         return MIN(margin(now, set), margin(final(x), set));
 }
 
