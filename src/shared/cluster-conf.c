@@ -164,6 +164,7 @@ ClusterConf *cluster_conf_free(ClusterConf *c) {
         }
         free(c->fences);
         free(c->nodes);
+        free(c->file);
 
         free(c);
         return NULL;
@@ -179,6 +180,22 @@ ClusterConf *cluster_conf_free(ClusterConf *c) {
         })
 
 /* ---- [Cluster] ---- */
+
+/* Of the last of the keys that is given; else of the section. */
+static unsigned line_of_keys(const ConfSection *s, const char *const *keys, size_t n_keys) {
+        unsigned line = s->line;
+
+        FOREACH_ARRAY(key, keys, n_keys) {
+                const ConfEntry *e = conf_section_find(s, *key);
+
+                line = e ? e->line : line;
+        }
+        return line;
+}
+#define line_of(section, ...)                                                                               \
+        line_of_keys(section,                                                                               \
+                     (const char *const[]){ __VA_ARGS__ },                                                  \
+                     ELEMENTSOF(((const char *const[]){ __VA_ARGS__ })))
 
 static int load_cluster(Loader *l) {
         _cleanup_(raw_cluster_done) RawCluster raw = {
@@ -210,6 +227,9 @@ static int load_cluster(Loader *l) {
         c->rejoin_hold_usec = raw.rejoin_hold_usec;
         c->port = (uint16_t) raw.port;
         l->tie_breaker = TAKE_PTR(raw.tie_breaker);
+        c->name_line = line_of(l->cluster, "Name");
+        c->port_line = line_of(l->cluster, "Port");
+        c->timers_line = line_of(l->cluster, "FailoverWithinSec", "HeartbeatSec", "FailureSec");
         return 0;
 }
 
@@ -284,7 +304,13 @@ static int load_node(Loader *l, const ConfSection *s, ClusterNode *node, size_t 
         if (r < 0)
                 return r;
 
-        *node = (ClusterNode){ .id = raw.id, .votes = raw.votes, .enabled = raw.enabled };
+        *node = (ClusterNode){
+                .id = raw.id,
+                .votes = raw.votes,
+                .enabled = raw.enabled,
+                .line = s->line,
+                .address_line = line_of(s, "Address"),
+        };
         (void) snprintf(node->name, sizeof(node->name), "%s", strempty(s->name));
 
         return load_addresses(l, s, &raw.addresses, node, ret_n_addresses);
@@ -848,6 +874,9 @@ int cluster_conf_parse(
         assert(errors->n_items == 0);
 
         if (!c)
+                return -ENOMEM;
+        c->file = strdup(file);
+        if (!c->file)
                 return -ENOMEM;
         r = conf_file_new(&f);
         if (r < 0)

@@ -42,6 +42,8 @@ typedef struct ClusterNode {
         bool enabled;
 
         ClusterAddress addresses[CLUSTER_LINKS_MAX]; /* the first n_links of the ClusterConf */
+
+        unsigned line, address_line; /* where it stands in its file */
 } ClusterNode;
 
 typedef struct ClusterFenceNode {
@@ -74,6 +76,9 @@ typedef enum ClusterConfKind {
 } ClusterConfKind;
 
 typedef struct ClusterConf {
+        char *file; /* owned: as it was named when it was read */
+        unsigned name_line, port_line, timers_line;
+
         char name[NAME_LENGTH_MAX + 1];
         uint64_t heartbeat_usec; /* as given, or as FailoverWithinSec= wants it */
         uint64_t failure_usec;
@@ -132,6 +137,17 @@ NodeSet cluster_conf_fenceable_nodes(const ClusterConf *c);
 const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id);
 /* The longest that fencing this node can take: the limits of its devices, summed. 0: it has none. */
 uint64_t cluster_conf_fence_usec(const ClusterConf *c, uint32_t node_id);
+
+/* Are they the same server? One of another name or address under the same id is another. */
+bool cluster_node_same(const ClusterNode *a, const ClusterNode *b, uint32_t n_links);
+
+/* Nodes that are in one and not, or not as the same server, in the other. */
+NodeSet cluster_conf_nodes_missing(const ClusterConf *in, const ClusterConf *from);
+
+/* What hagcd of node self, running with the one, cannot take over from the other without being started anew.
+ * Each is an error with its line. 0, or -ENOMEM. */
+int cluster_conf_check_change(
+                const ClusterConf *running, const ClusterConf *now, uint32_t self, ConfErrors *errors);
 
 /* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
 char *cluster_conf_to_text(const ClusterConf *c);
