@@ -62,6 +62,7 @@ static int on_event(hagcs *h, const hagcs_event *e) {
         case HAGCS_EVENT_CLUSTER:
         case HAGCS_EVENT_WRITABLE:
         case HAGCS_EVENT_MEMBERSHIP:
+        case HAGCS_EVENT_RELOADED:
                 return 0;
         }
         return 0;

@@ -89,6 +89,7 @@ struct Client {
         ClientQueue out;
         ClientQueue held;      /* until its snapshot is whole */
         bool membership_asked; /* answered in one when all before it is taken */
+        bool reload_asked;
         size_t queued_bytes;
         bool blocked;
         uint32_t consumed_messages;

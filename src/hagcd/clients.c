@@ -203,6 +203,28 @@ static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
         start_registration(c, i);
 }
 
+static void put_reloaded(Client *i, int error, const char *text) {
+        ProtoFrame f = { .type = PROTO_RELOADED, .error = error };
+
+        (void) snprintf(f.text, sizeof(f.text), "%s", text);
+        client_put(i, &f);
+}
+
+static void on_reload(Clients *c, Client *i) {
+        if (i->identity.uid != 0) {
+                put_reloaded(i, -EPERM, "only root may have cluster.conf read anew");
+                return;
+        }
+        i->reload_asked = true;
+        c->handlers->reload(c->userdata);
+}
+
+void clients_reloaded(Clients *c, int error, const char *text) {
+        for (Client *i = c->first; i; i = i->next)
+                if (i->state != CLIENT_LOST && TAKE_GENERIC(i->reload_asked, bool, false))
+                        put_reloaded(i, error, text);
+}
+
 static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         if (i->state == CLIENT_NEW && f->type != PROTO_HELLO) {
                 expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "did not say hello");
@@ -256,6 +278,9 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         case PROTO_ASK_MEMBERSHIP:
                 i->membership_asked = true;
                 return;
+        case PROTO_RELOAD:
+                on_reload(c, i);
+                return;
         case PROTO_WELCOME:
         case PROTO_CLUSTER:
         case PROTO_REGISTERED:
@@ -270,6 +295,7 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         case PROTO_PING:
         case PROTO_GOODBYE:
         case PROTO_MEMBERSHIP:
+        case PROTO_RELOADED:
                 expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent what only hagcd sends");
                 return;
         }

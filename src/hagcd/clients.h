@@ -22,6 +22,8 @@ typedef struct ClientsHandlers {
         void (*confirmed_down)(void *userdata, const CmsConfirmation *confirmation);
         /* Somebody wants to look. */
         void (*membership)(void *userdata, ProtoMembership *ret);
+        /* cluster.conf is to be read anew; clients_reloaded() is the answer. */
+        void (*reload)(void *userdata);
         /* A critical member is lost for good: this node must be reset. */
         void (*fail)(void *userdata, const char *why);
         /* Frames came in and may have changed what the cores wait for. */
@@ -46,6 +48,9 @@ void clients_settle(Clients *c);
 
 /* Tells everybody; remembered for those who come later. */
 void clients_set_cluster(Clients *c, const ProtoCluster *cluster);
+
+/* Tells whoever asked for it what came of it: 0, or why not. */
+void clients_reloaded(Clients *c, int error, const char *text);
 
 /* From now on nobody's death matters. */
 void clients_stop(Clients *c, const char *why);

@@ -13,6 +13,7 @@
 #include "hagcd/gasp.h"
 #include "hagcd/hagcd.h"
 #include "hagcd/notify.h"
+#include "hagcd/reload.h"
 #include "hagcd/status.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
@@ -25,9 +26,16 @@
 #define ASK_USEC (500 * USEC_PER_MSEC)
 
 struct Hagcd {
-        sd_event *event; /* weak */
-        HagcdConfig config;
+        sd_event *event;    /* weak */
+        HagcdConfig config; /* as of the start */
         uint64_t incarnation;
+
+        const ClusterConf *conf; /* weak: in force, as far as this node knows */
+        ClusterConf *taken_over; /* owned: the same, when it is not that of the start */
+        ClusterConf *wanted;     /* owned: read since, and not in force yet; NULL: none */
+        uint64_t wanted_hash;    /* as cms knows it */
+        Reload *reload;          /* owned */
+        sd_event_source *trim;   /* owned: peers are told apart anew at the end of the turn */
 
         Cms *cms;             /* owned */
         Gcs *gcs;             /* owned */
@@ -49,6 +57,7 @@ struct Hagcd {
         sd_event_source *leave_timer; /* owned */
         sd_event_source *sigterm;     /* owned */
         sd_event_source *sigint;      /* owned */
+        sd_event_source *sighup;      /* owned */
 
         bool armed;       /* hamgr runs something here, or may */
         char *armed_path; /* owned: the mark of it in /run */
@@ -59,6 +68,7 @@ struct Hagcd {
 };
 
 static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event);
+static void settle(Hagcd *d);
 
 /* ---- The end ---- */
 
@@ -108,9 +118,28 @@ static void tell_gcs(Hagcd *d, const CmsNotification *n) {
         }
 }
 
+/* What the file says is in force: names are those of it from here on. */
+static void take_over_if_in_force(Hagcd *d) {
+        ClusterConf *before = d->taken_over;
+
+        if (!d->wanted || status_look(d->status, d->cms)->config_hash != d->wanted_hash)
+                return;
+        d->conf = d->taken_over = TAKE_PTR(d->wanted);
+        status_set_conf(d->status, d->conf);
+        (void) cluster_conf_free(before);
+        (void) event_defer_arm(d->trim);
+        log_event(LOG_NOTICE,
+                  HAMGR_MESSAGE_CLUSTER_CONF_IN_FORCE,
+                  LOG_NO_FIELDS,
+                  "cluster.conf as it was read last is in force: %zu nodes, %u votes",
+                  d->conf->n_nodes,
+                  cluster_conf_votes(d->conf, NODE_SET_ALL));
+}
+
 static void on_notification(Hagcd *d, const CmsNotification *n) {
         d->status_dirty = true;
         if (n->type == CMS_NOTIFICATION_STABLE) {
+                take_over_if_in_force(d);
                 status_log_membership(d->status, n->stable);
                 notify_membership(d->notify, n->stable);
         }
@@ -265,6 +294,7 @@ static void tell_status(Hagcd *d) {
         const ProtoCluster *cluster;
 
         d->status_dirty = false;
+        take_over_if_in_force(d);
         cluster = status_update(d->status, d->cms, d->transport);
         if (cluster)
                 clients_set_cluster(d->clients, cluster);
@@ -308,6 +338,7 @@ static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         tell_gcs(d, &n);
         tell_status(d);
         status_log_links(d->status, d->transport);
+        status_log_configuration(d->status);
         settle(d);
         return event_timer_in(d->ask_timer, ASK_USEC);
 }
@@ -423,6 +454,132 @@ static void on_armed(void *userdata, bool armed) {
         feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_ARMED, .armed = { armed } });
 }
 
+/* ---- cluster.conf changes (R7) ---- */
+
+static void log_errors(const ConfErrors *errors) {
+        FOREACH_ARRAY(e, errors->items, errors->n_items) {
+                char line[16] = "";
+
+                if (e->line > 0)
+                        (void) snprintf(line, sizeof(line), ":%u", e->line);
+                log_event(LOG_ERR,
+                          HAMGR_MESSAGE_CLUSTER_CONF_REFUSED,
+                          LOG_FIELDS("HAMGR_REASON", e->message),
+                          "%s%s: %s; going on with the configuration of before",
+                          e->file,
+                          line,
+                          e->message);
+        }
+}
+
+/* For whoever asked: the first thing that is wrong. The journal has them all. */
+static void answer_reload(Hagcd *d, int error, const ConfErrors *errors) {
+        const ConfError *first = errors->n_items > 0 ? errors->items : NULL;
+        _cleanup_(str_buf_done) StrBuf text = { 0 };
+
+        if (first && first->line > 0)
+                str_buf_printf(&text, "%s:%u: %s", first->file, first->line, first->message);
+        else if (first)
+                str_buf_printf(&text, "%s: %s", first->file, first->message);
+        clients_reloaded(d->clients, error, str_buf_text(&text));
+        notify_reloaded(d->notify);
+}
+
+static CmsConfig cms_config(const ClusterConf *conf, uint32_t self) {
+        CmsConfig c = {
+                .self = self,
+                .configured = cluster_conf_nodes(conf),
+                .enabled = cluster_conf_enabled_nodes(conf),
+                .tie_breaker = conf->tie_breaker,
+                .n_links = conf->n_links,
+                .hash = {
+                        [CMS_CONFIG_CLUSTER] = conf->hashes[CLUSTER_CONF_CLUSTER],
+                        [CMS_CONFIG_NODE] = conf->hashes[CLUSTER_CONF_NODE],
+                        [CMS_CONFIG_FENCE] = conf->hashes[CLUSTER_CONF_FENCE],
+                },
+                .heartbeat_usec = conf->heartbeat_usec,
+                .failure_usec = conf->failure_usec,
+                .lease_usec = CMS_LEASE_FAILURES_DEFAULT * conf->failure_usec,
+        };
+
+        FOREACH_ARRAY(n, conf->nodes, conf->n_nodes) {
+                c.votes[n->id - 1] = (uint8_t) n->votes;
+                c.identity[n->id - 1] = cluster_conf_node_identity(conf, n);
+        }
+        return c;
+}
+
+/* The file says what this node wants; the membership says when it is in force. */
+static void want(Hagcd *d, ClusterConf *conf_taken, const CmsConfig *config) {
+        (void) cluster_conf_free(d->wanted);
+        d->wanted = conf_taken;
+        d->wanted_hash = cms_config_hash(config->hash);
+        if (transport_set_peers(d->transport, d->conf, d->wanted) < 0)
+                log_error("out of memory: a node that is new is not heard");
+        d->status_dirty = true;
+        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_CONFIGURE, .configure = { config } });
+        settle(d);
+}
+
+static void on_reloaded(void *userdata, ClusterConf *conf_taken, const ConfErrors *read_errors) {
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = conf_taken;
+        _cleanup_(conf_errors_done) ConfErrors errors = { 0 };
+        Hagcd *d = userdata;
+        CmsConfig config;
+        int r;
+
+        if (!conf) {
+                log_errors(read_errors);
+                answer_reload(d, -EINVAL, read_errors);
+                settle(d);
+                return;
+        }
+        config = cms_config(conf, d->config.self->id);
+        r = cluster_conf_check_change(d->conf, conf, d->config.self->id, &errors);
+        if (r >= 0 && errors.n_items == 0 && !cms_may_configure(d->cms, &config))
+                r = conf_errors_add(&errors, conf->file, 0, "makes no sense to the membership");
+        if (r >= 0 && errors.n_items > 0)
+                r = -EPERM;
+        log_errors(&errors);
+        if (r >= 0)
+                want(d, TAKE_PTR(conf), &config);
+        answer_reload(d, r, &errors);
+        settle(d);
+}
+
+static void on_client_reload(void *userdata) {
+        Hagcd *d = userdata;
+
+        if (d->stopping)
+                return;
+        notify_reloading(d->notify);
+        reload_begin(d->reload);
+}
+
+static int on_sighup(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
+        on_client_reload(userdata);
+        return 0;
+}
+
+static void write_gasp(Hagcd *d) {
+        int r = gasp_write(d->gasp_path, d->conf, d->config.self, d->config.key, d->gasp_secret);
+
+        if (r < 0)
+                log_warning_errno(
+                                r,
+                                "cannot write %s, ignoring it; our sudden death is seen later: %m",
+                                d->gasp_path);
+}
+
+/* Not from within a handler of the transport, whose peers go. */
+static int on_trim(sd_event_source *s, void *userdata) {
+        Hagcd *d = userdata;
+
+        (void) transport_set_peers(d->transport, d->conf, d->wanted);
+        write_gasp(d);
+        return 0;
+}
+
 static void on_confirmed_down(void *userdata, const CmsConfirmation *confirmation) {
         feed_cms(userdata, &(CmsEvent){ .type = CMS_EVENT_CONFIRMED_DOWN, .confirmed_down = *confirmation });
 }
@@ -467,7 +624,7 @@ static int on_leave_timer(sd_event_source *s, uint64_t due_usec, void *userdata)
  * boot, and older than this start. That hamgr arms the node when it comes says nothing: it does so until it
  * knows what runs, and after a boot nothing does. */
 static uint64_t begin_life(Hagcd *d, StartLog *starts) {
-        uint64_t hold = start_log_begin(starts, now_realtime_usec(), d->config.conf->rejoin_hold_usec);
+        uint64_t hold = start_log_begin(starts, now_realtime_usec(), d->conf->rejoin_hold_usec);
         char text[DURATION_TEXT_MAX];
 
         store_client_put_starts(d->store, starts);
@@ -498,6 +655,7 @@ static const ClientsHandlers clients_handlers = {
         .armed = on_armed,
         .confirmed_down = on_confirmed_down,
         .membership = on_client_membership,
+        .reload = on_client_reload,
         .fail = on_client_fail,
         .settle = on_settle,
 };
@@ -528,31 +686,6 @@ static int read_boot_id(BootId *ret) {
                 p += 2;
         }
         return n == sizeof(ret->bytes) ? 0 : -EBADMSG;
-}
-
-static CmsConfig cms_config(const HagcdConfig *config) {
-        const ClusterConf *conf = config->conf;
-        CmsConfig c = {
-                .self = config->self->id,
-                .configured = cluster_conf_nodes(conf),
-                .enabled = cluster_conf_enabled_nodes(conf),
-                .tie_breaker = conf->tie_breaker,
-                .n_links = conf->n_links,
-                .hash = {
-                        [CMS_CONFIG_CLUSTER] = conf->hashes[CLUSTER_CONF_CLUSTER],
-                        [CMS_CONFIG_NODE] = conf->hashes[CLUSTER_CONF_NODE],
-                        [CMS_CONFIG_FENCE] = conf->hashes[CLUSTER_CONF_FENCE],
-                },
-                .heartbeat_usec = conf->heartbeat_usec,
-                .failure_usec = conf->failure_usec,
-                .lease_usec = CMS_LEASE_FAILURES_DEFAULT * conf->failure_usec,
-        };
-
-        FOREACH_ARRAY(n, conf->nodes, conf->n_nodes) {
-                c.votes[n->id - 1] = (uint8_t) n->votes;
-                c.identity[n->id - 1] = cluster_conf_node_identity(conf, n);
-        }
-        return c;
 }
 
 static char *join_path(const char *folder, const char *name) {
@@ -603,12 +736,16 @@ static int make_timers(Hagcd *d) {
         if (r >= 0)
                 r = event_signal_new(d->event, SIGINT, on_signal, d, &d->sigint);
         if (r >= 0)
+                r = event_signal_new(d->event, SIGHUP, on_sighup, d, &d->sighup);
+        if (r >= 0)
+                r = event_defer_new(d->event, "trim", on_trim, d, &d->trim);
+        if (r >= 0)
                 r = sd_event_source_set_priority(d->cms_timer, SD_EVENT_PRIORITY_NORMAL - 10);
         return r;
 }
 
 static int make_cores(Hagcd *d, const StoreRecord *record, bool record_valid) {
-        CmsConfig cms = cms_config(&d->config);
+        CmsConfig cms = cms_config(d->config.conf, d->config.self->id);
         GcsConfig gcs = {
                 .node = d->config.self->id,
                 .incarnation = d->incarnation,
@@ -666,6 +803,7 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
                 return -ENOMEM;
         d->event = event;
         d->config = *config;
+        d->conf = config->conf;
         d->effects = calloc(1, sizeof(CmsEffects));
         d->message = calloc(1, sizeof(CmsMessage));
         d->gcs_in = calloc(1, sizeof(GcsMessage));
@@ -706,15 +844,12 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
                 r = status_new(config->conf, config->self->id, d->incarnation, &d->status);
         if (r >= 0)
                 r = notify_new(event, &d->notify);
+        if (r >= 0)
+                r = reload_new(event, config->conf_path, on_reloaded, d, &d->reload);
         if (r < 0)
                 return r;
         start.start.hold_usec = begin_life(d, &record.starts);
-        r = gasp_write(d->gasp_path, config->conf, config->self, config->key, d->gasp_secret);
-        if (r < 0)
-                log_warning_errno(
-                                r,
-                                "cannot write %s, ignoring it; our sudden death is seen later: %m",
-                                d->gasp_path);
+        write_gasp(d);
 
         start.start.record = record_valid ? &record.cms : NULL;
         start.start.incarnation = d->incarnation;
@@ -760,6 +895,9 @@ Hagcd *hagcd_free(Hagcd *d) {
         (void) sd_event_source_disable_unref(d->leave_timer);
         (void) sd_event_source_disable_unref(d->sigterm);
         (void) sd_event_source_disable_unref(d->sigint);
+        (void) sd_event_source_disable_unref(d->sighup);
+        (void) sd_event_source_disable_unref(d->trim);
+        (void) reload_free(d->reload);
         (void) gcs_free(d->gcs);
         (void) cms_free(d->cms);
         free(d->effects);
@@ -767,6 +905,8 @@ Hagcd *hagcd_free(Hagcd *d) {
         free(d->gcs_in);
         free(d->gasp_path);
         free(d->armed_path);
+        (void) cluster_conf_free(d->wanted);
+        (void) cluster_conf_free(d->taken_over);
         free(d);
         return NULL;
 }

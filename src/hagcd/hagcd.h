@@ -17,6 +17,7 @@
 typedef struct HagcdConfig {
         const ClusterConf *conf; /* weak: outlives the daemon */
         const ClusterNode *self;
+        const char *conf_path; /* read anew when somebody asks for it */
         const ClusterKey *key;
         const char *run_folder; /* /run/hagcd */
         const char *store_socket;

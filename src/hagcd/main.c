@@ -7,6 +7,7 @@
 #include "basic/str-buf.h"
 #include "hagcd/hagcd.h"
 #include "hagcd/realtime.h"
+#include "hagcd/reload.h"
 #include "hagcd/store-record.h"
 #include "shared/file-util.h"
 #include "shared/log.h"
@@ -14,7 +15,7 @@
 
 typedef struct Options {
         const char *conf_path, *key_path, *run_folder, *store_path, *store_socket, *node;
-        bool check_start, init_store, recreate, realtime;
+        bool check_start, init_store, print_config, recreate, realtime;
 } Options;
 
 typedef struct Settings {
@@ -132,6 +133,7 @@ static int run(const Options *o) {
         config = (HagcdConfig){
                 .conf = s.conf,
                 .self = s.self,
+                .conf_path = o->conf_path,
                 .key = &s.key,
                 .run_folder = o->run_folder,
                 .store_socket = o->store_socket,
@@ -163,6 +165,9 @@ static int usage(FILE *f, int status) {
               "  --check-start        check configuration, key and store, say what is wrong, and end\n"
               "  --init-store         write the first record of the store, and end\n"
               "  --recreate           ... also over one that is there, which is moved aside\n"
+              "  --print-config       print cluster.conf, and end: what hagcd has done when it is told to "
+              "read "
+              "it anew\n"
               "  --node=NAME          which node this is (default: /etc/hamgr/node-name, then the host "
               "name)\n"
               "  --config=PATH        default: " CLUSTER_CONF_PATH "\n"
@@ -181,6 +186,7 @@ int main(int argc, char *argv[]) {
                 OPT_CHECK = 1,
                 OPT_INIT,
                 OPT_RECREATE,
+                OPT_PRINT,
                 OPT_NODE,
                 OPT_CONFIG,
                 OPT_KEY,
@@ -195,6 +201,7 @@ int main(int argc, char *argv[]) {
                 { "check-start", no_argument, NULL, OPT_CHECK },
                 { "init-store", no_argument, NULL, OPT_INIT },
                 { "recreate", no_argument, NULL, OPT_RECREATE },
+                { "print-config", no_argument, NULL, OPT_PRINT },
                 { "node", required_argument, NULL, OPT_NODE },
                 { "config", required_argument, NULL, OPT_CONFIG },
                 { "key", required_argument, NULL, OPT_KEY },
@@ -228,6 +235,9 @@ int main(int argc, char *argv[]) {
                 case OPT_RECREATE:
                         o.recreate = true;
                         break;
+                case OPT_PRINT:
+                        o.print_config = true;
+                        break;
                 case OPT_NODE:
                         o.node = optarg;
                         break;
@@ -260,6 +270,8 @@ int main(int argc, char *argv[]) {
                 }
         if (optind != argc)
                 return usage(stderr, EXIT_FAILURE);
+        if (o.print_config)
+                return reload_print(o.conf_path);
         if (o.check_start || o.init_store) {
                 log_by_stream();
                 return o.check_start ? check_start(&o) : init_store(&o);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
@@ -44,6 +46,23 @@ void notify_ready(Notify *n) {
 
 void notify_stopping(Notify *n) {
         say(n, "STOPPING=1\nSTATUS=Saying farewell");
+}
+
+/* MONOTONIC_USEC= is what Type=notify-reload of systemd 253 wants. */
+void notify_reloading(Notify *n) {
+        char text[64];
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        (void) snprintf(text,
+                        sizeof(text),
+                        "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                        (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000);
+        say(n, text);
+}
+
+void notify_reloaded(Notify *n) {
+        say(n, "READY=1");
 }
 
 void notify_status(Notify *n, const char *text) {

@@ -16,6 +16,9 @@ DEFINE_TRIVIAL_CLEANUP(Notify *, notify_free);
 
 void notify_ready(Notify *n);
 void notify_stopping(Notify *n);
+/* cluster.conf is being read anew, and has been. */
+void notify_reloading(Notify *n);
+void notify_reloaded(Notify *n);
 /* STATUS= of what stands. */
 void notify_status(Notify *n, const char *text);
 void notify_membership(Notify *n, const Membership *m);

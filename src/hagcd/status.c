@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "basic/str-buf.h"
 #include "basic/time-util.h"
 #include "hagcd/history.h"
 #include "hagcd/start-log.h"
@@ -34,6 +35,8 @@ struct Status {
         NodeState states[NODE_ID_MAX];
         uint64_t rejoin_usec[NODE_ID_MAX]; /* CLOCK_REALTIME: when a node that is held off joins */
         LogRate stalled_rate, bad_rate;
+
+        char config_seen[PROTO_TEXT_MAX], config_told[PROTO_TEXT_MAX]; /* why a change waits */
 };
 
 int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Status **ret) {
@@ -54,6 +57,15 @@ int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Sta
 Status *status_free(Status *s) {
         free(s);
         return NULL;
+}
+
+void status_set_conf(Status *s, const ClusterConf *conf) {
+        s->conf = conf;
+}
+
+const CmsView *status_look(Status *s, const Cms *cms) {
+        cms_view(cms, now_boottime_usec(), &s->view);
+        return &s->view;
 }
 
 const char *problem_text(TransportProblem transport, CmsProblem cms) {
@@ -177,6 +189,86 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
         (void) snprintf(p->problem, sizeof(p->problem), "%s", node_problem(s, n->id, t, text));
 }
 
+static const char *name_nodes(const Status *s, NodeSet set, StrBuf *b) {
+        NODE_SET_FOREACH(id, set) {
+                const char *name = cluster_conf_node_name(s->conf, id);
+
+                str_buf_add(b, b->length > 0 ? ", " : "");
+                if (name)
+                        str_buf_add(b, name);
+                else
+                        str_buf_printf(b, "node %u", id);
+        }
+        return str_buf_text(b);
+}
+
+/* Why what cluster.conf says is not in force, and what to do about it. */
+static void config_text(const Status *s, char buf[static PROTO_TEXT_MAX]) {
+        _cleanup_(str_buf_done) StrBuf b = { 0 };
+        const char *nodes = name_nodes(s, s->view.config_wait_nodes, &b);
+
+        buf[0] = '\0';
+        switch (s->view.config_wait) {
+        case CMS_CONFIG_WAIT_NONE:
+        case _CMS_CONFIG_WAIT_MAX:
+        case _CMS_CONFIG_WAIT_INVALID:
+                return;
+        case CMS_CONFIG_WAIT_AGREEMENT:
+                (void) snprintf(buf, PROTO_TEXT_MAX, "it is being agreed upon");
+                return;
+        case CMS_CONFIG_WAIT_QUORUM:
+                (void) snprintf(buf, PROTO_TEXT_MAX, "there is no quorate membership at rest to decide it");
+                return;
+        case CMS_CONFIG_WAIT_MEMBERS:
+                (void) snprintf(buf,
+                                PROTO_TEXT_MAX,
+                                "cluster.conf says something else on %s: make the files the same (hactl "
+                                "apply "
+                                "/etc/hamgr/cluster.conf does it)",
+                                nodes);
+                return;
+        case CMS_CONFIG_WAIT_STOP:
+                (void) snprintf(buf,
+                                PROTO_TEXT_MAX,
+                                "%s must first be stopped (systemctl stop hagcd there), or fenced when it "
+                                "is "
+                                "lost: what it runs is not known otherwise",
+                                nodes);
+                return;
+        case CMS_CONFIG_WAIT_MAJORITY:
+                (void) snprintf(buf,
+                                PROTO_TEXT_MAX,
+                                "the members hold no more than half of the votes that are in force: start "
+                                "the "
+                                "nodes that are missing");
+                return;
+        case CMS_CONFIG_WAIT_MAJORITY_NEW:
+                (void) snprintf(buf,
+                                PROTO_TEXT_MAX,
+                                "the members would hold no more than half of the votes then: start the "
+                                "nodes "
+                                "that are missing, or change fewer votes at once");
+                return;
+        }
+}
+
+static void fill_configuration(const Status *s, ProtoConfiguration *ret) {
+        const CmsView *v = &s->view;
+
+        *ret = (ProtoConfiguration){
+                .hash = v->config_hash,
+                .mid = { v->config_mid.epoch, v->config_mid.node },
+                .wanted = v->config_wanted,
+                .waits_for = v->config_wait_nodes,
+        };
+        if (v->config_wait != CMS_CONFIG_WAIT_NONE)
+                (void) snprintf(ret->why,
+                                sizeof(ret->why),
+                                "%s",
+                                strempty(cms_config_wait_to_string(v->config_wait)));
+        config_text(s, ret->text);
+}
+
 const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *transport) {
         const Membership *m = cms_membership(cms);
         ProtoCluster *c = &s->cluster;
@@ -192,6 +284,7 @@ const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *tr
                 .shut_out = s->view.excluded || !m || !m->quorate,
         };
         (void) snprintf(c->name, sizeof(c->name), "%s", s->conf->name);
+        fill_configuration(s, &c->configuration);
         if (m) {
                 c->mid = (ProtoMid){ m->mid.epoch, m->mid.node };
                 c->members = m->members;
@@ -304,6 +397,7 @@ void status_membership(Status *s, const Cms *cms, const Transport *transport, Pr
                 .failure_usec = s->conf->failure_usec,
         };
         (void) snprintf(ret->name, sizeof(ret->name), "%s", s->conf->name);
+        fill_configuration(s, &ret->configuration);
         (void) snprintf(ret->phase, sizeof(ret->phase), "%s", strempty(cms_phase_to_string(v->phase)));
         FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes) {
                 ProtoPeer *p = &ret->peers[ret->n_peers++];
@@ -417,8 +511,9 @@ void status_log_problem(Status *s, const Cms *cms, uint32_t node, CmsProblem pro
                   "node %s: %s%s",
                   name,
                   text,
-                  config ? "; it cannot join until the files are the same (compare them, then restart hagcd "
-                           "where it was wrong)"
+                  config ? "; it cannot join until the files are the same: give the one that is in force to "
+                           "the "
+                           "other node, and restart hagcd there"
                          : "");
 }
 
@@ -496,6 +591,25 @@ void status_log_links(Status *s, const Transport *transport) {
         FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes)
                 if (node->id != s->self)
                         watch_links(s, node->id, transport);
+}
+
+/* At every change the nodes read their files one after the other: what is seen twice is told. */
+void status_log_configuration(Status *s) {
+        char now[PROTO_TEXT_MAX];
+        bool lasts;
+
+        config_text(s, now);
+        lasts = streq(now, s->config_seen);
+        memcpy(s->config_seen, now, sizeof(now));
+        if (!lasts || streq(now, s->config_told))
+                return;
+        memcpy(s->config_told, now, sizeof(now));
+        if (now[0] != '\0')
+                log_event(LOG_WARNING,
+                          HAMGR_MESSAGE_CLUSTER_CONF_WAITS,
+                          LOG_FIELDS("HAMGR_REASON", now),
+                          "what cluster.conf says is not in force yet: %s",
+                          now);
 }
 
 void status_log_stalled(Status *s, uint32_t node) {

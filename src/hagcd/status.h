@@ -13,6 +13,12 @@ int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Sta
 Status *status_free(Status *s);
 DEFINE_TRIVIAL_CLEANUP(Status *, status_free);
 
+/* conf is borrowed. */
+void status_set_conf(Status *s, const ClusterConf *conf);
+
+/* What the core shows now; valid until something here is called again. */
+const CmsView *status_look(Status *s, const Cms *cms);
+
 /* Looks at all; returns what is to be told, or NULL when nothing changed. */
 const ProtoCluster *status_update(Status *s, const Cms *cms, const Transport *transport);
 
@@ -30,6 +36,8 @@ void status_log_stalled(Status *s, uint32_t node);
 /* To be asked after status_update(), at an interval: which links to nodes that are heard carry nothing, or
  * again. */
 void status_log_links(Status *s, const Transport *transport);
+/* Likewise: that a change of cluster.conf waits, and why. */
+void status_log_configuration(Status *s);
 /* A message that was sealed well and makes no sense. */
 void status_log_bad(Status *s, uint32_t node);
 

@@ -53,7 +53,7 @@ typedef struct TransportChannel {
 } TransportChannel;
 
 typedef struct TransportPeer {
-        const ClusterNode *conf; /* weak */
+        ClusterNode conf;
         TransportProblem problem;
         uint64_t answered_usec; /* something came from its address */
         uint64_t incarnation;
@@ -68,7 +68,7 @@ struct Transport {
         TransportConfig config;
         DtlsContext *dtls; /* owned */
         uint8_t gasp_hash[GASP_HASH_BYTES];
-        uint64_t fresh_usec;
+        uint64_t failure_usec, fresh_usec;
 
         unsigned n_links;
         TransportLink *links; /* owned */
@@ -144,7 +144,7 @@ void transport_flush(Transport *t) {
 /* Room for one datagram to the node, with its outer header written. */
 static uint8_t *link_queue(Transport *t, TransportChannel *c, PacketKind kind) {
         TransportLink *l = &t->links[c->link];
-        const ClusterAddress *to = &t->peers[c->node - 1].conf->addresses[c->link];
+        const ClusterAddress *to = &t->peers[c->node - 1].conf.addresses[c->link];
         uint8_t *data;
 
         if (l->n_out == BATCH)
@@ -358,7 +358,7 @@ on_gasp(Transport *t, TransportPeer *p, uint32_t node, const uint8_t *secret, si
 /* Whose address on this link it is, or NULL. */
 static TransportPeer *peer_at(Transport *t, unsigned link, const ClusterAddress *address) {
         NODE_SET_FOREACH(id, t->peer_set)
-                if (cluster_address_equal(address, &t->peers[id - 1].conf->addresses[link]))
+                if (cluster_address_equal(address, &t->peers[id - 1].conf.addresses[link]))
                         return &t->peers[id - 1];
         return NULL;
 }
@@ -369,7 +369,7 @@ static void on_bad(TransportLink *l, const struct sockaddr_storage *address, uin
 
         l->transport->counters.n_bad++;
         if (p)
-                stranger_forged(&l->stranger, p->conf->name, from, now_usec);
+                stranger_forged(&l->stranger, p->conf.name, from, now_usec);
         else
                 stranger_seen(&l->stranger, from, now_usec);
 }
@@ -403,7 +403,7 @@ on_other_version(Transport *t, unsigned link, const struct sockaddr_storage *add
                 TransportPeer *p = peer_of(t, id);
 
                 if (p->problem == TRANSPORT_PROBLEM_NONE &&
-                    cluster_address_equal((const ClusterAddress *) address, &p->conf->addresses[link]) &&
+                    cluster_address_equal((const ClusterAddress *) address, &p->conf.addresses[link]) &&
                     links_heard(t, p, now_usec) == 0)
                         set_problem(t, id, TRANSPORT_PROBLEM_VERSION);
         }
@@ -436,7 +436,7 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
                 return;
         }
         if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
-            !(p = peer_of(t, h.from)) || !is_from(address, &p->conf->addresses[l->index], h.kind)) {
+            !(p = peer_of(t, h.from)) || !is_from(address, &p->conf.addresses[l->index], h.kind)) {
                 on_bad(l, address, now_usec);
                 return;
         }
@@ -625,41 +625,88 @@ static int link_open(Transport *t, unsigned i, const ClusterNode *self) {
         return event_io_new(t->event, "link", l->fd, EPOLLIN, on_readable, l, &l->source);
 }
 
-static int peer_init(Transport *t, const ClusterNode *node) {
-        TransportPeer *p = &t->peers[node->id - 1];
-        uint32_t self = t->config.self;
+static void channel_begin(Transport *t, TransportPeer *p, unsigned link, DtlsClass class) {
+        TransportChannel *c = channel_of(t, p, link, class);
+        uint32_t self = t->config.self, node = p->conf.id;
+        DtlsIdentity identity = {
+                .client_id = MIN(self, node),
+                .server_id = MAX(self, node),
+                .link = link,
+                .class = class,
+        };
 
+        *c = (TransportChannel){ .transport = t, .node = node, .link = link, .class = class };
+        link_meter_init(&c->meter);
+        /* Bulk may be silent for long; only heartbeats show that a session died. */
+        channel_init(&c->channel,
+                     t->dtls,
+                     &identity,
+                     self < node,
+                     class == DTLS_CLASS_MEMBERSHIP ? t->failure_usec : USEC_INFINITY / 2,
+                     on_channel_send,
+                     c);
+}
+
+static int add_peer(Transport *t, const ClusterNode *node) {
+        TransportPeer *p = &t->peers[node->id - 1];
+
+        assert(node->id != t->config.self);
+        assert(!node_set_contains(t->peer_set, node->id));
+
+        *p = (TransportPeer){ .conf = *node };
         p->channels = calloc(t->n_links * DTLS_CLASSES_MAX, sizeof(TransportChannel));
         if (!p->channels)
                 return -ENOMEM;
-        p->conf = node;
         node_set_add(&t->peer_set, node->id);
         for (unsigned link = 0; link < t->n_links; link++)
-                for (unsigned class = 0; class < DTLS_CLASSES_MAX; class ++) {
-                        TransportChannel *c = channel_of(t, p, link, (DtlsClass) class);
-                        DtlsIdentity identity = {
-                                .client_id = MIN(self, node->id),
-                                .server_id = MAX(self, node->id),
-                                .link = link,
-                                .class = (DtlsClass) class,
-                        };
-
-                        *c = (TransportChannel){ .transport = t,
-                                                 .node = node->id,
-                                                 .link = link,
-                                                 .class = (DtlsClass) class };
-                        link_meter_init(&c->meter);
-                        /* Bulk may be silent for long; only heartbeats show that a session died. */
-                        channel_init(&c->channel,
-                                     t->dtls,
-                                     &identity,
-                                     self < node->id,
-                                     class == DTLS_CLASS_MEMBERSHIP ? t->config.conf->failure_usec
-                                                                    : USEC_INFINITY / 2,
-                                     on_channel_send,
-                                     c);
-                }
+                for (unsigned class = 0; class < DTLS_CLASSES_MAX; class ++)
+                        channel_begin(t, p, link, (DtlsClass) class);
         return 0;
+}
+
+static void remove_peer(Transport *t, uint32_t id) {
+        TransportPeer *p = peer_of(t, id);
+
+        if (!p)
+                return;
+        transport_flush(t); /* what was said to it before */
+        for (unsigned i = 0; i < t->n_links * DTLS_CLASSES_MAX; i++) {
+                channel_done(&p->channels[i].channel);
+                reassembly_done(&p->channels[i].reassembly);
+        }
+        free(p->channels);
+        *p = (TransportPeer){ 0 };
+        node_set_remove(&t->peer_set, id);
+}
+
+static const ClusterNode *peer_in(const ClusterConf *running, const ClusterConf *wanted, uint32_t id) {
+        const ClusterNode *node = cluster_conf_node_by_id(running, id);
+
+        return node || !wanted ? node : cluster_conf_node_by_id(wanted, id);
+}
+
+int transport_set_peers(Transport *t, const ClusterConf *running, const ClusterConf *wanted) {
+        int r = 0;
+
+        for (uint32_t id = NODE_ID_MIN; id <= NODE_ID_MAX; id++) {
+                const ClusterNode *node = peer_in(running, wanted, id);
+                const TransportPeer *p = peer_of(t, id);
+
+                if (id == t->config.self)
+                        continue;
+                if (p && (!node || !cluster_node_same(&p->conf, node, t->n_links)))
+                        remove_peer(t, id);
+                if (node && !peer_of(t, id)) {
+                        int k = add_peer(t, node);
+
+                        r = k < 0 ? k : r;
+                }
+        }
+        if (!t->timer)
+                return r;
+        t->due_usec = now_boottime_usec();
+        (void) event_timer_at(t->timer, t->due_usec);
+        return r;
 }
 
 int transport_new(sd_event *event, const TransportConfig *config, Transport **ret) {
@@ -675,6 +722,7 @@ int transport_new(sd_event *event, const TransportConfig *config, Transport **re
         t->config = *config;
         t->config.key = NULL;
         t->n_links = config->conf->n_links;
+        t->failure_usec = config->conf->failure_usec;
         prepare_receive(t);
         t->fresh_usec =
                         MAX(config->conf->failure_usec / 2,
@@ -705,19 +753,16 @@ int transport_new(sd_event *event, const TransportConfig *config, Transport **re
                 if (r < 0)
                         return r;
         }
-        FOREACH_ARRAY(node, config->conf->nodes, config->conf->n_nodes) {
-                if (node->id == config->self)
-                        continue;
-                r = peer_init(t, node);
-                if (r < 0)
-                        return r;
-        }
+        r = transport_set_peers(t, config->conf, NULL);
+        if (r < 0)
+                return r;
         r = event_timer_new(event, "transport", on_timer, t, &t->timer);
         if (r < 0)
                 return r;
         r = carrier_new(event, self->addresses, t->n_links, on_carrier, t, &t->carrier);
         if (r < 0)
                 return log_error_errno(r, "cannot watch the network interfaces: %m");
+        t->config.conf = NULL;
 
         *ret = TAKE_PTR(t);
         return 0;
@@ -733,15 +778,8 @@ Transport *transport_free(Transport *t) {
                 return NULL;
         (void) carrier_free(t->carrier);
         (void) sd_event_source_disable_unref(t->timer);
-        NODE_SET_FOREACH(id, t->peer_set) {
-                TransportPeer *p = &t->peers[id - 1];
-
-                for (unsigned i = 0; i < t->n_links * DTLS_CLASSES_MAX; i++) {
-                        channel_done(&p->channels[i].channel);
-                        reassembly_done(&p->channels[i].reassembly);
-                }
-                free(p->channels);
-        }
+        NODE_SET_FOREACH(id, t->peer_set)
+                remove_peer(t, id);
         for (unsigned i = 0; t->links && i < t->n_links; i++) {
                 (void) sd_event_source_disable_unref(t->links[i].source);
                 t->links[i].fd = safe_close(t->links[i].fd);

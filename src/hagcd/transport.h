@@ -30,7 +30,7 @@ typedef struct TransportHandlers {
 } TransportHandlers;
 
 typedef struct TransportConfig {
-        const ClusterConf *conf; /* weak, must outlive the transport */
+        const ClusterConf *conf; /* copied, as far as it is needed */
         uint32_t self;
         uint64_t incarnation;
         const ClusterKey *key; /* copied */
@@ -47,6 +47,12 @@ int transport_probe(const ClusterConf *conf, const ClusterNode *self);
 
 Transport *transport_free(Transport *t);
 DEFINE_TRIVIAL_CLEANUP(Transport *, transport_free);
+
+/* Whom we talk to: the nodes of the configuration that is in force, and those that are new in the one that
+ * wants to be (NULL: none), of as many links. Sessions with peers that stay go on; one that is another
+ * server under the same id begins anew. Not to be called from within a handler. -ENOMEM: the others are
+ * done. */
+int transport_set_peers(Transport *t, const ClusterConf *running, const ClusterConf *wanted);
 
 /* Tells the carrier of each link for the first time, and begins the handshakes. */
 int transport_start(Transport *t);

@@ -167,6 +167,7 @@ static void on_event(Tool *t, const hagcs_event *e) {
                 t->blocked = false;
                 break;
         case HAGCS_EVENT_MEMBERSHIP:
+        case HAGCS_EVENT_RELOADED:
                 break; /* not asked for by a member */
         case HAGCS_EVENT_UNREGISTERED:
                 finish(t, EXIT_SUCCESS);
@@ -330,6 +331,15 @@ static void print_change(Tool *t, const hagcs_change *c, size_t i) {
         printf("\n");
 }
 
+static void print_configuration(Tool *t, const hagcs_configuration *c) {
+        printf("configuration %016llx", (unsigned long long) c->hash);
+        if (c->why[0]) {
+                printf(" wanted %016llx waits %s", (unsigned long long) c->wanted, c->why);
+                print_set(t, "for", c->waits_for);
+        }
+        printf("\n");
+}
+
 static void print_membership(Tool *t) {
         const hagcs_membership *m = hagcs_get_membership(t->h);
 
@@ -341,26 +351,33 @@ static void print_membership(Tool *t) {
         print_set(t, "members", m->members);
         print_set(t, "awaited", m->awaited);
         printf("\n");
+        print_configuration(t, hagcs_get_configuration(t->h));
         for (size_t i = 0; i < m->n_peers; i++)
                 print_peer(t, hagcs_membership_peer(t->h, i), i);
         for (size_t i = 0; i < m->n_changes; i++)
                 print_change(t, hagcs_membership_change(t->h, i), i);
 }
 
-static int show_membership(Tool *t, const char *path) {
+/* Asks one thing, and waits for the answer. */
+static int ask_hagcd(Tool *t, const char *path, int (*ask)(hagcs *h), hagcs_event_type answer) {
         const hagcs_event *e;
         int r;
 
         r = hagcs_open(path, &t->h);
         if (r >= 0)
-                r = hagcs_ask_membership(t->h);
+                r = ask(t->h);
         while (r >= 0) {
                 struct pollfd fd = { .fd = hagcs_get_fd(t->h), .events = (short) hagcs_get_events(t->h) };
 
                 r = hagcs_dispatch(t->h, &e);
-                if (r > 0 && e->type == HAGCS_EVENT_MEMBERSHIP) {
-                        print_membership(t);
-                        break;
+                if (r > 0 && e->type == answer) {
+                        if (answer == HAGCS_EVENT_MEMBERSHIP)
+                                print_membership(t);
+                        else if (e->error < 0)
+                                fprintf(stderr, "%s\n", e->text[0] ? e->text : strerror(-e->error));
+                        r = e->error;
+                        t->h = hagcs_close(t->h);
+                        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
                 }
                 if (r > 0 && e->type == HAGCS_EVENT_DISCONNECTED)
                         r = e->error < 0 ? e->error : -ECONNRESET;
@@ -368,14 +385,14 @@ static int show_membership(Tool *t, const char *path) {
                         r = -errno;
         }
         t->h = hagcs_close(t->h);
-        if (r < 0)
-                fprintf(stderr, "hagcs: cannot ask hagcd: %s; is hagcd.service running?\n", strerror(-r));
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        fprintf(stderr, "hagcs: cannot ask hagcd: %s; is hagcd.service running?\n", strerror(-r));
+        return EXIT_FAILURE;
 }
 
 static int usage(FILE *f, int status) {
         fputs("hagcs [OPTIONS] GROUP\n"
-              "hagcs --membership\n\n"
+              "hagcs --membership\n"
+              "hagcs --reload\n\n"
               "Join a group: lines of standard input are sent to all its members, what is delivered is "
               "printed.\n"
               "Leaves at the end of input, or on SIGTERM.\n\n"
@@ -386,6 +403,8 @@ static int usage(FILE *f, int status) {
               "  --snapshot          get the last message when joining, and give it to newcomers\n"
               "  --stay              do not leave at the end of input\n"
               "  --no-status         do not print changes of the cluster's status\n"
+              "  --reload            have hagcd read cluster.conf anew, as \"systemctl reload hagcd\" does, "
+              "and end\n"
               "  --membership        print how the membership looks from this node, and end\n"
               "  --socket=PATH       of hagcd\n",
               f);
@@ -403,6 +422,7 @@ int main(int argc, char *argv[]) {
                 OPT_STATUS,
                 OPT_SOCKET,
                 OPT_MEMBERSHIP,
+                OPT_RELOAD,
                 OPT_HELP
         };
         static const struct option options[] = {
@@ -415,10 +435,11 @@ int main(int argc, char *argv[]) {
                 { "no-status", no_argument, NULL, OPT_STATUS },
                 { "socket", required_argument, NULL, OPT_SOCKET },
                 { "membership", no_argument, NULL, OPT_MEMBERSHIP },
+                { "reload", no_argument, NULL, OPT_RELOAD },
                 { "help", no_argument, NULL, OPT_HELP },
                 { NULL, 0, NULL, 0 },
         };
-        bool membership = false;
+        bool membership = false, reload = false;
         _cleanup_free_ Tool *t = calloc(1, sizeof(Tool));
         const char *path = NULL;
         bool stay = false;
@@ -461,16 +482,21 @@ int main(int argc, char *argv[]) {
                 case OPT_MEMBERSHIP:
                         membership = true;
                         break;
+                case OPT_RELOAD:
+                        reload = true;
+                        break;
                 case OPT_HELP:
                 case 'h':
                         return usage(stdout, EXIT_SUCCESS);
                 default:
                         return usage(stderr, EXIT_FAILURE);
                 }
-        if (optind + (membership ? 0 : 1) != argc)
+        if (optind + (membership || reload ? 0 : 1) != argc)
                 return usage(stderr, EXIT_FAILURE);
         if (membership)
-                return show_membership(t, path);
+                return ask_hagcd(t, path, hagcs_ask_membership, HAGCS_EVENT_MEMBERSHIP);
+        if (reload)
+                return ask_hagcd(t, path, hagcs_reload, HAGCS_EVENT_RELOADED);
         t->registration.group = argv[optind];
 
         r = hagcs_open(path, &t->h);

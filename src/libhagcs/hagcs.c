@@ -89,6 +89,8 @@ struct hagcs {
         ProtoCluster cluster_proto; /* and what the public view below points to */
         ProtoView view_in;
         hagcs_cluster cluster;
+        ProtoConfiguration configuration_proto; /* what the next points to */
+        hagcs_configuration configuration;
         hagcs_node cluster_nodes[PROTO_NODES_MAX];
 
         bool membership_known;
@@ -139,6 +141,7 @@ int hagcs_open_fd(int fd, hagcs **ret) {
         h->frame.membership = &h->membership_in;
         h->cluster.name = "";
         h->cluster.nodes = h->cluster_nodes;
+        h->configuration.why = h->configuration.text = "";
         hello.version = PROTO_VERSION;
         r = put_control(h, &hello);
         if (r < 0) {
@@ -393,6 +396,10 @@ int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_m
         return ask(h, &f);
 }
 
+int hagcs_reload(hagcs *h) {
+        return ask(h, &(ProtoFrame){ .type = PROTO_RELOAD });
+}
+
 int hagcs_ask_membership(hagcs *h) {
         return ask(h, &(ProtoFrame){ .type = PROTO_ASK_MEMBERSHIP });
 }
@@ -432,6 +439,19 @@ static void fill_node(const ProtoNode *n, hagcs_node *ret) {
         memcpy(ret->boot_id, n->boot_id, sizeof(ret->boot_id));
 }
 
+static void take_configuration(hagcs *h, const ProtoConfiguration *p) {
+        h->configuration_proto = *p;
+        p = &h->configuration_proto;
+        h->configuration = (hagcs_configuration){
+                .hash = p->hash,
+                .mid = mid_of(&p->mid),
+                .wanted = p->wanted,
+                .why = p->why,
+                .waits_for = p->waits_for,
+                .text = p->text,
+        };
+}
+
 static int on_cluster(hagcs *h) {
         hagcs_cluster *c = &h->cluster;
         const ProtoCluster *p;
@@ -454,6 +474,7 @@ static int on_cluster(hagcs *h) {
                 .nodes = h->cluster_nodes,
                 .n_nodes = p->n_nodes,
         };
+        take_configuration(h, &p->configuration);
         event_begin(h, HAGCS_EVENT_CLUSTER);
         return 1;
 }
@@ -544,6 +565,7 @@ static int on_membership(hagcs *h) {
         }
         for (uint32_t i = 0; i < p->n_changes; i++)
                 fill_change(h, i);
+        take_configuration(h, &p->configuration);
         h->membership_known = true;
         event_begin(h, HAGCS_EVENT_MEMBERSHIP);
         return 1;
@@ -735,6 +757,14 @@ static int on_goodbye(hagcs *h) {
         return 0;
 }
 
+static int on_reloaded(hagcs *h) {
+        hagcs_event *e = event_begin(h, HAGCS_EVENT_RELOADED);
+
+        e->error = h->frame.error;
+        e->text = h->frame.text;
+        return 1;
+}
+
 /* 1: an event; 0: none from this frame; -ENOMEM: once more later. */
 static int on_frame(hagcs *h) {
         switch (h->frame.type) {
@@ -771,6 +801,8 @@ static int on_frame(hagcs *h) {
                 return on_ping(h);
         case PROTO_GOODBYE:
                 return on_goodbye(h);
+        case PROTO_RELOADED:
+                return on_reloaded(h);
         case PROTO_HELLO:
         case PROTO_REGISTER:
         case PROTO_UNREGISTER:
@@ -781,6 +813,7 @@ static int on_frame(hagcs *h) {
         case PROTO_CONFIRM_DOWN:
         case PROTO_HAND_OVER:
         case PROTO_ASK_MEMBERSHIP:
+        case PROTO_RELOAD:
                 return -EPROTO;
         }
         return -EPROTO;
@@ -855,6 +888,10 @@ int hagcs_dispatch(hagcs *h, const hagcs_event **ret_event) {
 
 const hagcs_cluster *hagcs_get_cluster(hagcs *h) {
         return &h->cluster;
+}
+
+const hagcs_configuration *hagcs_get_configuration(hagcs *h) {
+        return &h->configuration;
 }
 
 const hagcs_membership *hagcs_get_membership(hagcs *h) {

@@ -83,6 +83,16 @@ typedef struct hagcs_node {
         const char *problem; /* why it cannot join, for people; "" when there is nothing to say */
 } hagcs_node;
 
+/* cluster.conf. Made by the library only; later versions may have more members at its end. */
+typedef struct hagcs_configuration {
+        uint64_t hash;      /* of what is in force, */
+        hagcs_mid mid;      /* since this membership; epoch 0: since the cluster was formed */
+        uint64_t wanted;    /* of what the file of this node said when it was read last */
+        const char *why;    /* the two differ: a word or two; "" when they do not */
+        uint64_t waits_for; /* nodes that have to do something first, bit (id - 1) */
+        const char *text;   /* the same for people */
+} hagcs_configuration;
+
 /* What this node knows now. Not ordered with messages: for status and for decisions without quorum only. */
 typedef struct hagcs_cluster {
         const char *name;
@@ -220,7 +230,8 @@ typedef enum hagcs_event_type {
         HAGCS_EVENT_UNREGISTERED, /* left cleanly; the handle may be closed or register again */
         HAGCS_EVENT_DISCONNECTED, /* hagcd is gone or threw us out (`error`, `text`); nothing comes after it
                                    */
-        HAGCS_EVENT_MEMBERSHIP    /* not ordered: hagcs_get_membership() is there */
+        HAGCS_EVENT_MEMBERSHIP,   /* not ordered: hagcs_get_membership() is there */
+        HAGCS_EVENT_RELOADED      /* not ordered: the answer to hagcs_reload() (`error`, `text`) */
 } hagcs_event_type;
 
 typedef struct hagcs_view {
@@ -253,8 +264,8 @@ typedef struct hagcs_event {
         const void *data; /* MESSAGE, SNAPSHOT */
         size_t size;
 
-        int error; /* REGISTERED, DISCONNECTED: 0 or a negative errno; SNAPSHOT: -ENODATA when nobody was
-                    * left who could give one: start from nothing */
+        int error; /* REGISTERED, DISCONNECTED, RELOADED: 0 or a negative errno; SNAPSHOT: -ENODATA when
+                    * nobody was left who could give one: start from nothing */
         const char *text; /* a sentence for people, never NULL */
 } hagcs_event;
 
@@ -333,6 +344,16 @@ const hagcs_peer *hagcs_membership_peer(hagcs *h, size_t peer);
 const hagcs_link *hagcs_membership_link(hagcs *h, size_t peer, size_t link);
 const hagcs_change *hagcs_membership_change(hagcs *h, size_t change);
 const hagcs_moved *hagcs_membership_moved(hagcs *h, size_t change, size_t moved);
+
+/* Have hagcd read cluster.conf anew. The answer is HAGCS_EVENT_RELOADED: error 0 says that the file makes
+ * sense and that this node wants it from now on, when it is in force says hagcs_get_configuration().
+ * Otherwise text says what is wrong, and nothing changed. Root only. A hagcd older than this function ends
+ * the connection. */
+int hagcs_reload(hagcs *h);
+
+/* Never NULL; it changes with HAGCS_EVENT_CLUSTER and HAGCS_EVENT_MEMBERSHIP, and is valid until the next
+ * hagcs_dispatch(). */
+const hagcs_configuration *hagcs_get_configuration(hagcs *h);
 
 /* Words for people: "up", "node lost", ... Never NULL. */
 const char *hagcs_node_state_to_string(hagcs_node_state state);

@@ -130,6 +130,15 @@ static void code_node(Codec *c, ProtoNode *n) {
         code_string(c, n->problem, sizeof(n->problem));
 }
 
+static void code_configuration(Codec *c, ProtoConfiguration *p) {
+        code_u64(c, &p->hash);
+        code_mid(c, &p->mid);
+        code_u64(c, &p->wanted);
+        code_string(c, p->why, sizeof(p->why));
+        code_u64(c, &p->waits_for);
+        code_string(c, p->text, sizeof(p->text));
+}
+
 static void code_cluster(Codec *c, ProtoCluster *p) {
         code_string(c, p->name, sizeof(p->name));
         code_u32(c, &p->node_id);
@@ -141,6 +150,7 @@ static void code_cluster(Codec *c, ProtoCluster *p) {
         code_u32(c, &p->tie_breaker);
         code_bool(c, &p->frozen);
         code_bool(c, &p->shut_out);
+        code_configuration(c, &p->configuration);
         for (uint32_t i = 0, n = code_count(c, &p->n_nodes, PROTO_NODES_MAX); i < n; i++)
                 code_node(c, &p->nodes[i]);
 }
@@ -228,6 +238,7 @@ static void code_membership(Codec *c, ProtoMembership *m) {
         code_u32(c, &m->tie_breaker);
         code_u64(c, &m->heartbeat_usec);
         code_u64(c, &m->failure_usec);
+        code_configuration(c, &m->configuration);
         for (uint32_t i = 0, n = code_count(c, &m->n_peers, PROTO_NODES_MAX); i < n; i++)
                 code_peer(c, &m->peers[i]);
         for (uint32_t i = 0, n = code_count(c, &m->n_reasons, PROTO_REASONS_MAX); i < n; i++)
@@ -287,6 +298,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
         case PROTO_UNREGISTERED:
         case PROTO_HAND_OVER:
         case PROTO_ASK_MEMBERSHIP:
+        case PROTO_RELOAD:
         case PROTO_FROZEN:
                 return true;
         case PROTO_SEND:
@@ -355,6 +367,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
         case PROTO_SHUT_OUT:
                 code_u32(c, &f->generation);
                 return true;
+        case PROTO_RELOADED:
         case PROTO_GOODBYE:
                 code_error(c, &f->error);
                 code_string(c, f->text, sizeof(f->text));

@@ -17,7 +17,7 @@
 
 #include "basic/macro.h"
 
-#define PROTO_VERSION 2U
+#define PROTO_VERSION 3U
 #define PROTO_SOCKET_PATH "/run/hagcd/hagcd.sock"
 #define PROTO_FRAME_MAX (64U * 1024U)
 #define PROTO_PIECE_MAX (60U * 1024U)
@@ -90,6 +90,7 @@ typedef enum ProtoType {
         PROTO_CONFIRM_DOWN,
         PROTO_HAND_OVER,
         PROTO_ASK_MEMBERSHIP, /* of any client: how the membership looks from here */
+        PROTO_RELOAD,         /* of root: read cluster.conf anew */
 
         /* hagcd to client */
         PROTO_WELCOME = 64,
@@ -106,6 +107,7 @@ typedef enum ProtoType {
         PROTO_PING,
         PROTO_GOODBYE,    /* the connection ends, because ... */
         PROTO_MEMBERSHIP, /* one for all that were asked for since the last */
+        PROTO_RELOADED,   /* likewise */
 } ProtoType;
 
 typedef struct ProtoMid {
@@ -148,6 +150,16 @@ typedef struct ProtoNode {
         char problem[PROTO_TEXT_MAX];
 } ProtoNode;
 
+/* cluster.conf: what is in force, and what the file of this node wants. */
+typedef struct ProtoConfiguration {
+        uint64_t hash; /* of the one in force */
+        ProtoMid mid;  /* of the membership that put it in force; epoch 0: that of the file */
+        uint64_t wanted;
+        char why[PROTO_NAME_MAX + 1]; /* it waits, in a word or two; "" when it does not */
+        uint64_t waits_for;           /* nodes that have to do something first */
+        char text[PROTO_TEXT_MAX];    /* the same for people */
+} ProtoConfiguration;
+
 typedef struct ProtoCluster {
         char name[PROTO_NAME_MAX + 1];
         uint32_t node_id;
@@ -159,6 +171,7 @@ typedef struct ProtoCluster {
         uint32_t tie_breaker;
         bool frozen;
         bool shut_out;
+        ProtoConfiguration configuration;
         uint32_t n_nodes;
         ProtoNode nodes[PROTO_NODES_MAX];
 } ProtoCluster;
@@ -235,6 +248,7 @@ typedef struct ProtoMembership {
         uint64_t awaited; /* and who has yet to answer it */
         uint32_t coordinator, tie_breaker;
         uint64_t heartbeat_usec, failure_usec;
+        ProtoConfiguration configuration;
         uint32_t n_peers;
         ProtoPeer peers[PROTO_NODES_MAX];
         uint32_t n_reasons;
@@ -250,7 +264,7 @@ typedef struct ProtoFrame {
         uint32_t version;    /* HELLO, WELCOME */
         uint32_t generation; /* REGISTERED, SHUT_OUT, SEND, GIVE_SNAPSHOT */
         uint64_t number;     /* PING, PONG; CREDIT: bytes */
-        int error;           /* REGISTERED, GOODBYE: 0 or a negative errno */
+        int error;           /* REGISTERED, RELOADED, GOODBYE: 0 or a negative errno */
         char text[PROTO_TEXT_MAX];
 
         ProtoMid mid; /* VIEW, MESSAGE, SNAPSHOT_REQUEST, SNAPSHOT, CONFIRM_DOWN */

@@ -30,6 +30,12 @@
 #define HAMGR_MESSAGE_LINK_UP "3595469ad4404d019aa67b8ab47dd3db"
 /* a peer has another cluster.conf */
 #define HAMGR_MESSAGE_CONFIG_DIFFERS "7a47307f76ae4355ad5695d80941b04e"
+/* cluster.conf was read anew, and this node goes on with the one of before */
+#define HAMGR_MESSAGE_CLUSTER_CONF_REFUSED "c3fd11b8f3e94994a355098379c26ee3"
+/* cluster.conf as it was read anew is in force */
+#define HAMGR_MESSAGE_CLUSTER_CONF_IN_FORCE "b596d97ca55d4f78b2cf73fc9ccf3ccc"
+/* a change of cluster.conf waits */
+#define HAMGR_MESSAGE_CLUSTER_CONF_WAITS "26447b61e07946b1a7b5bd14961eeb33"
 /* a peer has another cluster key */
 #define HAMGR_MESSAGE_KEY_REFUSED "cee15a9898a04291a35cb387f9c75e48"
 /* datagrams come from an address that no node has */

@@ -84,12 +84,19 @@ static void on_settle(void *userdata) {
         clients_settle(f->clients);
 }
 
+static void on_reload(void *userdata) {
+        Fixture *f = userdata;
+
+        clients_reloaded(f->clients, -EINVAL, "it was not read");
+}
+
 static const ClientsHandlers handlers = {
         .feed = feed,
         .armed = on_armed,
         .confirmed_down = on_confirmed,
         .fail = on_fail,
         .membership = on_membership,
+        .reload = on_reload,
         .settle = on_settle,
 };
 

@@ -40,6 +40,7 @@ static void fill_membership(ProtoMembership *m) {
                                 .mid = { 5, 1 },
                                 .members = 1,
                                 .hears = 2,
+                                .configuration = { 7, { 4, 1 }, 8, "not-stopped", 2, "n2 must be stopped" },
                                 .n_peers = 2,
                                 .n_reasons = 1,
                                 .reasons = { "silence" },

@@ -186,6 +186,14 @@ class Node:
             [program("libhagcs", "hagcs"), f"--socket={self.folder}/run/hagcd.sock", "--membership"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True, timeout=DEADLINE).stdout
 
+    def reload(self):
+        """Has hagcd read cluster.conf anew; what it says is wrong with it, or ""."""
+        done = subprocess.run(
+            [program("libhagcs", "hagcs"), f"--socket={self.folder}/run/hagcd.sock", "--reload"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=DEADLINE)
+        assert (done.returncode == 0) == (done.stderr == ""), done
+        return done.stderr.strip()
+
     def membership_until(self, pattern):
         shown = [""]
 

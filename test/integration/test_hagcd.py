@@ -467,6 +467,37 @@ def test_wrong_configuration_is_refused_with_its_line(lab):
     assert re.search(r"cluster\.conf:\d+: .*Adress", done.stdout)
 
 
+def edit(node, old, new):
+    with open(node.conf) as f:
+        text = f.read()
+    assert old in text
+    with open(node.conf, "w") as f:
+        f.write(text.replace(old, new))
+
+
+def test_changed_configuration_that_is_wrong_changes_nothing(lab):
+    start_all(lab)
+    node = lab.nodes[1]
+    before = node.membership()
+    for old, new, refused in ((f"Id=2\n", "Id=2\nVote=2\n", r"cluster\.conf:\d+: .*Vote"),
+                              ("Name=lab", "Name=other", r"cluster\.conf:2: Name=other: the cluster that runs is named lab"),
+                              ("Id=1\n", "Id=9\n", r"cluster\.conf:\d+: node n1 has Id=9, and runs as 1"),
+                              ("[Node n1]", "[Node m1]", r"there is no \[Node n1\], and hagcd runs on it"),
+                              ("Name=lab", "Name=lab\0", r"zero byte")):
+        edit(node, old, new)
+        assert re.search(refused, node.reload())
+        # The signal has the same outcome: a line in the journal.
+        node.kill(signal.SIGHUP)
+        node.wait(refused)
+        edit(node, new, old)
+    os.rename(node.conf, node.conf + ".away")
+    assert "cannot be read: No such file" in node.reload()
+    os.rename(node.conf + ".away", node.conf)
+    assert node.reload() == ""
+    assert node.membership().splitlines()[:2] == before.splitlines()[:2]
+    assert "waits" not in node.membership()
+
+
 def test_store_lost_while_running_is_found_again(lab):
     start_all(lab)
     lab.nodes[2].store.kill()

@@ -25,6 +25,7 @@ typedef struct World {
         uint64_t store_number, stored_number;
         uint64_t ahead_usec; /* of the clock */
         unsigned n_shown;    /* memberships */
+        unsigned n_reloads;
         bool failed;
 } World;
 
@@ -87,6 +88,12 @@ static void on_membership(void *userdata, ProtoMembership *ret) {
         ret->peers[0].hears = ++w->n_shown;
 }
 
+static void on_reload(void *userdata) {
+        World *w = userdata;
+
+        w->n_reloads++;
+}
+
 static void on_fail(void *userdata, const char *why) {
         World *w = userdata;
 
@@ -104,6 +111,7 @@ static const ClientsHandlers handlers = {
         .armed = on_armed,
         .confirmed_down = on_confirmed,
         .membership = on_membership,
+        .reload = on_reload,
         .fail = on_fail,
         .settle = on_settle,
 };
@@ -321,6 +329,42 @@ static void test_membership_for_anybody(World *w, const void *data) {
         g_assert_cmpint(hagcs_send(h, "still", 5, 0), ==, 0);
         wait_for(w, h, HAGCS_EVENT_MESSAGE);
         hagcs_close(h);
+}
+
+/* ---- Having cluster.conf read anew ---- */
+
+static void test_reload_for_root(World *w, const void *data) {
+        hagcs *root = connected_as(w, 0), *second = connected_as(w, 0), *nobody;
+        const hagcs_event *e;
+
+        if (geteuid() != 0) {
+                g_test_skip("needs root");
+                return;
+        }
+        nobody = connected_as(w, NOBODY);
+        g_assert_cmpint(hagcs_reload(nobody), ==, 0);
+        g_assert_cmpint(wait_for(w, nobody, HAGCS_EVENT_RELOADED)->error, ==, -EPERM);
+        g_assert_cmpuint(w->n_reloads, ==, 0);
+
+        /* Whoever asked is told, once, and nobody else. */
+        g_assert_cmpint(hagcs_reload(root), ==, 0);
+        turn(w);
+        g_assert_cmpuint(w->n_reloads, ==, 1);
+        clients_reloaded(w->clients, -EINVAL, "cluster.conf:7: what is this?");
+        e = wait_for(w, root, HAGCS_EVENT_RELOADED);
+        g_assert_cmpint(e->error, ==, -EINVAL);
+        g_assert_cmpstr(e->text, ==, "cluster.conf:7: what is this?");
+
+        g_assert_cmpint(hagcs_reload(second), ==, 0);
+        turn(w);
+        clients_reloaded(w->clients, 0, "");
+        g_assert_cmpint(wait_for(w, second, HAGCS_EVENT_RELOADED)->error, ==, 0);
+        turn(w);
+        g_assert_cmpint(hagcs_dispatch(root, &e), ==, 0);
+        g_assert_cmpint(hagcs_dispatch(nobody, &e), ==, 0);
+        hagcs_close(root);
+        hagcs_close(second);
+        hagcs_close(nobody);
 }
 
 /* ---- A critical member that is shut out ---- */
@@ -585,6 +629,7 @@ int main(int argc, char *argv[]) {
         ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
         ADD("anybody-may-look-at-the-membership", test_membership_for_anybody);
+        ADD("root-may-have-the-file-read-anew", test_reload_for_root);
         ADD("membership-that-is-not-taken-costs-nothing", test_membership_not_taken);
         ADD("room-is-kept-for-root", test_room_for_root);
         ADD("room-is-kept-for-critical-members", test_room_for_critical);

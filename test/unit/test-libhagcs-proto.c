@@ -115,6 +115,8 @@ static void test_cluster(void) {
         ProtoFrame f = { .type = PROTO_CLUSTER, .cluster = a }, g = { .cluster = b };
 
         strcpy(a->name, "shop");
+        memset(a->configuration.why, 'w', PROTO_NAME_MAX);
+        memset(a->configuration.text, 't', PROTO_TEXT_MAX - 1);
         a->n_nodes = PROTO_NODES_MAX;
         for (unsigned i = 0; i < PROTO_NODES_MAX; i++) {
                 memset(a->nodes[i].problem, 'p', PROTO_TEXT_MAX - 1);
@@ -131,6 +133,9 @@ static ProtoMembership *largest_membership(void) {
 
         memset(m->name, 'n', PROTO_NAME_MAX);
         memset(m->phase, 'p', PROTO_NAME_MAX);
+        memset(m->configuration.why, 'w', PROTO_NAME_MAX);
+        memset(m->configuration.text, 't', PROTO_TEXT_MAX - 1);
+        m->configuration.waits_for = UINT64_MAX;
         m->n_peers = PROTO_NODES_MAX;
         FOREACH_ARRAY(p, m->peers, PROTO_NODES_MAX) {
                 p->id = (uint32_t) (p - m->peers) + 1;
@@ -160,6 +165,10 @@ static void test_membership(void) {
         ssize_t n;
 
         round_trip(&(ProtoFrame){ .type = PROTO_ASK_MEMBERSHIP }, &g);
+        round_trip(&(ProtoFrame){ .type = PROTO_RELOAD }, &g);
+        round_trip(&(ProtoFrame){ .type = PROTO_RELOADED, .error = -EPERM, .text = "no" }, &g);
+        g_assert_cmpint(g.error, ==, -EPERM);
+        g_assert_cmpstr(g.text, ==, "no");
         round_trip(&f, &g);
         g_assert_cmpmem(b, sizeof(*b), a, sizeof(*a));
 
