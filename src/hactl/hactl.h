@@ -24,7 +24,8 @@ typedef struct Hactl {
         bool json;
         bool no_block;       /* do not wait until the state asked for is reached */
         bool yes;            /* do not ask */
-        bool recreate_store; /* hactl init only */
+        bool recreate_store; /* hactl init only, */
+        bool join;           /* and this */
         bool remove;         /* hactl apply only */
         bool write;          /* hactl cat only */
         bool all;            /* hactl membership only */

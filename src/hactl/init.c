@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* hactl init: what a server needs once before hagcd can start, the cluster key and the first record of its
- * store. What is there already is left as it is. */
+ * store. What is there already is left as it is. A server that is added to a cluster (--join) brings that
+ * cluster's key and cluster.conf, and counts for nothing before the others have taken it in (R8). */
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,11 +15,12 @@
 #include "hactl/hactl.h"
 #include "shared/cluster-conf.h"
 #include "shared/cluster-key.h"
+#include "shared/node-name.h"
 
 #define HAGCD_PROGRAM "/usr/sbin/hagcd"
 
 /* A key made here is for all servers: say so, since a second one made elsewhere would keep them apart. */
-static int make_key(bool *ret_made) {
+static int make_key(bool join, bool *ret_made) {
         ClusterKey key;
         _cleanup_free_ char *why = NULL;
         int r;
@@ -31,6 +33,13 @@ static int make_key(bool *ret_made) {
         }
         if (r != -ENOENT) {
                 hactl_error("%s", why ?: strerror(-r));
+                return HACTL_FAILED;
+        }
+        if (join) {
+                hactl_error("there is no %s here: copy it from a server of the cluster (mode 0600), and say "
+                            "this "
+                            "again",
+                            CLUSTER_KEY_PATH);
                 return HACTL_FAILED;
         }
         why = free_null(why);
@@ -46,16 +55,23 @@ static int make_key(bool *ret_made) {
         return HACTL_OK;
 }
 
-static int make_store(bool recreate) {
+static int make_store(bool join, bool recreate) {
+        const char *argv[] = { HAGCD_PROGRAM, "--init-store", NULL, NULL, NULL };
+        size_t n = 2;
         int status;
-        pid_t pid = fork();
+        pid_t pid;
 
+        if (join)
+                argv[n++] = "--join";
+        if (recreate)
+                argv[n++] = "--recreate";
+        pid = fork();
         if (pid < 0) {
                 hactl_error("cannot start %s: %s", HAGCD_PROGRAM, strerror(errno));
                 return HACTL_FAILED;
         }
         if (pid == 0) {
-                execl(HAGCD_PROGRAM, HAGCD_PROGRAM, "--init-store", recreate ? "--recreate" : NULL, NULL);
+                execv(HAGCD_PROGRAM, (char *const *) argv);
                 hactl_error("cannot start %s: %s", HAGCD_PROGRAM, strerror(errno));
                 _exit(HACTL_FAILED);
         }
@@ -84,6 +100,33 @@ static bool sure_to_recreate(const Hactl *h) {
         return fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n");
 }
 
+/* Both are the cluster's: what is missing here would be made anew, and differ. */
+static int check_joins(void) {
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+        _cleanup_free_ char *why = NULL, *lines = NULL;
+        const ClusterNode *self;
+        int r;
+
+        r = cluster_conf_load(CLUSTER_CONF_PATH, &errors, &conf);
+        if (r < 0) {
+                lines = conf_errors_to_text(&errors);
+                hactl_error("%scopy %s from a server of the cluster, as it is in force there, and say this "
+                            "again",
+                            strempty(lines),
+                            CLUSTER_CONF_PATH);
+                return HACTL_FAILED;
+        }
+        r = node_name_resolve_here(conf, NULL, &self, &why);
+        if (r < 0) {
+                hactl_error("%s; first have it in cluster.conf of the cluster: hactl apply "
+                            "/etc/hamgr/cluster.conf on a server of it, then copy that here",
+                            why ?: strerror(-r));
+                return HACTL_FAILED;
+        }
+        return HACTL_OK;
+}
+
 static void tell_next(bool made_key) {
         if (access(CLUSTER_CONF_PATH, F_OK) < 0)
                 printf("Next: write %s, the same on every server (a commented example is in\n"
@@ -102,15 +145,21 @@ int verb_init(Hactl *h, int argc, char **argv) {
 
         (void) argv;
         if (argc > 0) {
-                hactl_error("usage: hactl init [--recreate-store]");
+                hactl_error("usage: hactl init [--join] [--recreate-store]");
                 return HACTL_USAGE;
         }
         if (h->recreate_store && !sure_to_recreate(h))
                 return HACTL_FAILED;
-        r = make_key(&made_key);
+        r = make_key(h->join, &made_key);
+        if (r == HACTL_OK && h->join)
+                r = check_joins();
         if (r == HACTL_OK)
-                r = make_store(h->recreate_store);
-        if (r == HACTL_OK && !h->json)
+                r = make_store(h->join, h->recreate_store);
+        if (r == HACTL_OK && !h->json && h->join)
+                puts("Next: systemctl enable --now hagcd hamgr; the cluster takes this server in when it "
+                     "has "
+                     "quorum.");
+        else if (r == HACTL_OK && !h->json)
                 tell_next(made_key);
         return r;
 }

@@ -27,9 +27,12 @@ static const Verb VERBS[] = {
           verb_membership,
           "[--all]",
           "who hears whom on which link, and what changed of late" },
-        { "init", verb_init, "[--recreate-store]", "make this server's cluster key and its store" },
+        { "init", verb_init, "[--join] [--recreate-store]", "make this server's cluster key and its store" },
         { "check", verb_check, "[DIR]", "check cluster.conf, policies and groups; changes nothing" },
-        { "apply", verb_apply, "[DIR] [--remove]", "put policies and groups in force on the whole cluster" },
+        { "apply",
+          verb_apply,
+          "[DIR] [--remove] | FILE/cluster.conf",
+          "put policies and groups, or cluster.conf, in force on the whole cluster" },
         { "cat", verb_cat, "[GROUP|POLICY]", "show the files in force; --write: into /etc/hamgr" },
         { "group", verb_group, "start|stop|cleanup GROUP, move GROUP [NODE]", "operate a resource group" },
         { "node", verb_node, "standby|unstandby NODE", "empty a node, or let it run groups again" },
@@ -45,6 +48,8 @@ static void help(void) {
         printf("\nOptions:\n"
                "     --json      print JSON for programs\n"
                "     --all       membership: also who hears whom when all do, and older changes\n"
+               "     --join      init: this server is added to a cluster that is there; it waits to be "
+               "taken in\n"
                "     --no-block  return when the order stands, do not wait until it is carried out\n"
                "     --remove    apply: also remove what is in force and has no file in DIR\n"
                "     --write     cat: write the files to /etc/hamgr; with --yes over others there\n"
@@ -70,6 +75,7 @@ static int run_verb(Hactl *h, int argc, char **argv) {
 int main(int argc, char **argv) {
         enum {
                 OPT_ALL = 0x100,
+                OPT_JOIN,
                 OPT_JSON,
                 OPT_NO_BLOCK,
                 OPT_RECREATE_STORE,
@@ -79,6 +85,7 @@ int main(int argc, char **argv) {
         };
         static const struct option options[] = {
                 { "all", no_argument, NULL, OPT_ALL },
+                { "join", no_argument, NULL, OPT_JOIN },
                 { "json", no_argument, NULL, OPT_JSON },
                 { "no-block", no_argument, NULL, OPT_NO_BLOCK },
                 { "recreate-store", no_argument, NULL, OPT_RECREATE_STORE },
@@ -97,6 +104,9 @@ int main(int argc, char **argv) {
                 switch (c) {
                 case OPT_ALL:
                         h.all = true;
+                        break;
+                case OPT_JOIN:
+                        h.join = true;
                         break;
                 case OPT_JSON:
                         h.json = true;

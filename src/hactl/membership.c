@@ -212,6 +212,9 @@ static void print_head(const json_t *m) {
                all,
                hactl_text(m, "membership")[0] ? hactl_text(m, "membership") : "none");
         printf("Agreement: %s%s%s\n", hactl_text(m, "phase"), awaited[0] ? ", waits for " : "", awaited);
+        if (hactl_text(m, "conf_waits")[0])
+                printf("cluster.conf as it is on this server is not in force: %s\n",
+                       hactl_text(m, "conf_waits"));
         if (!streq(quorum, "yes"))
                 print_missing(m);
         if (is(m, "shut_out"))

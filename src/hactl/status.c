@@ -79,6 +79,10 @@ static void print_head(const json_t *cluster) {
                all,
                hactl_text(cluster, "membership")[0] ? hactl_text(cluster, "membership") : "none");
         print_configuration(cluster);
+        if (hactl_text(cluster, "cluster_conf_waits")[0])
+                printf("cluster.conf as it is on %s is not in force: %s\n",
+                       hactl_text(cluster, "node_name"),
+                       hactl_text(cluster, "cluster_conf_waits"));
         if (is_out(cluster))
                 printf("This server (%s) cannot act: %s\n",
                        hactl_text(cluster, "node_name"),

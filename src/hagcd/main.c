@@ -15,7 +15,7 @@
 
 typedef struct Options {
         const char *conf_path, *key_path, *run_folder, *store_path, *store_socket, *node;
-        bool check_start, init_store, print_config, recreate, realtime;
+        bool check_start, init_store, print_config, join, recreate, realtime;
 } Options;
 
 typedef struct Settings {
@@ -99,7 +99,7 @@ static int init_store(const Options *o) {
                         return EXIT_FAILURE;
                 }
         }
-        r = store_init(o->store_path, o->recreate);
+        r = store_init(o->store_path, o->join ? STORE_JOINS : STORE_FOUNDS, o->recreate);
         if (r == -EEXIST) {
                 log_info("%s is there already, leaving it as it is", o->store_path);
                 return EXIT_SUCCESS;
@@ -164,6 +164,8 @@ static int usage(FILE *f, int status) {
               "messages.\n\n"
               "  --check-start        check configuration, key and store, say what is wrong, and end\n"
               "  --init-store         write the first record of the store, and end\n"
+              "  --join               ... that of a node which the cluster takes in, and which counts only "
+              "then\n"
               "  --recreate           ... also over one that is there, which is moved aside\n"
               "  --print-config       print cluster.conf, and end: what hagcd has done when it is told to "
               "read "
@@ -185,6 +187,7 @@ int main(int argc, char *argv[]) {
         enum {
                 OPT_CHECK = 1,
                 OPT_INIT,
+                OPT_JOIN,
                 OPT_RECREATE,
                 OPT_PRINT,
                 OPT_NODE,
@@ -200,6 +203,7 @@ int main(int argc, char *argv[]) {
         static const struct option options[] = {
                 { "check-start", no_argument, NULL, OPT_CHECK },
                 { "init-store", no_argument, NULL, OPT_INIT },
+                { "join", no_argument, NULL, OPT_JOIN },
                 { "recreate", no_argument, NULL, OPT_RECREATE },
                 { "print-config", no_argument, NULL, OPT_PRINT },
                 { "node", required_argument, NULL, OPT_NODE },
@@ -231,6 +235,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case OPT_INIT:
                         o.init_store = true;
+                        break;
+                case OPT_JOIN:
+                        o.join = true;
                         break;
                 case OPT_RECREATE:
                         o.recreate = true;

@@ -221,15 +221,16 @@ static int move_aside(const char *path) {
         return rename(path, str_buf_text(&aside)) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int store_init(const char *path, bool recreate) {
+int store_init(const char *path, StoreBirth birth, bool recreate) {
         _cleanup_close_ int fd = -EBADF;
         StoreRecord record = { .cms = CMS_RECORD_FIRST };
         uint8_t payload[STORE_PAYLOAD_MAX];
         StoreSlots slots = { 0 };
         int r;
 
-        /* Written by an operator's act, so it is as good as one that a membership wrote (rule R8). */
-        record.cms.taken_in = true;
+        /* Written by an operator's act, so it is as good as one that a membership wrote (rule R8): where
+         * there is none yet. */
+        record.cms.taken_in = birth == STORE_FOUNDS;
         if (!recreate) {
                 r = store_load(path, &(StoreRecord){ 0 });
                 if (r >= 0)

@@ -45,6 +45,11 @@ int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t pay
 /* Opens the file and reads it. A record that does not decode counts as none: -ENODATA. */
 int store_load(const char *path, StoreRecord *ret);
 
+typedef enum StoreBirth {
+        STORE_FOUNDS, /* this node begins a cluster with others that do: its record counts at once */
+        STORE_JOINS,  /* the cluster is there already: it counts when that has taken this node in (R8) */
+} StoreBirth;
+
 /* Writes the first record. 0; -EEXIST: a valid record is there already; -EBADMSG: a damaged one is. With
  * recreate, what is there is moved aside first. */
-int store_init(const char *path, bool recreate);
+int store_init(const char *path, StoreBirth birth, bool recreate);

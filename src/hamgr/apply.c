@@ -3,6 +3,8 @@
 /* Is a configuration possible on this node? For an apply, which every node must agree to before it is in
  * force: judged, written to disk, and only then answered. And for a caller who wants to know no more. */
 
+#include <unistd.h>
+
 #include "hamgr/manager.h"
 #include "shared/log.h"
 
@@ -116,6 +118,46 @@ void apply_prepare(Manager *m, const StateEffect *e) {
                 answer(m, p->version, false, reasons);
                 apply_cancel(m);
         }
+}
+
+/* What this node has against that cluster.conf, for free(); NULL: nothing. */
+static char *judge_cluster(const Manager *m, const char *text, size_t size_bytes) {
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+
+        if (cluster_conf_parse("cluster.conf", text, size_bytes, &errors, &conf) >= 0)
+                (void) cluster_conf_check_change(m->conf, conf, m->self, &errors);
+        FOREACH_ARRAY(f, conf ? conf->fences : NULL, conf ? conf->n_fences : 0)
+                if (access(f->agent, X_OK) < 0)
+                        (void) conf_errors_add(
+                                        &errors,
+                                        "cluster.conf",
+                                        0,
+                                        "[Fence %s]: %s cannot be executed here: %s",
+                                        f->name,
+                                        f->agent,
+                                        strerror(errno));
+        return errors.n_items > 0 ? conf_errors_to_text(&errors) : NULL;
+}
+
+void apply_prepare_cluster(Manager *m, const StateEffect *e) {
+        _cleanup_free_ char *reasons = NULL;
+        Preparation *p;
+
+        apply_cancel(m);
+        reasons = judge_cluster(m, g_bytes_get_data(e->files, NULL), g_bytes_get_size(e->files));
+        if (reasons) {
+                answer(m, e->version, false, reasons);
+                return;
+        }
+        m->preparation = p = g_new0(Preparation, 1);
+        p->manager = m;
+        p->version = e->version;
+        p->record = g_bytes_ref(e->record);
+        p->serial = e->serial;
+        p->writing = true;
+        manager_store(m, p->record, p->serial);
+        apply_stored(m, m->written_serial); /* a newer record may hold it already */
 }
 
 void apply_stored(Manager *m, uint64_t serial) {

@@ -23,6 +23,7 @@ void nodes_from_conf(const ClusterConf *conf, HaNodes *ret) {
                 .n_nodes = conf->n_nodes,
                 .failure_usec = conf->failure_usec,
                 .unseen_fence_usec = conf->unseen_fence_usec,
+                .hash = conf->hash,
         };
         for (size_t i = 0; i < conf->n_nodes; i++) {
                 HaNode *n = &ret->nodes[i];
@@ -31,6 +32,7 @@ void nodes_from_conf(const ClusterConf *conf, HaNodes *ret) {
                 n->enabled = conf->nodes[i].enabled;
                 n->has_fence_device = node_set_contains(fenceable, n->id);
                 n->fence_timeout_usec = cluster_conf_fence_usec(conf, n->id);
+                n->identity = cluster_conf_node_identity(conf, &conf->nodes[i]);
                 (void) g_strlcpy(n->name, conf->nodes[i].name, sizeof(n->name));
         }
 }

@@ -87,6 +87,7 @@ static void on_result(FenceRequest *request, const FenceResult *result, void *us
         else
                 tell_state(m, j, result);
         g_ptr_array_remove(m->fence_jobs, j);
+        (void) event_defer_arm(m->fence_swap);
 }
 
 static void job_start(Manager *m, const StateBoot *boot, bool half) {
@@ -233,11 +234,47 @@ static void on_device(const char *device, const char *error, void *userdata) {
 }
 
 static void on_power_on(uint32_t node_id, const char *device, const char *error, void *userdata) {
+        Manager *m = userdata;
+
+        (void) event_defer_arm(m->fence_swap);
         if (error)
                 log_warning("%s was fenced, but %s could not switch it on again: %s",
                             manager_node_name(userdata, node_id),
                             device,
                             error);
+}
+
+static int make_devices(Manager *m) {
+        int r;
+
+        r = fence_new(m->event, m->conf, &m->fence);
+        if (r < 0)
+                return log_error_errno(r, "cannot set up the fence devices: %m");
+        fence_set_handlers(m->fence, on_device, on_power_on, m);
+        return fence_load(m->fence);
+}
+
+/* What is under way is done by the devices that it was begun with. */
+static int on_swap(sd_event_source *source, void *userdata) {
+        Manager *m = userdata;
+
+        if (!m->fence_is_old || !fence_is_idle(m->fence))
+                return 0;
+        m->fence_is_old = false;
+        m->fence = fence_free(m->fence);
+        m->fence_conf = cluster_conf_free(m->fence_conf);
+        if (make_devices(m) < 0)
+                g_error("cannot set up the fence devices anew");
+        return 0;
+}
+
+void fencing_configure(Manager *m, ClusterConf *before_taken) {
+        if (m->fence_is_old)
+                cluster_conf_free(before_taken);
+        else
+                m->fence_conf = before_taken;
+        m->fence_is_old = true;
+        (void) event_defer_arm(m->fence_swap);
 }
 
 int fencing_start(Manager *m) {
@@ -247,16 +284,15 @@ int fencing_start(Manager *m) {
         r = event_timer_new(m->event, "half", on_half_timer, m, &m->half_timer);
         if (r < 0)
                 return r;
-        r = fence_new(m->event, m->conf, &m->fence);
-        if (r < 0)
-                return log_error_errno(r, "cannot set up the fence devices: %m");
-        fence_set_handlers(m->fence, on_device, on_power_on, m);
-        return fence_load(m->fence);
+        r = event_defer_new(m->event, "fence-devices", on_swap, m, &m->fence_swap);
+        return r < 0 ? r : make_devices(m);
 }
 
 void fencing_stop(Manager *m) {
         sd_event_source_disable_unref(m->half_timer);
         if (m->fence_jobs)
                 g_ptr_array_unref(m->fence_jobs);
+        sd_event_source_disable_unref(m->fence_swap);
         fence_free(m->fence);
+        cluster_conf_free(m->fence_conf);
 }

@@ -237,9 +237,12 @@ static void feed_view(Manager *m, const hagcs_event *e) {
                      });
 }
 
-static void say_hello(Manager *m) {
+void group_say_hello(Manager *m) {
         GBytes *record = record_newest(m->record);
 
+        /* The others may not know yet that cluster.conf names us: it is heard only when they do. */
+        if (!state_node(m->state, m->self))
+                return;
         group_send(m,
                    &(StateMessage){
                                    .type = STATE_MESSAGE_HELLO,
@@ -256,9 +259,10 @@ static void on_view(Manager *m, const hagcs_event *e) {
         }
         /* Alone, or all of us begin at once: there is nobody to get the state from. */
         if (e->view.formation || e->view.n_members == 1) {
+                cluster_begin_nodes(m, &m->nodes);
                 manager_begin(m, state_new(&m->nodes, m->self));
                 feed_view(m, e);
-                say_hello(m);
+                group_say_hello(m);
         }
 }
 
@@ -272,7 +276,7 @@ static void on_snapshot(Manager *m, const hagcs_event *e) {
                 disconnect(m, "every manager that could hand over the state has left; joining anew");
                 return;
         }
-        r = state_deserialize(&m->nodes, m->self, e->data, e->size, &s);
+        r = state_deserialize(m->self, e->data, e->size, &s);
         if (r < 0) {
                 log_error_errno(r,
                                 "the state that another manager handed over is not understood: %m; is its "
@@ -282,7 +286,7 @@ static void on_snapshot(Manager *m, const hagcs_event *e) {
                 return;
         }
         manager_begin(m, s);
-        say_hello(m);
+        group_say_hello(m);
 }
 
 static void on_message(Manager *m, const hagcs_event *e) {
@@ -381,6 +385,7 @@ static void on_event(Manager *m, const hagcs_event *e) {
                 break; /* nothing is delivered, so nothing changes */
         case HAGCS_EVENT_CLUSTER:
                 fencing_update_half(m);
+                cluster_follow(m);
                 api_everything_changed(m->api);
                 break;
         case HAGCS_EVENT_UNREGISTERED:

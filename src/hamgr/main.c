@@ -21,6 +21,10 @@ static void help(void) {
                "%u, default: %u)\n"
                "     --check=DIR    check cluster.conf, the key, fence devices, and the policies and groups "
                "in DIR\n"
+               "     --write-cluster-conf\n"
+               "                    make standard input this server's cluster.conf and keep the one of "
+               "before: "
+               "what hamgr has done when one is applied\n"
                "  -h --help         this text\n"
                "     --version      the version\n",
                MANAGER_ORDER_TIMEOUT_SEC_MAX,
@@ -60,11 +64,12 @@ static int run(const char *node_option, unsigned order_timeout_sec) {
 }
 
 int main(int argc, char **argv) {
-        enum { OPT_NODE = 0x100, OPT_ORDER_TIMEOUT, OPT_CHECK, OPT_VERSION };
+        enum { OPT_NODE = 0x100, OPT_ORDER_TIMEOUT, OPT_CHECK, OPT_WRITE, OPT_VERSION };
         static const struct option options[] = {
                 { "node", required_argument, NULL, OPT_NODE },
                 { "order-timeout", required_argument, NULL, OPT_ORDER_TIMEOUT },
                 { "check", required_argument, NULL, OPT_CHECK },
+                { "write-cluster-conf", no_argument, NULL, OPT_WRITE },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPT_VERSION },
                 {},
@@ -91,6 +96,8 @@ int main(int argc, char **argv) {
                 case OPT_CHECK:
                         check = optarg;
                         break;
+                case OPT_WRITE:
+                        return cluster_write_here();
                 case 'h':
                         help();
                         return EXIT_SUCCESS;

@@ -50,6 +50,7 @@ static EventStyle event_style(StateEventKind kind) {
                 return (EventStyle){ LOG_NOTICE, HAMGR_MESSAGE_GROUP_STOPPING };
         case STATE_EVENT_GROUP_CONFLICT:
                 return (EventStyle){ LOG_ERR, HAMGR_MESSAGE_GROUP_TWICE };
+        case STATE_EVENT_CLUSTER_IN_FORCE:
         case STATE_EVENT_CONFIG_IN_FORCE:
                 return (EventStyle){ LOG_NOTICE, HAMGR_MESSAGE_CONFIG_APPLIED };
         case STATE_EVENT_CONFIG_DROPPED:
@@ -63,6 +64,7 @@ static EventStyle event_style(StateEventKind kind) {
                 return (EventStyle){ LOG_WARNING, NULL };
         case STATE_EVENT_STEP_DROPPED:
         case STATE_EVENT_CONFIG_PREPARED:
+        case STATE_EVENT_CLUSTER_WANTED:
                 return (EventStyle){ LOG_INFO, NULL };
         default:
                 return (EventStyle){ LOG_NOTICE, NULL };
@@ -101,6 +103,15 @@ static void announce(Manager *m, const StateEffect *e) {
         api_event(m->api, kind, group, node, e->text);
 }
 
+/* What was proven here hagcd has to know, too: a node goes from cluster.conf only with proof (R14). */
+static void tell_hagcd_of_death(Manager *m, uint32_t id) {
+        const StateNode *n = state_node(m->state, id);
+
+        if (n && n->state == STATE_NODE_DOWN && m->group)
+                (void) hagcs_confirm_down(
+                                m->group, id, n->incarnation, (hagcs_mid){ n->mid.epoch, n->mid.node });
+}
+
 /* ---- Effects ---- */
 
 static void on_changed(Manager *m, const StateEffect *e) {
@@ -122,6 +133,15 @@ static void carry_out(Manager *m, const StateEffect *e) {
         case STATE_EFFECT_PREPARE:
                 apply_prepare(m, e);
                 break;
+        case STATE_EFFECT_PREPARE_CLUSTER:
+                apply_prepare_cluster(m, e);
+                break;
+        case STATE_EFFECT_WRITE_CLUSTER:
+                cluster_write(m, e->files);
+                break;
+        case STATE_EFFECT_CLUSTER:
+                cluster_take_over(m);
+                break;
         case STATE_EFFECT_START:
         case STATE_EFFECT_STOP:
         case STATE_EFFECT_PROBE:
@@ -138,6 +158,8 @@ static void carry_out(Manager *m, const StateEffect *e) {
                 break;
         case STATE_EFFECT_EVENT:
                 announce(m, e);
+                if (e->event == STATE_EVENT_NODE_DOWN || e->event == STATE_EVENT_NODE_LOST)
+                        tell_hagcd_of_death(m, e->node);
                 break;
         case STATE_EFFECT_CHANGED:
                 on_changed(m, e);
@@ -157,6 +179,7 @@ void manager_feed(Manager *m, const StateInput *input) {
                 local_configure(m); /* does nothing when the drive has this configuration */
         for (size_t i = 0; i < m->effects.n_effects; i++)
                 carry_out(m, &m->effects.effects[i]);
+        cluster_follow(m);
         manager_plan_soon(m);
         manager_update_status(m);
 }
@@ -169,6 +192,7 @@ void manager_begin(Manager *m, State *state_taken) {
         m->asked_serial = m->written_serial = m->told_serial = 0;
         m->clock = (StateClock){};
         state_clock_observe(&m->clock, m->state, now_boottime_usec());
+        cluster_take_over(m);
         if (state_phase(m->state) == STATE_PHASE_READY)
                 local_configure(m);
         api_objects_changed(m->api);
@@ -311,7 +335,9 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         if (r < 0)
                 return r;
         apply_start(m);
-        r = membership_start(m);
+        r = cluster_start(m);
+        if (r >= 0)
+                r = membership_start(m);
         if (r >= 0)
                 r = requests_start(m);
         if (r >= 0)
@@ -334,6 +360,7 @@ Manager *manager_free(Manager *m) {
         leave_stop(m);
         group_stop(m);
         apply_stop(m);
+        cluster_stop(m);
         local_stop(m);
         fencing_stop(m);
         membership_stop(m);

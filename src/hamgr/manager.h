@@ -10,6 +10,7 @@
  *     fencing.c    fence orders, and the fencing of the other half when the votes are split evenly
  *     record.c     what must survive power loss, on disk in two slots
  *     apply.c      a configuration proposed to the cluster: is it possible here?
+ *     cluster.c    cluster.conf that changes: written here, read by hagcd, in force
  *     requests.c   calls from the bus, until they are answered
  *     membership.c how hagcd sees the others, for whoever asks on the bus
  *     leave.c      what a stop of hamgr means, and draining */
@@ -39,6 +40,7 @@ typedef struct Local Local;
 typedef struct FenceJob FenceJob;
 typedef struct Preparation Preparation;
 typedef struct Question Question;
+typedef struct ClusterFile ClusterFile;
 
 typedef enum ManagerLeaving {
         MANAGER_STAYS,
@@ -50,8 +52,8 @@ typedef enum ManagerLeaving {
 typedef struct Manager {
         sd_event *event; /* ref */
 
-        ClusterConf *conf; /* owned */
-        HaNodes nodes;     /* the same, as the cores want it */
+        ClusterConf *conf; /* owned: in force, as far as this node knows */
+        HaNodes nodes;     /* as the state has them, or the same as the cores want it */
         uint32_t self;
 
         /* group.c */
@@ -83,6 +85,9 @@ typedef struct Manager {
 
         /* fencing.c */
         Fence *fence;                /* owned */
+        ClusterConf *fence_conf;     /* owned: of the devices, when that is none of now; NULL: it is */
+        bool fence_is_old;           /* the devices are those of a cluster.conf of before */
+        sd_event_source *fence_swap; /* owned: when they are idle, they are made anew */
         GPtrArray *fence_jobs;       /* owned FenceJob */
         hagcs_mid half;              /* the membership in which we are a half; epoch 0: we are not */
         sd_event_source *half_timer; /* owned */
@@ -97,6 +102,9 @@ typedef struct Manager {
         /* apply.c: a configuration being checked for the cluster */
         Preparation *preparation; /* owned; the cluster's */
         GPtrArray *checks;        /* owned Preparation; of callers */
+
+        /* cluster.c */
+        ClusterFile *cluster_file; /* owned */
 
         /* requests.c */
         Api *api;            /* owned */
@@ -140,6 +148,8 @@ void group_stop(Manager *m);
 void group_send(Manager *m, StateMessage *message);
 void group_set_armed(Manager *m, bool armed);
 int group_unregister(Manager *m);
+/* As soon as the state knows this node. */
+void group_say_hello(Manager *m);
 void group_hand_over(Manager *m); /* the next hamgr of this node follows at once */
 bool group_is_quorate(const Manager *m);
 
@@ -156,6 +166,8 @@ void local_update_armed(Manager *m);
 /* ---- fencing.c ---- */
 int fencing_start(Manager *m);
 void fencing_stop(Manager *m);
+/* Devices are those of m->conf from now on; before, which they were made from, is taken over. */
+void fencing_configure(Manager *m, ClusterConf *before_taken);
 void fencing_order(Manager *m, const StateEffect *e);
 void fencing_cancel(Manager *m, const StateBoot *boot);
 void fencing_cancel_all(Manager *m);
@@ -178,10 +190,31 @@ void record_write(Record *r, GBytes *data, uint64_t serial);
 void apply_start(Manager *m);
 void apply_stop(Manager *m);
 void apply_prepare(Manager *m, const StateEffect *e);
+/* The same for cluster.conf. */
+void apply_prepare_cluster(Manager *m, const StateEffect *e);
 void apply_stored(Manager *m, uint64_t serial);
 void apply_cancel(Manager *m);
 /* Judge files on this node for a caller who wants to know no more. */
 void apply_check(Manager *m, ApiCall *call, const HaFile *files, size_t n_files);
+
+/* ---- cluster.c ---- */
+
+#define CLUSTER_CONF_FORMER_PATH CLUSTER_CONF_PATH ".former"
+
+int cluster_start(Manager *m);
+void cluster_stop(Manager *m);
+/* This text is this node's cluster.conf from now on; hagcd is told to read it. */
+void cluster_write(Manager *m, GBytes *text);
+/* What hamgr --write-cluster-conf does. An exit status. */
+int cluster_write_here(void);
+/* The state has other nodes, or text, than before. */
+void cluster_take_over(Manager *m);
+/* Something changed by which hagcd may have another configuration in force than the state knows. */
+void cluster_follow(Manager *m);
+/* What differs, a line for each node and setting; for g_strfreev(). */
+char **cluster_changes(const ClusterConf *before, const ClusterConf *now);
+/* For a state that begins with nobody: what is in force. */
+void cluster_begin_nodes(Manager *m, HaNodes *ret);
 
 /* ---- requests.c ---- */
 int requests_start(Manager *m);

@@ -134,6 +134,7 @@ static void fill_change(hagcs *h, size_t i, ApiChange *ret, ApiMoved *moved) {
 
 static void answer(Question *q) {
         const hagcs_membership *m = hagcs_get_membership(q->hagcd);
+        const hagcs_configuration *conf = hagcs_get_configuration(q->hagcd);
         g_autofree ApiPeer *peers = g_new0(ApiPeer, m->n_peers);
         g_autofree ApiLink *links = g_new0(ApiLink, m->n_peers * HAGCS_LINKS_MAX);
         g_autofree ApiChange *changes = g_new0(ApiChange, m->n_changes);
@@ -156,6 +157,12 @@ static void answer(Question *q) {
                 .tie_breaker = m->tie_breaker,
                 .heartbeat_usec = m->heartbeat_usec,
                 .failure_usec = m->failure_usec,
+                .conf_hash = conf->hash,
+                .conf_wanted = conf->wanted,
+                .conf_mid = mid_of(conf->mid),
+                .conf_why = conf->why,
+                .conf_waits = conf->text,
+                .conf_waits_for = conf->waits_for,
                 .peers = peers,
                 .n_peers = m->n_peers,
                 .changes = changes,

@@ -8,6 +8,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "hamgr/check.h"
 #include "hamgr/manager.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
@@ -16,6 +17,7 @@ typedef struct Request {
         Manager *manager; /* weak */
         uint64_t number;
         ApiCall *call;          /* owned until answered */
+        char **changes;         /* owned: what an apply of cluster.conf changes; NULL: something else */
         sd_event_source *timer; /* owned */
 } Request;
 
@@ -25,6 +27,7 @@ static void request_free(void *p) {
         if (r->call)
                 api_call_refuse(r->call, API_ERROR_NOT_READY, "hamgr is stopping on this node");
         sd_event_source_disable_unref(r->timer);
+        g_strfreev(r->changes);
         g_free(r);
 }
 
@@ -45,6 +48,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (m->active)
                 state_request_waits(m->state, r->number, waits);
+        if (r->changes && m->group && !isempty(hagcs_get_configuration(m->group)->text))
+                state_text_set(waits, "%s", hagcs_get_configuration(m->group)->text);
         api_call_refuse(TAKE_PTR(r->call),
                         API_ERROR_TIMED_OUT,
                         "the cluster did not confirm it within %u s%s%s; it may still come about: see "
@@ -56,7 +61,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static uint64_t request_new(Manager *m, ApiCall *call) {
+static Request *request_new(Manager *m, ApiCall *call) {
         Request *r = g_new0(Request, 1);
 
         r->manager = m;
@@ -65,7 +70,7 @@ static uint64_t request_new(Manager *m, ApiCall *call) {
         if (event_timer_new(m->event, "request", on_timeout, r, &r->timer) >= 0)
                 (void) event_timer_in(r->timer, m->order_timeout_sec * USEC_PER_SEC);
         g_ptr_array_add(m->requests, r);
-        return r->number;
+        return r;
 }
 
 static ApiError error_of(StateResult r) {
@@ -87,11 +92,13 @@ static ApiError error_of(StateResult r) {
 
 void requests_answer(Manager *m, const StateEffect *e) {
         Request *r = request_find(m, e->request);
+        g_auto(GStrv) cluster_changes = NULL;
         ApiCall *call;
 
         if (!r)
                 return; /* it has timed out */
         call = TAKE_PTR(r->call);
+        cluster_changes = TAKE_PTR(r->changes);
         g_ptr_array_remove(m->requests, r);
         if (e->result == STATE_RESULT_OK || e->result == STATE_RESULT_NOTHING_TO_DO) {
                 if (api_call_request(call)->type == API_REQUEST_APPLY) {
@@ -99,7 +106,9 @@ void requests_answer(Manager *m, const StateEffect *e) {
                         g_auto(GStrv) changes = g_strsplit(changed ? e->text : "", "\n", -1);
 
                         api_call_applied(call, state_config_version(m->state).number, changes);
-                } else
+                } else if (cluster_changes)
+                        api_call_cluster_applied(call, cluster_changes);
+                else
                         api_call_done(call);
                 return;
         }
@@ -207,7 +216,45 @@ static void operate(Manager *m, ApiCall *call, const ApiRequest *request) {
                         return;
                 }
         }
-        o->request = request_new(m, call);
+        o->request = request_new(m, call)->number;
+        group_send(m, &message);
+}
+
+static bool refuse_apply(const Manager *m, ApiCall *call) {
+        if (m->active)
+                return false;
+        api_call_refuse(call,
+                        group_is_quorate(m) ? API_ERROR_NOT_READY : API_ERROR_NO_QUORUM,
+                        "%s cannot apply a configuration now: %s",
+                        manager_node_name(m, m->self),
+                        m->trouble);
+        return true;
+}
+
+static void apply_cluster(Manager *m, ApiCall *call, const ApiRequest *request) {
+        StateMessage message = { .type = STATE_MESSAGE_CLUSTER_PREPARE };
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        g_autoptr(GBytes) text = NULL;
+        HaNodes nodes;
+        Request *r;
+
+        if (refuse_apply(m, call))
+                return;
+        (void) cluster_conf_parse(request->file_name, request->text, strlen(request->text), &errors, &conf);
+        if (conf)
+                (void) cluster_conf_check_change(m->conf, conf, m->self, &errors);
+        if (errors.n_items > 0 || !conf) {
+                _cleanup_free_ char *lines = conf_errors_to_text(&errors);
+
+                api_call_refuse(call, API_ERROR_INVALID_CONFIGURATION, "%s", strempty(lines));
+                return;
+        }
+        nodes_from_conf(conf, &nodes);
+        text = g_bytes_new(request->text, strlen(request->text));
+        r = request_new(m, call);
+        r->changes = cluster_changes(m->conf, conf);
+        message.cluster = (StateCluster){ .request = r->number, .text = text, .nodes = &nodes };
         group_send(m, &message);
 }
 
@@ -215,18 +262,12 @@ static void apply(Manager *m, ApiCall *call, const ApiRequest *request) {
         StateMessage message = { .type = STATE_MESSAGE_APPLY_PREPARE };
         g_autoptr(GBytes) files = NULL;
 
-        if (!m->active) {
-                api_call_refuse(call,
-                                group_is_quorate(m) ? API_ERROR_NOT_READY : API_ERROR_NO_QUORUM,
-                                "%s cannot apply a configuration now: %s",
-                                manager_node_name(m, m->self),
-                                m->trouble);
+        if (refuse_apply(m, call))
                 return;
-        }
         files = ha_files_serialize(request->files, request->n_files);
         message.apply_prepare.files = files;
         message.apply_prepare.remove = request->remove;
-        message.apply_prepare.request = request_new(m, call);
+        message.apply_prepare.request = request_new(m, call)->number;
         group_send(m, &message);
 }
 
@@ -239,6 +280,9 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
                 break;
         case API_REQUEST_APPLY:
                 apply(m, call, request);
+                break;
+        case API_REQUEST_APPLY_CLUSTER:
+                apply_cluster(m, call, request);
                 break;
         case API_REQUEST_CHECK:
                 apply_check(m, call, request->files, request->n_files);
@@ -269,6 +313,7 @@ static void shown_cluster(ApiCluster *ret, void *userdata) {
                                            ? manager_node_name(m, state_planner(m->state))
                                            : "",
                 .trouble = m->trouble,
+                .conf_waits = m->group ? hagcs_get_configuration(m->group)->text : "",
         };
         if (c && c->mid.epoch > 0)
                 (void) g_snprintf(

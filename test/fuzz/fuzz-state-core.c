@@ -152,7 +152,7 @@ static void snapshot(Fixture *f, FuzzInput *in) {
                 return;
         memcpy(data, g_bytes_get_data(bytes, NULL), size);
         fuzz_bend(in, data, &size, sizeof(data));
-        if (state_deserialize(&f->table, 1, data, size, &other) < 0)
+        if (state_deserialize(1, data, size, &other) < 0)
                 return;
         (void) state_free(f->state);
         f->state = other;

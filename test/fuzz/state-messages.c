@@ -89,6 +89,27 @@ static void give_plan(StateMessageSink sink, void *userdata) {
         give(sink, userdata, &m);
 }
 
+/* The third node goes, and the second is another server; then nothing of it is true any more. */
+static void give_clusters(StateMessageSink sink, void *userdata) {
+        for (unsigned i = 0; i < 4; i++) {
+                StateMessage m = {
+                        .type = i % 2 ? STATE_MESSAGE_CLUSTER_IN_FORCE : STATE_MESSAGE_CLUSTER_PREPARE,
+                        .cluster = { .request = 1,
+                                     .mid = { 1, 1 },
+                                     .text = g_bytes_new("conf", 4),
+                                     .nodes = g_new0(HaNodes, 1) },
+                };
+
+                *m.cluster.nodes = state_messages_nodes();
+                m.cluster.nodes->hash = i / 2 + 1;
+                if (i < 2) {
+                        m.cluster.nodes->n_nodes--;
+                        m.cluster.nodes->nodes[1].identity = 9;
+                }
+                give(sink, userdata, &m);
+        }
+}
+
 void state_messages_all(StateMessageSink sink, void *userdata) {
         HaNodes nodes = state_messages_nodes();
         _cleanup_(state_freep) State *s = state_new(&nodes, 1);
@@ -111,6 +132,7 @@ void state_messages_all(StateMessageSink sink, void *userdata) {
                               .apply_answer = { { { 1, 1 }, 1 }, false, g_strdup("no such interface") } });
         give(sink, userdata, &(StateMessage){ .type = STATE_MESSAGE_STORED, .stored = { 100 } });
         give(sink, userdata, &(StateMessage){ .type = STATE_MESSAGE_TICK });
+        give_clusters(sink, userdata);
         give(sink, userdata, &(StateMessage){ .type = STATE_MESSAGE_NODE_LEAVING });
         give(sink,
              userdata,

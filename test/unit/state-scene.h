@@ -26,7 +26,8 @@ typedef struct SceneNode {
 
 typedef struct Scene {
         HaNodes table;
-        SceneNode nodes[SCENE_NODES_MAX + 1];     /* by id */
+        HaNodes began;                        /* what a hamgr that begins has read, when that is not all */
+        SceneNode nodes[SCENE_NODES_MAX + 1]; /* by id */
         StateViewMember members[SCENE_NODES_MAX]; /* oldest first */
         size_t n_members;
         HaMid mid;
@@ -116,7 +117,6 @@ static _unused_ void scene_check(Scene *s) {
                         first = g_bytes_ref(bytes);
                 g_assert_true(g_bytes_equal(first, bytes));
                 g_assert_cmpint(state_deserialize(
-                                                &s->table,
                                                 s->members[i].node,
                                                 g_bytes_get_data(bytes, NULL),
                                                 g_bytes_get_size(bytes),
@@ -203,7 +203,8 @@ static _unused_ void scene_view(Scene *s, bool nodes_changed) {
                 if (fresh[id]) {
                         kept[n_kept++] = (StateViewMember){ id, s->nodes[id].instance };
                         if (formation)
-                                s->nodes[id].replica = state_new(&s->table, id);
+                                s->nodes[id].replica =
+                                                state_new(s->began.n_nodes > 0 ? &s->began : &s->table, id);
                 }
         if (nodes_changed) {
                 s->mid.epoch++;
@@ -227,7 +228,6 @@ static _unused_ void scene_view(Scene *s, bool nodes_changed) {
                         g_autoptr(GBytes) snapshot = state_serialize(scene_state(s));
 
                         g_assert_cmpint(state_deserialize(
-                                                        &s->table,
                                                         id,
                                                         g_bytes_get_data(snapshot, NULL),
                                                         g_bytes_get_size(snapshot),
@@ -387,6 +387,7 @@ static _unused_ bool scene_obey(Scene *s) {
                                 break;
                         case STATE_EFFECT_STORE:
                         case STATE_EFFECT_PREPARE:
+                        case STATE_EFFECT_PREPARE_CLUSTER:
                                 if (n->disk)
                                         g_bytes_unref(n->disk);
                                 n->disk = g_bytes_ref(f->record);
@@ -396,7 +397,7 @@ static _unused_ bool scene_obey(Scene *s) {
                                                               .type = STATE_MESSAGE_STORED,
                                                               .stored = { f->serial },
                                               });
-                                if (f->type == STATE_EFFECT_PREPARE)
+                                if (f->type != STATE_EFFECT_STORE)
                                         scene_message(s,
                                                       id,
                                                       (StateMessage){

@@ -217,7 +217,7 @@ static void queue_write(Sim *s, SimNode *n, const StateEffect *f) {
                 .due_usec = s->now_usec + draw(s, 100, chance(s, 10) ? 200000 : 8000),
                 .serial = f->serial,
                 .record = g_bytes_ref(f->record),
-                .prepare = f->type == STATE_EFFECT_PREPARE,
+                .prepare = f->type != STATE_EFFECT_STORE,
                 .version = f->version,
         };
         g_queue_push_tail(n->writes, w);
@@ -276,6 +276,7 @@ static void carry_out(Sim *s, SimNode *n) {
                         break;
                 case STATE_EFFECT_STORE:
                 case STATE_EFFECT_PREPARE:
+                case STATE_EFFECT_PREPARE_CLUSTER:
                         queue_write(s, n, f);
                         break;
                 case STATE_EFFECT_ANSWER:
@@ -285,6 +286,8 @@ static void carry_out(Sim *s, SimNode *n) {
                 case STATE_EFFECT_EVENT:
                 case STATE_EFFECT_CHANGED:
                 case STATE_EFFECT_OBJECTS:
+                case STATE_EFFECT_WRITE_CLUSTER:
+                case STATE_EFFECT_CLUSTER:
                         break;
                 }
         }
@@ -354,7 +357,7 @@ static Verdict deliver(Sim *s, SimNode *n) {
                 gsize size_bytes;
                 const void *data = g_bytes_get_data(e->snapshot, &size_bytes);
 
-                if (state_deserialize(&s->table, n->id, data, size_bytes, &n->state) < 0)
+                if (state_deserialize(n->id, data, size_bytes, &n->state) < 0)
                         return fail(s, VERDICT_UNSOUND, "a snapshot was refused");
         } else
                 apply_entry(s, e, n->state, &n->effects);

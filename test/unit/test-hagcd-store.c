@@ -102,7 +102,7 @@ static void test_cut_short(Fixture *f, const void *data) {
         g_assert_cmpint(store_load(f->path, &record), ==, 0);
         g_assert_cmpint(ftruncate(f->fd, STORE_SLOT_BYTES), ==, 0);
         g_assert_cmpint(store_load(f->path, &record), ==, -EBADMSG);
-        g_assert_cmpint(store_init(f->path, false), ==, -EBADMSG);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, false), ==, -EBADMSG);
 
         /* What is written next outranks what was left. */
         g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
@@ -121,7 +121,7 @@ static void test_both_damaged(Fixture *f, const void *data) {
         memset(junk, 0x5a, sizeof(junk));
         g_assert_cmpint(pwrite(f->fd, junk, sizeof(junk), 0), ==, (ssize_t) sizeof(junk));
         g_assert_cmpint(store_load(f->path, &record), ==, -EBADMSG);
-        g_assert_cmpint(store_init(f->path, false), ==, -EBADMSG);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, false), ==, -EBADMSG);
 
         /* The first write leaves nothing of it. */
         g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
@@ -132,7 +132,7 @@ static void test_both_damaged(Fixture *f, const void *data) {
         g_assert_false(slots.damaged[1]);
 
         g_assert_cmpint(pwrite(f->fd, junk, sizeof(junk), 0), ==, (ssize_t) sizeof(junk));
-        g_assert_cmpint(store_init(f->path, true), ==, 0);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, true), ==, 0);
         g_assert_cmpint(store_load(f->path, &record), ==, 0);
 }
 
@@ -140,11 +140,11 @@ static void test_init(Fixture *f, const void *data) {
         StoreRecord record;
 
         g_assert_cmpint(store_load(f->path, &record), ==, -ENODATA);
-        g_assert_cmpint(store_init(f->path, false), ==, 0);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, false), ==, 0);
         g_assert_cmpint(store_load(f->path, &record), ==, 0);
         g_assert_true(record.cms.taken_in);
         g_assert_true(mid_is_none(record.cms.promised));
-        g_assert_cmpint(store_init(f->path, false), ==, -EEXIST);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, false), ==, -EEXIST);
 }
 
 static void test_record(void) {

@@ -73,6 +73,18 @@ static StateMessage make(unsigned type) {
         case STATE_MESSAGE_STORED:
                 m.stored.serial = 17;
                 break;
+        case STATE_MESSAGE_CLUSTER_PREPARE:
+        case STATE_MESSAGE_CLUSTER_IN_FORCE:
+                m.cluster = (StateCluster){ .request = 14, .mid = { 9, 2 }, .text = g_bytes_new("conf", 4) };
+                m.cluster.nodes = g_new0(HaNodes, 1);
+                *m.cluster.nodes = (HaNodes){
+                        .nodes = { { .id = 2, .name = "n2", .enabled = true, .identity = 7 },
+                                   { .id = 5, .name = "n5.example.org", .has_fence_device = true } },
+                        .n_nodes = 2,
+                        .failure_usec = 400000,
+                        .hash = 18,
+                };
+                break;
         case STATE_MESSAGE_NODE_LEAVING:
         case STATE_MESSAGE_TICK:
                 break;
@@ -90,7 +102,7 @@ static GBytes *encoded(unsigned type) {
 }
 
 #define FIRST_TYPE STATE_MESSAGE_HELLO
-#define LAST_TYPE STATE_MESSAGE_TICK
+#define LAST_TYPE STATE_MESSAGE_CLUSTER_IN_FORCE
 
 static int decode(const void *data, size_t size_bytes) {
         StateMessage m;

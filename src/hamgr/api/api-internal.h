@@ -39,7 +39,7 @@ struct Api {
         NodeSet nodes_changed;
         GHashTable *groups_changed; /* owned: names; for look-up only, signals go in the order of the state
                                      */
-        GPtrArray *paths;           /* owned: group and resource objects last announced, sorted */
+        GPtrArray *paths;           /* owned: node, group and resource objects last announced, sorted */
 };
 
 struct ApiCall {
@@ -53,6 +53,7 @@ struct ApiCall {
 /* Manager methods: parse, then api_call_check_access(). */
 int api_method_operate(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int api_method_apply_cluster(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_check(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_configuration(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error);
@@ -66,6 +67,7 @@ char *api_node_path(const char *name);
 char *api_group_path(const char *name);
 char *api_resource_path(const char *group, const char *resource);
 /* Append the paths of all there are now; for g_free(). */
+void api_list_nodes(const Api *a, GPtrArray *paths);
 void api_list_groups(const Api *a, GPtrArray *paths);
 void api_list_resources(const Api *a, GPtrArray *paths);
 int api_append_node_set(sd_bus_message *reply, const HaNodes *nodes, NodeSet set);

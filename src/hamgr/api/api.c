@@ -217,6 +217,7 @@ static void flush_objects(Api *a) {
         g_autoptr(GPtrArray) old = a->paths;
 
         a->paths = g_ptr_array_new_with_free_func(g_free);
+        api_list_nodes(a, a->paths);
         api_list_groups(a, a->paths);
         api_list_resources(a, a->paths);
         g_ptr_array_sort(a->paths, compare_paths);
@@ -236,6 +237,7 @@ static void emit_manager(Api *a) {
                         "Membership",
                         "Quorate",
                         "Trouble",
+                        "ClusterConfWaits",
                         "Planner",
                         "ConfigurationVersion",
                         NULL);
@@ -245,7 +247,15 @@ static void emit_node(Api *a, const char *name) {
         g_autofree char *path = api_node_path(name);
 
         (void) sd_bus_emit_properties_changed(
-                        a->bus, path, API_NODE_INTERFACE, "State", "Standby", "Managed", "Note", NULL);
+                        a->bus,
+                        path,
+                        API_NODE_INTERFACE,
+                        "Votes",
+                        "State",
+                        "Standby",
+                        "Managed",
+                        "Note",
+                        NULL);
 }
 
 static void emit_group(Api *a, const HaGroup *g) {

@@ -39,6 +39,7 @@ const char *api_error_name(ApiError e) _const_;
 typedef enum ApiRequestType {
         API_REQUEST_OPERATE,
         API_REQUEST_APPLY,
+        API_REQUEST_APPLY_CLUSTER,
         API_REQUEST_CHECK,
         API_REQUEST_MEMBERSHIP, /* of anybody */
 } ApiRequestType;
@@ -55,6 +56,10 @@ typedef struct ApiRequest {
         HaFile *files; /* owned by the call */
         size_t n_files;
         bool remove; /* apply only */
+
+        /* apply_cluster: borrowed from the call */
+        const char *file_name; /* for messages about its lines */
+        const char *text;
 } ApiRequest;
 
 /* What the bus shows of this node's view of the cluster and of one node, beside the replicated state. */
@@ -64,7 +69,8 @@ typedef struct ApiCluster {
         char membership[64]; /* "12.1" or "" */
         bool quorate;
         const char *planner;
-        const char *trouble; /* never NULL */
+        const char *trouble;    /* never NULL */
+        const char *conf_waits; /* why what cluster.conf says here is not in force; never NULL */
 } ApiCluster;
 
 typedef struct ApiNode {
@@ -85,7 +91,7 @@ typedef struct ApiHandlers {
         void (*node)(uint32_t id, ApiNode *ret, void *userdata);
 } ApiHandlers;
 
-/* The nodes are those of cluster.conf and never change; borrowed. */
+/* The nodes are those of cluster.conf; borrowed. api_objects_changed() when there are others. */
 int api_new(sd_event *event, const HaNodes *nodes, const ApiHandlers *handlers, void *userdata, Api **ret);
 Api *api_free(Api *a);
 DEFINE_TRIVIAL_CLEANUP(Api *, api_free);
@@ -99,6 +105,7 @@ int api_attach(Api *a, sd_bus *bus);
 /* Every call ends by exactly one of these; the call is gone then. */
 void api_call_done(ApiCall *call);
 void api_call_applied(ApiCall *call, uint64_t version, char *const *changes);
+void api_call_cluster_applied(ApiCall *call, char *const *changes);
 void api_call_checked(ApiCall *call, char *const *warnings);
 void api_call_refuse(ApiCall *call, ApiError error, const char *format, ...) _printf_(3, 4);
 
@@ -113,6 +120,6 @@ void api_cluster_changed(Api *a);
 void api_node_changed(Api *a, uint32_t id);
 void api_group_changed(Api *a, const char *group);
 void api_everything_changed(Api *a); /* properties of all objects */
-void api_objects_changed(Api *a);    /* groups or resources came or went */
+void api_objects_changed(Api *a);    /* nodes, groups or resources came or went */
 
 void api_event(Api *a, const char *kind, const char *group, const char *node, const char *text);

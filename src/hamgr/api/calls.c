@@ -110,6 +110,10 @@ void api_call_applied(ApiCall *call, uint64_t version, char *const *changes) {
         reply_lines(call, &version, changes);
 }
 
+void api_call_cluster_applied(ApiCall *call, char *const *changes) {
+        reply_lines(call, NULL, changes);
+}
+
 void api_call_checked(ApiCall *call, char *const *warnings) {
         reply_lines(call, NULL, warnings);
 }
@@ -232,6 +236,32 @@ static int configuration_call(sd_bus_message *m, Api *a, ApiRequestType type, sd
 
 int api_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return configuration_call(m, userdata, API_REQUEST_APPLY, error);
+}
+
+int api_method_apply_cluster(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *name, *text;
+        ApiCall *call;
+        int r;
+
+        r = sd_bus_message_read(m, "ss", &name, &text);
+        if (r < 0)
+                return r;
+        if (strlen(text) > HA_CLUSTER_BYTES_MAX)
+                return sd_bus_error_setf(
+                                error,
+                                api_error_name(API_ERROR_INVALID_CONFIGURATION),
+                                "%s: has %zu bytes; a cluster.conf that is applied has at most %u",
+                                name,
+                                strlen(text),
+                                HA_CLUSTER_BYTES_MAX);
+        r = call_new(userdata, m, ACTION_CONFIGURE, error, &call);
+        if (r < 0)
+                return r;
+        call->request.type = API_REQUEST_APPLY_CLUSTER;
+        call->request.file_name = name;
+        call->request.text = text;
+        api_call_check_access(call);
+        return 1;
 }
 
 int api_method_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -183,6 +183,12 @@ static void put_membership(Dict *d, const ApiMembership *m) {
         put_node(d, "TieBreaker", m->tie_breaker);
         put_u64(d, "HeartbeatUsec", m->heartbeat_usec);
         put_u64(d, "FailureUsec", m->failure_usec);
+        put_u64(d, "ConfHash", m->conf_hash);
+        put_mid(d, "ConfMembership", m->conf_mid);
+        put_u64(d, "ConfWanted", m->conf_wanted);
+        put_text(d, "ConfWhy", m->conf_why);
+        put_text(d, "ConfWaits", m->conf_waits);
+        put_set(d, "ConfWaitsFor", m->conf_waits_for);
         open_list(d, "Nodes");
         FOREACH_ARRAY(p, m->peers, m->n_peers)
                 put_peer(d, p);

@@ -59,6 +59,10 @@ typedef struct ApiMembership {
         NodeSet members, hears, target;
         uint32_t coordinator, tie_breaker; /* 0: none */
         uint64_t heartbeat_usec, failure_usec;
+        uint64_t conf_hash, conf_wanted;   /* cluster.conf in force, and as it is on this node */
+        HaMid conf_mid;                    /* since when; epoch 0: since the cluster was formed */
+        const char *conf_why, *conf_waits; /* they differ: a word, and for people */
+        NodeSet conf_waits_for;
 
         const ApiPeer *peers;
         size_t n_peers;

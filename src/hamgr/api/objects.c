@@ -104,6 +104,8 @@ get_manager(sd_bus *bus,
                 return sd_bus_message_append(reply, "b", (int) c.quorate);
         if (streq(property, "Trouble"))
                 return sd_bus_message_append(reply, "s", c.trouble);
+        if (streq(property, "ClusterConfWaits"))
+                return sd_bus_message_append(reply, "s", c.conf_waits);
         if (streq(property, "Planner"))
                 return sd_bus_message_append(reply, "s", strempty(c.planner));
         assert(streq(property, "ConfigurationVersion"));
@@ -124,6 +126,7 @@ static const sd_bus_vtable manager_vtable[] = {
                "tas",
                ONE(version) ONE(changes),
                api_method_apply),
+        METHOD("ApplyCluster", "ss", ONE(name) ONE(text), "as", ONE(changes), api_method_apply_cluster),
         METHOD("Check", "a(ss)", ONE(files), "as", ONE(warnings), api_method_check),
         METHOD("GetConfiguration", NULL, , "ta(ss)", ONE(version) ONE(files), api_method_get_configuration),
         METHOD("GetMembership", NULL, , "a{sv}", ONE(membership), api_method_get_membership),
@@ -140,6 +143,7 @@ static const sd_bus_vtable manager_vtable[] = {
         PROPERTY("Membership", "s", get_manager),
         PROPERTY("Quorate", "b", get_manager),
         PROPERTY("Trouble", "s", get_manager),
+        PROPERTY("ClusterConfWaits", "s", get_manager),
         PROPERTY("Planner", "s", get_manager),
         PROPERTY("ConfigurationVersion", "t", get_manager),
         SD_BUS_VTABLE_END,
@@ -195,7 +199,7 @@ static const sd_bus_vtable node_vtable[] = {
         SD_BUS_VTABLE_START(0),
         PROPERTY_CONST("Name", "s", get_node),
         PROPERTY_CONST("Id", "u", get_node),
-        PROPERTY_CONST("Votes", "u", get_node),
+        PROPERTY("Votes", "u", get_node),
         PROPERTY("State", "s", get_node),
         PROPERTY("Standby", "b", get_node),
         PROPERTY("Managed", "b", get_node),
@@ -405,13 +409,16 @@ static int take_paths(GPtrArray *paths, char ***ret_nodes) {
         return 0;
 }
 
-static int
-list_nodes(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
-        Api *a = userdata;
-        GPtrArray *paths = g_ptr_array_new();
-
+void api_list_nodes(const Api *a, GPtrArray *paths) {
         for (size_t i = 0; i < a->nodes->n_nodes; i++)
                 g_ptr_array_add(paths, api_node_path(a->nodes->nodes[i].name));
+}
+
+static int
+list_nodes(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+        GPtrArray *paths = g_ptr_array_new();
+
+        api_list_nodes(userdata, paths);
         return take_paths(paths, ret_nodes);
 }
 

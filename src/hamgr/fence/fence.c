@@ -418,6 +418,10 @@ Fence *fence_free(Fence *f) {
         return NULL;
 }
 
+bool fence_is_idle(const Fence *f) {
+        return f->requests->len == 0 && f->power_ons->len == 0;
+}
+
 void fence_set_handlers(
                 Fence *f, FenceDeviceHandler on_device, FencePowerOnHandler on_power_on, void *userdata) {
         f->on_device = on_device;

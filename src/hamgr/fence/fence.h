@@ -64,6 +64,9 @@ int fence_request_new(
 FenceRequest *fence_request_free(FenceRequest *r);
 DEFINE_TRIVIAL_CLEANUP(FenceRequest *, fence_request_free);
 
+/* Nothing is being switched off, or on again. */
+bool fence_is_idle(const Fence *f);
+
 /* For `hactl check`: has the same look at one device and waits for it. 0: ready; -EINVAL: error says why
  * not. */
 int fence_check(const ClusterFence *device, char error[static FENCE_ERROR_MAX]);

@@ -99,28 +99,28 @@ static bool files_are_canonical(const HaConfig *c, GBytes *bytes) {
         return canonical && g_bytes_equal(canonical, bytes);
 }
 
+bool state_apply_may_begin(State *s, const StateViewMember *sender, uint64_t request) {
+        const char *text;
+
+        if (s->prepared.pending)
+                text = "another configuration is being applied; try again";
+        else if (s->phase != STATE_PHASE_READY)
+                text = "the cluster is still forming; try again";
+        else if (s->requests->len >= STATE_REQUESTS_MAX)
+                text = "too many requests wait to be stored on every node; try again";
+        else
+                return true;
+        state_answer(s, sender, request, STATE_RESULT_BUSY, text);
+        return false;
+}
+
 void state_take_prepare(State *s, const StateViewMember *sender, const StateApplyPrepare *a) {
         _cleanup_(ha_config_freep) HaConfig *config = NULL;
         g_autofree char *text = NULL;
         StateResult result;
 
-        if (s->phase != STATE_PHASE_READY || s->prepared.pending) {
-                state_answer(s,
-                             sender,
-                             a->request,
-                             STATE_RESULT_BUSY,
-                             s->prepared.pending ? "another configuration is being applied; try again"
-                                                 : "the cluster is still forming; try again");
+        if (!state_apply_may_begin(s, sender, a->request))
                 return;
-        }
-        if (s->requests->len >= STATE_REQUESTS_MAX) {
-                state_answer(s,
-                             sender,
-                             a->request,
-                             STATE_RESULT_BUSY,
-                             "too many requests wait to be stored on every node; try again");
-                return;
-        }
         result = parse_files(s, a->files, &config, &text);
         if (result == STATE_RESULT_OK && !files_are_canonical(config, a->files)) {
                 result = STATE_RESULT_INVALID;
@@ -165,11 +165,12 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
         state_record_bump(s, false, true);
 }
 
-static void prepared_drop(State *s, StateResult result, const char *text) {
+void state_prepared_drop(State *s, StateResult result, const char *text) {
         StatePrepared p = s->prepared;
 
         s->prepared = (StatePrepared){ .version = p.version };
-        g_bytes_unref(p.files);
+        g_clear_pointer(&p.files, g_bytes_unref);
+        g_clear_pointer(&p.text, g_bytes_unref);
         state_event(s,
                     STATE_EVENT_CONFIG_DROPPED,
                     NULL,
@@ -193,7 +194,7 @@ void state_take_prepare_answer(State *s, const StateViewMember *sender, const St
                                                 state_node_name(s, sender->node, name),
                                                 a->reasons ? a->reasons : "refused without a reason");
 
-                prepared_drop(s, STATE_RESULT_REFUSED, text);
+                state_prepared_drop(s, STATE_RESULT_REFUSED, text);
                 return;
         }
         node_set_remove(&s->prepared.waiting, sender->node);
@@ -264,15 +265,19 @@ void state_prepared_settle(State *s) {
 
         if (!p.pending || p.waiting != NODE_SET_EMPTY)
                 return;
+        if (p.text) {
+                state_cluster_decide(s);
+                return;
+        }
 
         /* A group that was at rest when it was prepared may run by now. */
         if (parse_files(s, p.files, &config, &text) != STATE_RESULT_OK) {
-                prepared_drop(s, STATE_RESULT_INVALID, text);
+                state_prepared_drop(s, STATE_RESULT_INVALID, text);
                 return;
         }
         text = change_refused(s, config);
         if (text) {
-                prepared_drop(s, STATE_RESULT_REFUSED, text);
+                state_prepared_drop(s, STATE_RESULT_REFUSED, text);
                 return;
         }
 

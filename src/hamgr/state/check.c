@@ -74,7 +74,8 @@ static bool node_is_sound(const State *s, const StateNode *n) {
 
 bool state_is_sound(const State *s) {
         FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
-                if (n->id != 0 && !node_is_sound(s, n))
+                if ((n->id != 0) != !!ha_nodes_find(&s->node_table, (uint32_t) (n - s->nodes) + 1) ||
+                    (n->id != 0 && !node_is_sound(s, n)))
                         return false;
         for (guint i = 0; i < s->groups->len; i++) {
                 const StateGroup *g = g_ptr_array_index(s->groups, i);
@@ -87,8 +88,10 @@ bool state_is_sound(const State *s) {
         }
         if (s->phase == STATE_PHASE_FORMING && (s->groups->len > 0 || s->prepared.pending || s->serial != 0))
                 return false;
-        if (s->prepared.pending &&
-            (!s->prepared.files || !node_set_is_subset(s->prepared.waiting, state_members(s))))
+        if (s->prepared.pending && (!s->prepared.files == !s->prepared.text ||
+                                    !node_set_is_subset(s->prepared.waiting, state_members(s))))
+                return false;
+        if (s->phase == STATE_PHASE_FORMING && s->wanted.text)
                 return false;
         return s->config_serial <= s->serial;
 }

@@ -57,10 +57,15 @@ const HaNode *ha_nodes_find(const HaNodes *nodes, uint32_t id) {
 }
 
 const HaNode *ha_nodes_find_name(const HaNodes *nodes, const char *name) {
+        const HaNode *gone = NULL;
+
         FOREACH_ARRAY(n, nodes->nodes, nodes->n_nodes)
-                if (streq(n->name, name))
-                        return n;
-        return NULL;
+                if (streq(n->name, name)) {
+                        if (!n->gone)
+                                return n;
+                        gone = n;
+                }
+        return gone;
 }
 
 const char *ha_nodes_name(const HaNodes *nodes, uint32_t id, char buf[static NAME_LENGTH_MAX + 1]) {

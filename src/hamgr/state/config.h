@@ -21,6 +21,8 @@
 #define HA_FILE_NAME_MAX 128U /* with the final zero */
 /* All names and texts together; twice it, in force and prepared, fits into one message. */
 #define HA_CONFIG_BYTES_MAX 393216U
+/* Of cluster.conf. In force, wanted and prepared, it fits beside them. */
+#define HA_CLUSTER_BYTES_MAX 65536U
 #define HA_POLICIES_MAX 128U
 #define HA_GROUPS_MAX 256U
 #define HA_RESOURCES_MAX 64U /* in one group */
@@ -37,13 +39,15 @@ static inline int ha_mid_compare(HaMid a, HaMid b) {
         return a.epoch != b.epoch ? CMP(a.epoch, b.epoch) : CMP(a.node, b.node);
 }
 
-/* What the cores need of cluster.conf. The same on every node: its hash travels in heartbeats. */
+/* What the cores need of cluster.conf. They cannot read it: whoever gives it to them has. */
 typedef struct HaNode {
         uint32_t id;
         char name[NAME_LENGTH_MAX + 1];
         bool enabled;
         bool has_fence_device;
         uint64_t fence_timeout_usec; /* of all its devices, one after the other */
+        uint32_t identity; /* of name and addresses: with another one, the id is another server's */
+        bool gone;         /* cluster.conf does not name it any more, and something here still does */
 } HaNode;
 
 typedef struct HaNodes {
@@ -52,6 +56,8 @@ typedef struct HaNodes {
 
         uint64_t failure_usec;      /* FailureSec= */
         uint64_t unseen_fence_usec; /* UnseenFenceSec=; 0: never */
+
+        uint64_t hash; /* of all of cluster.conf, as hagcd has it */
 } HaNodes;
 
 const HaNode *ha_nodes_find(const HaNodes *nodes, uint32_t id);

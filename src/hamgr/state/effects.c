@@ -45,6 +45,8 @@ static const char *const state_event_kind_table[_STATE_EVENT_MAX] = {
         [STATE_EVENT_CONFIG_PREPARED] = "config_prepared",
         [STATE_EVENT_CONFIG_IN_FORCE] = "config_in_force",
         [STATE_EVENT_CONFIG_DROPPED] = "config_dropped",
+        [STATE_EVENT_CLUSTER_WANTED] = "cluster_wanted",
+        [STATE_EVENT_CLUSTER_IN_FORCE] = "cluster_in_force",
         [STATE_EVENT_RECORD_ASIDE] = "record_aside",
         [STATE_EVENT_RECORD_BAD] = "record_bad",
         [STATE_EVENT_OPERATOR] = "operator",
@@ -104,7 +106,14 @@ char *state_effect_format(const StateEffect *e, char buf[static STATE_TEXT_MAX])
         case STATE_EFFECT_STORE:
                 state_text_set(buf, "store %" PRIu64 "%s", e->serial, e->in_force ? " in force" : "");
                 break;
+        case STATE_EFFECT_WRITE_CLUSTER:
+                state_text_set(buf, "write cluster.conf");
+                break;
+        case STATE_EFFECT_CLUSTER:
+                state_text_set(buf, "cluster.conf changed");
+                break;
         case STATE_EFFECT_PREPARE:
+        case STATE_EFFECT_PREPARE_CLUSTER:
                 state_text_set(buf,
                                "prepare version %" PRIu64 ", store %" PRIu64,
                                e->version.number,

@@ -101,6 +101,44 @@ StateVersion wire_read_version(ByteReader *r) {
         return v;
 }
 
+void wire_write_nodes(ByteWriter *w, const HaNodes *nodes) {
+        byte_writer_u64(w, nodes->hash);
+        byte_writer_u64(w, nodes->failure_usec);
+        byte_writer_u64(w, nodes->unseen_fence_usec);
+        byte_writer_u32(w, (uint32_t) nodes->n_nodes);
+        FOREACH_ARRAY(n, nodes->nodes, nodes->n_nodes) {
+                byte_writer_u32(w, n->id);
+                byte_writer_string(w, n->name);
+                byte_writer_bool(w, n->enabled);
+                byte_writer_bool(w, n->has_fence_device);
+                byte_writer_u64(w, n->fence_timeout_usec);
+                byte_writer_u32(w, n->identity);
+                byte_writer_bool(w, n->gone);
+        }
+}
+
+void wire_read_nodes(ByteReader *r, HaNodes *ret) {
+        uint32_t before = 0;
+
+        *ret = (HaNodes){ 0 };
+        ret->hash = byte_reader_u64(r);
+        ret->failure_usec = byte_reader_u64(r);
+        ret->unseen_fence_usec = byte_reader_u64(r);
+        ret->n_nodes = byte_reader_count(r, NODE_ID_MAX, 20);
+        FOREACH_ARRAY(n, ret->nodes, ret->n_nodes) {
+                n->id = wire_read_node(r);
+                byte_reader_string(r, n->name, sizeof(n->name));
+                n->enabled = byte_reader_bool(r);
+                n->has_fence_device = byte_reader_bool(r);
+                n->fence_timeout_usec = byte_reader_u64(r);
+                n->identity = byte_reader_u32(r);
+                n->gone = byte_reader_bool(r);
+                if (n->id <= before || !node_name_is_valid(n->name))
+                        byte_reader_fail(r);
+                before = n->id;
+        }
+}
+
 uint32_t wire_read_node(ByteReader *r) {
         uint32_t id = byte_reader_u32(r);
 
@@ -360,6 +398,23 @@ static void read_apply_answer(ByteReader *r, StateApplyAnswer *a) {
         a->reasons = wire_read_text(r, STATE_REASONS_MAX);
 }
 
+static void write_cluster(ByteWriter *w, const StateCluster *c) {
+        byte_writer_u64(w, c->request);
+        wire_write_mid(w, c->mid);
+        wire_write_bytes(w, c->text);
+        wire_write_nodes(w, c->nodes);
+}
+
+static void read_cluster(ByteReader *r, StateCluster *c) {
+        c->request = byte_reader_u64(r);
+        c->mid = wire_read_mid(r);
+        c->text = wire_read_bytes(r, HA_CLUSTER_BYTES_MAX);
+        c->nodes = g_new0(HaNodes, 1);
+        wire_read_nodes(r, c->nodes);
+        if (!c->text || c->nodes->n_nodes == 0)
+                byte_reader_fail(r);
+}
+
 static void write_message(ByteWriter *w, const void *object) {
         const StateMessage *m = object;
 
@@ -391,6 +446,10 @@ static void write_message(ByteWriter *w, const void *object) {
                 break;
         case STATE_MESSAGE_STORED:
                 byte_writer_u64(w, m->stored.serial);
+                break;
+        case STATE_MESSAGE_CLUSTER_PREPARE:
+        case STATE_MESSAGE_CLUSTER_IN_FORCE:
+                write_cluster(w, &m->cluster);
                 break;
         case STATE_MESSAGE_NODE_LEAVING:
         case STATE_MESSAGE_TICK:
@@ -439,6 +498,10 @@ int state_message_decode(const void *data, size_t size_bytes, StateMessage *ret)
         case STATE_MESSAGE_STORED:
                 m.stored.serial = byte_reader_u64(&r);
                 break;
+        case STATE_MESSAGE_CLUSTER_PREPARE:
+        case STATE_MESSAGE_CLUSTER_IN_FORCE:
+                read_cluster(&r, &m.cluster);
+                break;
         case STATE_MESSAGE_NODE_LEAVING:
         case STATE_MESSAGE_TICK:
                 break;
@@ -469,6 +532,11 @@ void state_message_done(StateMessage *m) {
                 break;
         case STATE_MESSAGE_APPLY_ANSWER:
                 g_clear_pointer(&m->apply_answer.reasons, g_free);
+                break;
+        case STATE_MESSAGE_CLUSTER_PREPARE:
+        case STATE_MESSAGE_CLUSTER_IN_FORCE:
+                g_clear_pointer(&m->cluster.text, g_bytes_unref);
+                g_clear_pointer(&m->cluster.nodes, g_free);
                 break;
         case STATE_MESSAGE_REPORT:
         case STATE_MESSAGE_FENCE_RESULT:
@@ -557,6 +625,12 @@ char *state_message_format(const StateMessage *m, char buf[static STATE_TEXT_MAX
                 break;
         case STATE_MESSAGE_TICK:
                 state_text_set(buf, "tick");
+                break;
+        case STATE_MESSAGE_CLUSTER_PREPARE:
+                state_text_set(buf, "cluster.conf of %zu nodes: prepare", m->cluster.nodes->n_nodes);
+                break;
+        case STATE_MESSAGE_CLUSTER_IN_FORCE:
+                state_text_set(buf, "cluster.conf of %zu nodes: in force", m->cluster.nodes->n_nodes);
                 break;
         }
         return buf;

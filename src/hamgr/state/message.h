@@ -16,7 +16,7 @@
 
 #include "hamgr/state/config.h"
 
-#define STATE_MESSAGE_VERSION 1U
+#define STATE_MESSAGE_VERSION 2U
 #define STATE_MESSAGE_BYTES_MAX (1U << 20)
 #define STATE_TEXT_MAX 512U /* of a reason, with the final zero; longer ones are cut by state_text_set() */
 #define STATE_PLAN_STEPS_MAX 1024U
@@ -56,6 +56,8 @@ typedef enum StateMessageType {
         STATE_MESSAGE_APPLY_ANSWER,  /* apply_answer */
         STATE_MESSAGE_STORED,        /* stored */
         STATE_MESSAGE_TICK,          /* nothing but the time: something that the planner waits for is due */
+        STATE_MESSAGE_CLUSTER_PREPARE,  /* cluster */
+        STATE_MESSAGE_CLUSTER_IN_FORCE, /* cluster */
 } StateMessageType;
 
 /* What this node's hamgr can do. */
@@ -177,6 +179,14 @@ typedef struct StateApplyPrepare {
         bool remove;   /* what is in force and not among the files is meant to go */
 } StateApplyPrepare;
 
+/* cluster.conf: its text, and what was read in it. */
+typedef struct StateCluster {
+        uint64_t request; /* PREPARE */
+        HaMid mid;        /* IN_FORCE: since this membership; an older one than what stands is void */
+        GBytes *text;     /* owned */
+        HaNodes *nodes;   /* owned (g_free) */
+} StateCluster;
+
 typedef struct StateApplyAnswer {
         StateVersion version;
         bool ok;       /* validated here, written and synced */
@@ -202,6 +212,7 @@ typedef struct StateMessage {
                 StateApplyPrepare apply_prepare;
                 StateApplyAnswer apply_answer;
                 StateStored stored;
+                StateCluster cluster;
         };
 } StateMessage;
 

@@ -9,7 +9,7 @@
 #include "hamgr/state/wire.h"
 
 #define RECORD_MAGIC 0x44524148U /* "HARD" */
-#define RECORD_VERSION 1U
+#define RECORD_VERSION 2U        /* 1 has nothing of cluster.conf, and is read, too */
 
 NodeSet state_detached(const State *s) {
         NodeSet set = NODE_SET_EMPTY;
@@ -21,6 +21,20 @@ NodeSet state_detached(const State *s) {
 }
 
 /* ---- Bytes ---- */
+
+static void write_stored_cluster(ByteWriter *w, GBytes *text, const HaNodes *nodes) {
+        wire_write_bytes(w, text);
+        if (text)
+                wire_write_nodes(w, nodes);
+}
+
+static GBytes *read_stored_cluster(ByteReader *r, HaNodes *ret_nodes) {
+        GBytes *text = wire_read_bytes(r, HA_CLUSTER_BYTES_MAX);
+
+        if (text)
+                wire_read_nodes(r, ret_nodes);
+        return text;
+}
 
 static void write_record(ByteWriter *w, const void *object) {
         const State *s = object;
@@ -36,7 +50,7 @@ static void write_record(ByteWriter *w, const void *object) {
         wire_write_version(w, s->version);
         wire_write_bytes(w, s->files);
         wire_write_bytes(w, s->prepared.pending ? s->prepared.files : NULL);
-        if (s->prepared.pending)
+        if (s->prepared.pending && s->prepared.files)
                 wire_write_version(w, s->prepared.version);
         byte_writer_u64(w, standby);
         byte_writer_u64(w, state_detached(s));
@@ -48,6 +62,9 @@ static void write_record(ByteWriter *w, const void *object) {
                 byte_writer_bool(w, g->stopped);
                 byte_writer_u64(w, node_set_minus(g->may_run, ha_group_nodes(g->config)));
         }
+        write_stored_cluster(w, s->cluster_text, &s->node_table);
+        write_stored_cluster(w, s->wanted.text, &s->wanted.nodes);
+        write_stored_cluster(w, s->prepared.pending ? s->prepared.text : NULL, &s->prepared.nodes);
 }
 
 GBytes *state_durable(const State *s) {
@@ -60,11 +77,15 @@ GBytes *state_durable(const State *s) {
 
 int state_record_read(const void *data, size_t size_bytes, StateRecord *ret) {
         StateRecord rec = { 0 };
+        uint32_t version;
         ByteReader r;
         int k;
 
         byte_reader_init(&r, data, size_bytes);
-        if (byte_reader_u32(&r) != RECORD_MAGIC || byte_reader_u32(&r) != RECORD_VERSION)
+        if (byte_reader_u32(&r) != RECORD_MAGIC)
+                return -EBADMSG;
+        version = byte_reader_u32(&r);
+        if (version != 1 && version != RECORD_VERSION)
                 return -EBADMSG;
         rec.mid = wire_read_mid(&r);
         rec.serial = byte_reader_u64(&r);
@@ -82,6 +103,11 @@ int state_record_read(const void *data, size_t size_bytes, StateRecord *ret) {
                 g->stopped = byte_reader_bool(&r);
                 g->extra = byte_reader_u64(&r);
         }
+        if (version >= 2) {
+                rec.cluster_text = read_stored_cluster(&r, &rec.cluster_nodes);
+                rec.wanted_text = read_stored_cluster(&r, &rec.wanted_nodes);
+                rec.prepared_text = read_stored_cluster(&r, &rec.prepared_nodes);
+        }
         k = byte_reader_finish(&r);
         if (k >= 0 && !rec.files)
                 k = -EBADMSG;
@@ -96,6 +122,9 @@ int state_record_read(const void *data, size_t size_bytes, StateRecord *ret) {
 void state_record_done(StateRecord *r) {
         g_clear_pointer(&r->files, g_bytes_unref);
         g_clear_pointer(&r->prepared_files, g_bytes_unref);
+        g_clear_pointer(&r->cluster_text, g_bytes_unref);
+        g_clear_pointer(&r->wanted_text, g_bytes_unref);
+        g_clear_pointer(&r->prepared_text, g_bytes_unref);
         g_clear_pointer(&r->groups, g_free);
         r->n_groups = 0;
 }
@@ -109,6 +138,16 @@ int state_durable_check(const void *data, size_t size_bytes, HaMid *ret_mid, uin
         *ret_mid = r.mid;
         *ret_serial = r.serial;
         return 0;
+}
+
+bool state_durable_cluster(const void *data, size_t size_bytes, GBytes **ret_text, HaNodes *ret_nodes) {
+        _cleanup_(state_record_done) StateRecord r = { 0 };
+
+        if (state_record_read(data, size_bytes, &r) < 0 || !r.cluster_text)
+                return false;
+        *ret_text = TAKE_PTR(r.cluster_text);
+        *ret_nodes = r.cluster_nodes;
+        return true;
 }
 
 /* ---- Storing, and answering when it is stored ---- */
@@ -126,12 +165,13 @@ void state_record_store(State *s, bool in_force) {
 }
 
 void state_prepare_effect(State *s) {
-        StateEffect *f = state_effect(s, STATE_EFFECT_PREPARE);
+        StateEffect *f = state_effect(
+                        s, s->prepared.text ? STATE_EFFECT_PREPARE_CLUSTER : STATE_EFFECT_PREPARE);
 
         f->serial = s->serial;
         f->record = state_durable(s);
         f->version = s->prepared.version;
-        f->files = g_bytes_ref(s->prepared.files);
+        f->files = g_bytes_ref(s->prepared.text ?: s->prepared.files);
 }
 
 void state_record_bump(State *s, bool in_force, bool prepare) {
@@ -216,6 +256,12 @@ void state_request_waits(const State *s, uint64_t request, char ret[static STATE
         g_autoptr(GString) text = g_string_new(NULL);
         char name[NAME_LENGTH_MAX + 1];
 
+        if (s->wanted.text && s->wanted.node == s->self && s->wanted.request == request) {
+                state_text_set(ret,
+                               "every node has agreed to it, and the membership has not put it in force "
+                               "yet");
+                return;
+        }
         NODE_SET_FOREACH(id, request_waits_for(s, request))
                 g_string_append_printf(
                                 text,
@@ -306,6 +352,7 @@ void state_take_hello(State *s, const StateViewMember *sender, const StateHello 
                 state_record_store(s, true);
                 if (node_set_contains(s->prepared.waiting, s->self))
                         state_prepare_effect(s);
+                state_cluster_repeat(s);
                 state_group_repeat_orders(s);
         }
 }
@@ -381,6 +428,18 @@ static HaConfig *parse_stored(const State *s, GBytes *files_bytes, char **ret_te
         return c;
 }
 
+/* What all had agreed to, or may have, is wanted on. What is in force they have said before they began. */
+static void form_cluster(State *s, StateRecord *r) {
+        GBytes *text = r->prepared_text ?: r->wanted_text;
+
+        if (r->cluster_text && r->cluster_nodes.hash == s->node_table.hash)
+                s->cluster_text = TAKE_PTR(r->cluster_text);
+        if (!text)
+                return;
+        s->wanted.text = g_bytes_ref(text);
+        s->wanted.nodes = r->prepared_text ? r->prepared_nodes : r->wanted_nodes;
+}
+
 void state_form_if_complete(State *s) {
         _cleanup_(state_record_done) StateRecord r = { 0 };
         _cleanup_(ha_config_freep) HaConfig *before = NULL;
@@ -414,10 +473,12 @@ void state_form_if_complete(State *s) {
                                     text);
                 if (r.prepared_files)
                         before = parse_stored(s, r.files, &ignored);
+                form_cluster(s, &r);
                 g_clear_pointer(&s->best, g_bytes_unref);
         }
         s->phase = STATE_PHASE_READY;
         s->formed_usec = s->time_usec;
+        state_cluster_repeat(s);
         state_install_config(s, config ?: ha_config_new_empty());
         if (before)
                 form_domains_before(s, before);

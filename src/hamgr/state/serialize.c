@@ -6,7 +6,7 @@
 #include "hamgr/state/wire.h"
 
 #define SNAPSHOT_MAGIC 0x4e534148U /* "HASN" */
-#define SNAPSHOT_VERSION 1U
+#define SNAPSHOT_VERSION 2U
 
 static void write_node(ByteWriter *w, const StateNode *n) {
         byte_writer_u32(w, n->id);
@@ -39,7 +39,6 @@ static void read_node(ByteReader *r, State *s) {
         StateNode *n = state_node_mutable(s, id);
         StateNode nobody = { .id = id };
 
-        /* A node that is not in our cluster.conf: the sender has another one. */
         if (!n) {
                 byte_reader_fail(r);
                 n = &nobody;
@@ -162,6 +161,65 @@ static void read_group(ByteReader *r, State *s) {
                 read_group_node(r, g);
 }
 
+static void write_seen(ByteWriter *w, const State *s) {
+        uint32_t n = 0;
+
+        FOREACH_ARRAY(v, s->seen, NODE_ID_MAX)
+                n += v->id != 0;
+        byte_writer_u32(w, n);
+        FOREACH_ARRAY(v, s->seen, NODE_ID_MAX) {
+                if (v->id == 0)
+                        continue;
+                byte_writer_u32(w, v->id);
+                byte_writer_u8(w, (uint8_t) v->state);
+                byte_writer_u64(w, v->incarnation);
+                wire_write_boot_id(w, v->boot_id);
+        }
+}
+
+static void read_seen(ByteReader *r, State *s) {
+        uint32_t n = byte_reader_count(r, NODE_ID_MAX, 29);
+
+        for (uint32_t i = 0; i < n; i++) {
+                uint32_t id = wire_read_node(r);
+
+                StateViewNode *v = &s->seen[id - 1];
+
+                v->id = id;
+                v->state = (StateNodeState) byte_reader_u8_max(r, _STATE_NODE_MAX - 1);
+                v->incarnation = byte_reader_u64(r);
+                v->boot_id = wire_read_boot_id(r);
+        }
+}
+
+static void write_cluster_state(ByteWriter *w, const State *s) {
+        wire_write_nodes(w, &s->node_table);
+        wire_write_bytes(w, s->cluster_text);
+        wire_write_mid(w, s->cluster_mid);
+        wire_write_bytes(w, s->wanted.text);
+        if (!s->wanted.text)
+                return;
+        wire_write_nodes(w, &s->wanted.nodes);
+        byte_writer_u64(w, s->wanted.request);
+        byte_writer_u32(w, s->wanted.node);
+        byte_writer_u64(w, s->wanted.instance);
+}
+
+static void read_cluster_state(ByteReader *r, State *s) {
+        wire_read_nodes(r, &s->node_table);
+        FOREACH_ARRAY(n, s->node_table.nodes, s->node_table.n_nodes)
+                s->nodes[n->id - 1].id = n->id;
+        s->cluster_text = wire_read_bytes(r, HA_CLUSTER_BYTES_MAX);
+        s->cluster_mid = wire_read_mid(r);
+        s->wanted.text = wire_read_bytes(r, HA_CLUSTER_BYTES_MAX);
+        if (!s->wanted.text)
+                return;
+        wire_read_nodes(r, &s->wanted.nodes);
+        s->wanted.request = byte_reader_u64(r);
+        s->wanted.node = wire_read_node_or_none(r);
+        s->wanted.instance = byte_reader_u64(r);
+}
+
 static void write_state(ByteWriter *w, const void *object) {
         const State *s = object;
 
@@ -179,7 +237,8 @@ static void write_state(ByteWriter *w, const void *object) {
                 byte_writer_u32(w, m->node);
                 byte_writer_u64(w, m->instance);
         }
-        byte_writer_u32(w, (uint32_t) s->node_table.n_nodes);
+        write_seen(w, s);
+        write_cluster_state(w, s);
         FOREACH_ARRAY(n, s->node_table.nodes, s->node_table.n_nodes)
                 write_node(w, state_node(s, n->id));
 
@@ -190,6 +249,9 @@ static void write_state(ByteWriter *w, const void *object) {
         byte_writer_bool(w, s->prepared.pending);
         if (s->prepared.pending) {
                 wire_write_bytes(w, s->prepared.files);
+                wire_write_bytes(w, s->prepared.text);
+                if (s->prepared.text)
+                        wire_write_nodes(w, &s->prepared.nodes);
                 byte_writer_u64(w, s->prepared.waiting);
                 byte_writer_u64(w, s->prepared.request);
                 byte_writer_u32(w, s->prepared.node);
@@ -287,10 +349,9 @@ static void read_state(ByteReader *r, State *s) {
                 m->node = wire_read_node(r);
                 m->instance = byte_reader_u64(r);
         }
-        n = byte_reader_count(r, NODE_ID_MAX, 60);
-        if (n != s->node_table.n_nodes)
-                byte_reader_fail(r);
-        for (uint32_t i = 0; i < n && byte_reader_result(r) >= 0; i++)
+        read_seen(r, s);
+        read_cluster_state(r, s);
+        for (size_t i = 0; i < s->node_table.n_nodes && byte_reader_result(r) >= 0; i++)
                 read_node(r, s);
 
         read_config(r, s);
@@ -300,11 +361,14 @@ static void read_state(ByteReader *r, State *s) {
         s->prepared.pending = byte_reader_bool(r);
         if (s->prepared.pending) {
                 s->prepared.files = wire_read_bytes(r, STATE_MESSAGE_BYTES_MAX);
+                s->prepared.text = wire_read_bytes(r, HA_CLUSTER_BYTES_MAX);
+                if (s->prepared.text)
+                        wire_read_nodes(r, &s->prepared.nodes);
                 s->prepared.waiting = byte_reader_u64(r);
                 s->prepared.request = byte_reader_u64(r);
                 s->prepared.node = wire_read_node(r);
                 s->prepared.instance = byte_reader_u64(r);
-                if (!s->prepared.files)
+                if (!s->prepared.files == !s->prepared.text)
                         byte_reader_fail(r);
         }
         s->record_mid = wire_read_mid(r);
@@ -335,9 +399,8 @@ static bool best_is_sound(const State *s) {
                ha_mid_compare(mid, s->best_mid) == 0 && serial == s->best_serial;
 }
 
-int state_deserialize(
-                const HaNodes *nodes, uint32_t self, const void *data, size_t size_bytes, State **ret) {
-        _cleanup_(state_freep) State *s = state_new(nodes, self);
+int state_deserialize(uint32_t self, const void *data, size_t size_bytes, State **ret) {
+        _cleanup_(state_freep) State *s = state_new(&(HaNodes){ 0 }, self);
         ByteReader r;
         int k;
 

@@ -38,7 +38,9 @@ typedef struct StateRequest {
 /* A configuration that every hamgr is asked about. */
 typedef struct StatePrepared {
         bool pending;
-        GBytes *files;        /* owned */
+        GBytes *files;        /* owned; NULL: it is about cluster.conf */
+        GBytes *text;         /* owned; cluster.conf, */
+        HaNodes nodes;        /* and what is in it */
         StateVersion version; /* not pending: of the last one that was refused. Its number is not used again
                                */
         NodeSet waiting;      /* have not answered */
@@ -47,9 +49,18 @@ typedef struct StatePrepared {
         uint64_t instance;
 } StatePrepared;
 
+/* cluster.conf that every hamgr has agreed to, and that the membership has not put in force yet. Whoever
+ * asked for it is told when it has. */
+typedef struct StateWanted {
+        GBytes *text; /* owned; NULL: none */
+        HaNodes nodes;
+        uint64_t request;
+        uint32_t node;
+        uint64_t instance;
+} StateWanted;
+
 struct State {
         /* Not replicated: given from outside, or derived. */
-        HaNodes node_table;
         uint32_t self;
         HaConfig *config;       /* owned; parsed from files */
         StateGroupStatus *last; /* owned; of each group, as last announced */
@@ -68,7 +79,14 @@ struct State {
         bool quorate;
         StateViewMember members[NODE_ID_MAX]; /* oldest first */
         size_t n_members;
-        StateNode nodes[NODE_ID_MAX]; /* by id - 1; id 0: not configured */
+        StateViewNode seen[NODE_ID_MAX]; /* by id - 1; nodes that cluster.conf does not name (yet), too */
+        StateNode nodes[NODE_ID_MAX];    /* by id - 1; id 0: not configured */
+
+        /* cluster.conf. At first everybody has it from outside; then it changes by messages. */
+        HaNodes node_table;
+        GBytes *cluster_text; /* owned; NULL: never told */
+        HaMid cluster_mid;    /* of the membership that put it in force */
+        StateWanted wanted;
 
         /* The configuration in force, and the one that wants to be. */
         GBytes *files; /* owned */
@@ -96,6 +114,10 @@ typedef struct StateRecord {
         StateVersion version;
         GBytes *prepared_files; /* owned; NULL: none */
         StateVersion prepared_version;
+        GBytes *cluster_text;  /* owned; NULL: none, like the next two */
+        GBytes *wanted_text;   /* owned: agreed to by all */
+        GBytes *prepared_text; /* owned: every hamgr was asked about it */
+        HaNodes cluster_nodes, wanted_nodes, prepared_nodes;
         NodeSet standby;
         NodeSet detached;
         struct StateRecordGroup {
@@ -160,9 +182,22 @@ void state_group_forget_failures(StateGroup *g, uint32_t node_or_none);
 NodeSet state_group_conflict(const StateGroup *g);
 void state_take_report(State *s, const StateViewMember *sender, const StateReport *report);
 
+/* ---- cluster.c ---- */
+
+void state_take_cluster_prepare(State *s, const StateViewMember *sender, const StateCluster *c);
+void state_take_cluster_in_force(State *s, const StateCluster *c);
+/* Every hamgr has agreed to what was prepared. */
+void state_cluster_decide(State *s);
+/* This node's hamgr is there: what the membership has not put in force yet may not be in its file. */
+void state_cluster_repeat(State *s);
+/* Nodes that cluster.conf does not name any more go when nothing here is about them. */
+void state_cluster_settle(State *s);
+
 /* ---- view.c, fence.c, plan.c, operator.c, apply.c, record.c, formation.c ---- */
 
 void state_take_view(State *s, const StateView *view);
+/* What the last view said, once more: other nodes are known now. */
+void state_view_again(State *s);
 
 bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reason[static STATE_TEXT_MAX]);
 void state_fence_start(State *s, const StateStep *step);
@@ -181,6 +216,8 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
 void state_take_prepare_answer(State *s, const StateViewMember *sender, const StateApplyAnswer *a);
 /* All that were asked have answered or left. */
 void state_prepared_settle(State *s);
+bool state_apply_may_begin(State *s, const StateViewMember *sender, uint64_t request);
+void state_prepared_drop(State *s, StateResult result, const char *text);
 /* Makes the parsed configuration the one in force: groups come, stay and go. */
 void state_install_config(State *s, HaConfig *config);
 

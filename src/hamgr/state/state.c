@@ -38,6 +38,9 @@ State *state_free(State *s) {
         g_ptr_array_unref(s->requests);
         g_clear_pointer(&s->files, g_bytes_unref);
         g_clear_pointer(&s->prepared.files, g_bytes_unref);
+        g_clear_pointer(&s->prepared.text, g_bytes_unref);
+        g_clear_pointer(&s->cluster_text, g_bytes_unref);
+        g_clear_pointer(&s->wanted.text, g_bytes_unref);
         g_clear_pointer(&s->best, g_bytes_unref);
         ha_config_free(s->config);
         g_free(s->last);
@@ -174,6 +177,12 @@ static void take_message(State *s, const StateViewMember *sender, const StateMes
                         stored->stored_serial = MAX(stored->stored_serial, m->stored.serial);
                 break;
         }
+        case STATE_MESSAGE_CLUSTER_PREPARE:
+                state_take_cluster_prepare(s, sender, &m->cluster);
+                break;
+        case STATE_MESSAGE_CLUSTER_IN_FORCE:
+                state_take_cluster_in_force(s, &m->cluster);
+                break;
         case STATE_MESSAGE_TICK:
                 break;
         }
@@ -248,6 +257,7 @@ void state_apply(State *s, const StateInput *input, StateEffects *effects) {
         }
         state_form_if_complete(s);
         state_prepared_settle(s);
+        state_cluster_settle(s);
         state_requests_settle(s);
         announce_groups(s);
         announce_nodes(s);
@@ -335,6 +345,15 @@ size_t state_view_members(const State *s, const StateViewMember **ret) {
 
 const HaNodes *state_nodes(const State *s) {
         return &s->node_table;
+}
+
+GBytes *state_cluster_text(const State *s) {
+        return s->cluster_text;
+}
+
+GBytes *state_cluster_wanted(const State *s, const HaNodes **ret_nodes) {
+        *ret_nodes = &s->wanted.nodes;
+        return s->wanted.text;
 }
 
 const HaConfig *state_config(const State *s) {

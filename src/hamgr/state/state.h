@@ -137,9 +137,11 @@ typedef enum StateEventKind {
         STATE_EVENT_CONFIG_PREPARED,
         STATE_EVENT_CONFIG_IN_FORCE,
         STATE_EVENT_CONFIG_DROPPED,
-        STATE_EVENT_RECORD_ASIDE, /* node: brought a newer stored record after the formation; not used */
-        STATE_EVENT_RECORD_BAD,   /* node: brought a record that cannot be read */
-        STATE_EVENT_OPERATOR,     /* group or node: an operator's order was taken in */
+        STATE_EVENT_CLUSTER_WANTED,   /* every hamgr has agreed to a cluster.conf */
+        STATE_EVENT_CLUSTER_IN_FORCE, /* the membership has */
+        STATE_EVENT_RECORD_ASIDE,     /* node: brought a newer stored record after the formation; not used */
+        STATE_EVENT_RECORD_BAD,       /* node: brought a record that cannot be read */
+        STATE_EVENT_OPERATOR,         /* group or node: an operator's order was taken in */
         _STATE_EVENT_MAX,
         _STATE_EVENT_INVALID = -EINVAL,
 } StateEventKind;
@@ -151,11 +153,14 @@ typedef enum StateEffectType {
         STATE_EFFECT_PREPARE, /* version, config, serial, record: validate here, write and sync, then send
                                * APPLY_ANSWER (and STORED); refused: APPLY_ANSWER with the reasons, write
                                * nothing */
-        STATE_EFFECT_START,   /* group, number: start here; what runs already is adopted, not restarted */
-        STATE_EFFECT_STOP,    /* group, number: stop here and report STOPPED when it is proven */
-        STATE_EFFECT_PROBE,   /* group, number: change nothing, look, and report what runs here. Replaces an
-                               * older order: an unfinished start of it is ended before the report */
-        STATE_EFFECT_FENCE,   /* boot, attempt: switch it off now; the answer is FENCE_RESULT */
+        STATE_EFFECT_PREPARE_CLUSTER, /* the same for cluster.conf: text */
+        STATE_EFFECT_WRITE_CLUSTER,   /* text: is this node's cluster.conf from now on; have hagcd read it */
+        STATE_EFFECT_CLUSTER,         /* state_nodes() and state_cluster_text() are others now */
+        STATE_EFFECT_START, /* group, number: start here; what runs already is adopted, not restarted */
+        STATE_EFFECT_STOP,  /* group, number: stop here and report STOPPED when it is proven */
+        STATE_EFFECT_PROBE, /* group, number: change nothing, look, and report what runs here. Replaces an
+                             * older order: an unfinished start of it is ended before the report */
+        STATE_EFFECT_FENCE, /* boot, attempt: switch it off now; the answer is FENCE_RESULT */
         STATE_EFFECT_FENCE_CANCEL, /* boot: kill the agent if it still runs; no answer is needed */
         STATE_EFFECT_ANSWER,       /* request, result, text: a caller of this node has its answer */
         STATE_EFFECT_EVENT,        /* event, group, node, text */
@@ -304,6 +309,7 @@ typedef struct StateGroupStatus {
 } StateGroupStatus;
 
 /* `self` is this replica's node; its instance comes with the views. */
+/* nodes: of what is in force now. All who begin at once must give the same. */
 State *state_new(const HaNodes *nodes, uint32_t self);
 State *state_free(State *s);
 DEFINE_TRIVIAL_CLEANUP(State *, state_free);
@@ -314,13 +320,17 @@ void state_apply(State *s, const StateInput *input, StateEffects *effects);
 
 /* All that is replicated. Equal states give equal bytes. */
 GBytes *state_serialize(const State *s);
-int state_deserialize(const HaNodes *nodes, uint32_t self, const void *data, size_t size_bytes, State **ret);
+int state_deserialize(uint32_t self, const void *data, size_t size_bytes, State **ret);
 
 /* The durable part as of now: configurations, operator decisions, nodes left that may run what. */
 GBytes *state_durable(const State *s);
 /* Is this a record that can be read? 0, and its number; -EBADMSG. For the shell that finds one on its disk.
  */
 int state_durable_check(const void *data, size_t size_bytes, HaMid *ret_mid, uint64_t *ret_serial);
+
+/* The cluster.conf that was in force by that record, for a hamgr whose file says something else. False:
+ * there is none in it. */
+bool state_durable_cluster(const void *data, size_t size_bytes, GBytes **ret_text, HaNodes *ret_nodes);
 
 /* Asserts every invariant that one replica can see. */
 void state_check(const State *s);
@@ -344,6 +354,11 @@ uint32_t state_self(const State *s);
 size_t state_view_members(const State *s, const StateViewMember **ret);
 
 const HaNodes *state_nodes(const State *s);
+/* The text of cluster.conf in force, as far as anybody said it; NULL: the same as when this began. Borrowed.
+ */
+GBytes *state_cluster_text(const State *s);
+/* One that all hamgrs have agreed to and that is not in force yet; NULL: none. Borrowed. */
+GBytes *state_cluster_wanted(const State *s, const HaNodes **ret_nodes);
 const HaConfig *state_config(const State *s); /* in force; never NULL */
 StateVersion state_config_version(const State *s);
 bool state_apply_pending(const State *s, StateVersion *ret_version);

@@ -184,46 +184,42 @@ static void forget_lost_askers(State *s) {
         }
 }
 
-void state_take_view(State *s, const StateView *view) {
-        NodeSet detached = state_detached(s);
+static void take_node(State *s, const StateViewNode *v) {
+        StateNode *n = state_node_mutable(s, v->id);
+        bool is = v->state == STATE_NODE_UP, was;
 
-        s->quorate = view->quorate;
-        s->changed_manager = true;
-        s->n_members = MIN(view->n_members, (size_t) NODE_ID_MAX);
-        memcpy(s->members, view->members, s->n_members * sizeof(*s->members));
+        if (!n)
+                return;
+        was = n->state == STATE_NODE_UP;
+        if (was && (!is || n->incarnation != v->incarnation)) {
+                StateViewNode left = *v;
 
-        for (size_t i = 0; i < view->n_nodes; i++) {
-                const StateViewNode *v = view->nodes + i;
-                StateNode *n = state_node_mutable(s, v->id);
-                bool is = v->state == STATE_NODE_UP, was;
-
-                if (!n)
-                        continue;
-                was = n->state == STATE_NODE_UP;
-                if (was && (!is || n->incarnation != v->incarnation)) {
-                        StateViewNode left = *v;
-
-                        if (n->instance != 0)
-                                manager_left(s, n);
-                        n->instance = 0;
-                        if (is)
-                                left.state = STATE_NODE_UNKNOWN;
-                        node_left(s, n, &left);
-                        was = false;
-                        if (!is)
-                                continue;
-                }
-                if (is && !was)
-                        node_joined(s, n, v);
-                else if (!is && n->incarnation == 0 && ha_mid_compare(n->mid, (HaMid){ 0 }) == 0) {
-                        /* The first that we hear of it. */
-                        n->mid = s->mid;
-                        n->incarnation = v->incarnation;
-                        n->boot_id = v->boot_id;
-                        state_node_enter(s, n, v->state);
-                } else if (!is)
-                        node_stays_out(s, n, v);
+                if (n->instance != 0)
+                        manager_left(s, n);
+                n->instance = 0;
+                if (is)
+                        left.state = STATE_NODE_UNKNOWN;
+                node_left(s, n, &left);
+                was = false;
+                if (!is)
+                        return;
         }
+        if (is && !was)
+                node_joined(s, n, v);
+        else if (!is && n->incarnation == 0 && ha_mid_compare(n->mid, (HaMid){ 0 }) == 0) {
+                /* The first that we hear of it. */
+                n->mid = s->mid;
+                n->incarnation = v->incarnation;
+                n->boot_id = v->boot_id;
+                state_node_enter(s, n, v->state);
+        } else if (!is)
+                node_stays_out(s, n, v);
+}
+
+void state_view_again(State *s) {
+        FOREACH_ARRAY(v, s->seen, NODE_ID_MAX)
+                if (v->id != 0)
+                        take_node(s, v);
 
         FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX) {
                 uint64_t instance = 0;
@@ -235,6 +231,21 @@ void state_take_view(State *s, const StateView *view) {
                                 instance = m->instance;
                 node_set_instance(s, n, instance);
         }
+}
+
+void state_take_view(State *s, const StateView *view) {
+        NodeSet detached = state_detached(s);
+
+        s->quorate = view->quorate;
+        s->changed_manager = true;
+        s->n_members = MIN(view->n_members, (size_t) NODE_ID_MAX);
+        memcpy(s->members, view->members, s->n_members * sizeof(*s->members));
+        memset(s->seen, 0, sizeof(s->seen));
+        FOREACH_ARRAY(v, view->nodes, view->n_nodes)
+                if (node_id_is_valid(v->id))
+                        s->seen[v->id - 1] = *v;
+
+        state_view_again(s);
         forget_lost_askers(s);
         if (s->phase == STATE_PHASE_READY && state_detached(s) != detached)
                 state_record_bump(s, false, false);

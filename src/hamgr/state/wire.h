@@ -23,6 +23,10 @@ StateBootId wire_read_boot_id(ByteReader *r);
 void wire_write_version(ByteWriter *w, StateVersion v);
 StateVersion wire_read_version(ByteReader *r);
 
+/* The nodes by ascending id, or the reader fails. */
+void wire_write_nodes(ByteWriter *w, const HaNodes *nodes);
+void wire_read_nodes(ByteReader *r, HaNodes *ret);
+
 uint32_t wire_read_node(ByteReader *r);
 uint32_t wire_read_node_or_none(ByteReader *r);
 void wire_read_name(ByteReader *r, char name[static NAME_LENGTH_MAX + 1]);
