@@ -547,6 +547,44 @@ static void on_reloaded(void *userdata, ClusterConf *conf_taken, const ConfError
         settle(d);
 }
 
+static void write_gasp(Hagcd *d) {
+        int r = gasp_write(d->gasp_path, d->conf, d->config.self, d->config.key, d->gasp_secret);
+
+        if (r < 0)
+                log_warning_errno(
+                                r,
+                                "cannot write %s, ignoring it; our sudden death is seen later: %m",
+                                d->gasp_path);
+}
+
+/* Started again while a change waits: what is in force is the file of before, and its nodes are to be heard.
+ */
+static void go_on_with_former(Hagcd *d) {
+        const ClusterConf *former = d->config.former;
+        _cleanup_(conf_errors_done) ConfErrors errors = { 0 };
+        CmsConfig file = cms_config(d->config.conf, d->config.self->id);
+
+        if (!former || status_look(d->status, d->cms)->config_hash == cms_config_hash(file.hash) ||
+            status_look(d->status, d->cms)->config_hash != former->hash ||
+            !cluster_conf_node_by_id(former, d->config.self->id) ||
+            cluster_conf_check_change(former, d->config.conf, d->config.self->id, &errors) < 0 ||
+            errors.n_items > 0)
+                return;
+        d->taken_over = cluster_conf_copy(former);
+        d->wanted = cluster_conf_copy(d->config.conf);
+        if (!d->taken_over || !d->wanted) {
+                log_error("out of memory: nodes that cluster.conf does not name any more are not heard");
+                d->taken_over = cluster_conf_free(d->taken_over);
+                d->wanted = cluster_conf_free(d->wanted);
+                return;
+        }
+        d->conf = d->taken_over;
+        d->wanted_hash = cms_config_hash(file.hash);
+        status_set_conf(d->status, d->conf);
+        (void) transport_set_peers(d->transport, d->conf, d->wanted);
+        write_gasp(d);
+}
+
 static void on_client_reload(void *userdata) {
         Hagcd *d = userdata;
 
@@ -559,16 +597,6 @@ static void on_client_reload(void *userdata) {
 static int on_sighup(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
         on_client_reload(userdata);
         return 0;
-}
-
-static void write_gasp(Hagcd *d) {
-        int r = gasp_write(d->gasp_path, d->conf, d->config.self, d->config.key, d->gasp_secret);
-
-        if (r < 0)
-                log_warning_errno(
-                                r,
-                                "cannot write %s, ignoring it; our sudden death is seen later: %m",
-                                d->gasp_path);
 }
 
 /* Not from within a handler of the transport, whose peers go. */
@@ -854,6 +882,7 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
         start.start.record = record_valid ? &record.cms : NULL;
         start.start.incarnation = d->incarnation;
         feed_cms(d, &start);
+        go_on_with_former(d);
         if (d->armed)
                 feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_ARMED, .armed = { true } });
         *ret = TAKE_PTR(d);

@@ -15,7 +15,8 @@
 #include "shared/cluster-key.h"
 
 typedef struct HagcdConfig {
-        const ClusterConf *conf; /* weak: outlives the daemon */
+        const ClusterConf *conf;   /* weak: outlives the daemon */
+        const ClusterConf *former; /* weak, likewise: the file before it; NULL: none */
         const ClusterNode *self;
         const char *conf_path; /* read anew when somebody asks for it */
         const ClusterKey *key;

@@ -19,13 +19,15 @@ typedef struct Options {
 } Options;
 
 typedef struct Settings {
-        ClusterConf *conf; /* owned */
+        ClusterConf *conf;   /* owned */
+        ClusterConf *former; /* owned; NULL: there is none */
         const ClusterNode *self;
         ClusterKey key;
 } Settings;
 
 static void settings_done(Settings *s) {
         s->conf = cluster_conf_free(s->conf);
+        s->former = cluster_conf_free(s->former);
         cluster_key_done(&s->key);
 }
 
@@ -45,6 +47,16 @@ static int load_conf(const Options *o, Settings *s) {
         if (r < 0 && errors.n_items == 0)
                 (void) log_error_errno(r, "cannot read %s: %m", o->conf_path);
         return r;
+}
+
+/* Only of use when it is what the membership has in force, so it need not even be right. */
+static void load_former(const Options *o, Settings *s) {
+        _cleanup_(conf_errors_done) ConfErrors errors = { 0 };
+        _cleanup_(str_buf_done) StrBuf path = { 0 };
+
+        str_buf_printf(&path, "%s" CLUSTER_CONF_FORMER_SUFFIX, o->conf_path);
+        if (str_buf_result(&path) >= 0)
+                (void) cluster_conf_load(str_buf_text(&path), &errors, &s->former);
 }
 
 static int load_settings(const Options *o, Settings *s) {
@@ -130,8 +142,10 @@ static int run(const Options *o) {
         r = load_settings(o, &s);
         if (r < 0)
                 return EXIT_FAILURE;
+        load_former(o, &s);
         config = (HagcdConfig){
                 .conf = s.conf,
+                .former = s.former,
                 .self = s.self,
                 .conf_path = o->conf_path,
                 .key = &s.key,

@@ -81,6 +81,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (m->cluster_file->text && !m->cluster_file->child)
                 step(m);
+        m->cluster_file->said = 0;
+        cluster_follow(m);
         return 0;
 }
 
@@ -166,10 +168,16 @@ void cluster_follow(Manager *m) {
         if (c->hash == 0 || c->hash == m->cluster_file->said ||
             (c->hash == state_nodes(m->state)->hash && state_cluster_text(m->state)))
                 return;
-        message.cluster.text = text_of(m, c->hash, &nodes);
-        if (!message.cluster.text)
-                return; /* somebody changed the file since hagcd read it */
         m->cluster_file->said = c->hash;
+        message.cluster.text = text_of(m, c->hash, &nodes);
+        if (!message.cluster.text) {
+                log_warning("%s is not any more what hagcd has read and the cluster has in force; the "
+                            "managers go "
+                            "on with what they knew before",
+                            CLUSTER_CONF_PATH);
+                (void) event_timer_in(m->cluster_file->retry, RETRY_USEC);
+                return;
+        }
         message.cluster.mid = (HaMid){ c->mid.epoch, c->mid.node_id };
         message.cluster.nodes = &nodes;
         group_send(m, &message);

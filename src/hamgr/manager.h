@@ -199,7 +199,7 @@ void apply_check(Manager *m, ApiCall *call, const HaFile *files, size_t n_files)
 
 /* ---- cluster.c ---- */
 
-#define CLUSTER_CONF_FORMER_PATH CLUSTER_CONF_PATH ".former"
+#define CLUSTER_CONF_FORMER_PATH CLUSTER_CONF_PATH CLUSTER_CONF_FORMER_SUFFIX
 
 int cluster_start(Manager *m);
 void cluster_stop(Manager *m);

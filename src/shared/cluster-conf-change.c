@@ -27,6 +27,16 @@ NodeSet cluster_conf_nodes_missing(const ClusterConf *in, const ClusterConf *fro
         return set;
 }
 
+ClusterConf *cluster_conf_copy(const ClusterConf *c) {
+        _cleanup_(conf_errors_done) ConfErrors errors = { 0 };
+        _cleanup_free_ char *text = cluster_conf_to_text(c);
+        ClusterConf *copy = NULL;
+
+        if (text)
+                (void) cluster_conf_parse(c->file, text, strlen(text), &errors, &copy);
+        return copy;
+}
+
 static int check_cluster(const ClusterConf *running, const ClusterConf *now, ConfErrors *errors) {
         int r = 0;
 

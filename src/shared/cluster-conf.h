@@ -17,6 +17,8 @@
 #include "basic/parse.h"
 
 #define CLUSTER_CONF_PATH "/etc/hamgr/cluster.conf"
+/* Beside it: the one before, which is in force while a change waits. */
+#define CLUSTER_CONF_FORMER_SUFFIX ".former"
 
 #define CLUSTER_LINKS_MAX 8U
 #define CLUSTER_FENCE_DEVICES_MAX 16U
@@ -148,6 +150,9 @@ NodeSet cluster_conf_nodes_missing(const ClusterConf *in, const ClusterConf *fro
  * Each is an error with its line. 0, or -ENOMEM. */
 int cluster_conf_check_change(
                 const ClusterConf *running, const ClusterConf *now, uint32_t self, ConfErrors *errors);
+
+/* For cluster_conf_free(); NULL when memory ran out. */
+ClusterConf *cluster_conf_copy(const ClusterConf *c);
 
 /* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
 char *cluster_conf_to_text(const ClusterConf *c);

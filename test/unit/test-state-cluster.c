@@ -132,6 +132,25 @@ static void test_node_that_is_there_before_it_is_known(void) {
         g_assert_true(node_set_contains(state_managers(scene_state(&s)), 4));
 }
 
+/* It has as long to come up as any node has after a cold start. */
+static void test_added_node_is_not_fenced_at_once(void) {
+        HaNodes four = nodes_of(2, 4);
+        _cleanup_(scene_done) Scene s;
+
+        begin(&s, WEB);
+        s.now_usec += 60000000;
+        in_force(&s, 1, &four);
+        scene_remove_file(&s, "web.group");
+        scene_file(&s, "web.group", "[Group]\nDomain=n1 n2 n4\n[Unit app]\nUnit=web.service\n");
+        scene_send_files(&s, 1);
+        scene_settle(&s);
+        g_assert_true(node_set_contains(scene_group(&s, "web")->may_run, 4));
+        g_assert_false(state_node(scene_state(&s), 4)->fence.active);
+        s.now_usec += 21000000;
+        scene_settle(&s);
+        g_assert_true(state_node(scene_state(&s), 4)->fence.active);
+}
+
 static void assert_refused(Scene *s, const HaNodes *nodes, const char *why) {
         prepare(s, 1, nodes);
         g_assert_cmpint(scene_answer(s, 1), ==, STATE_RESULT_REFUSED);
@@ -320,6 +339,8 @@ int main(int argc, char **argv) {
                         test_added_node_is_known_when_it_is_in_force);
         g_test_add_func("/state/cluster/node-that-is-there-before-it-is-known",
                         test_node_that_is_there_before_it_is_known);
+        g_test_add_func("/state/cluster/added-node-is-not-fenced-at-once",
+                        test_added_node_is_not_fenced_at_once);
         g_test_add_func("/state/cluster/who-may-run-something-stays", test_who_may_run_something_stays);
         g_test_add_func("/state/cluster/who-left-goes", test_who_left_goes);
         g_test_add_func("/state/cluster/groups-name-nobody-who-is-gone",

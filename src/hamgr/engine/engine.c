@@ -109,11 +109,13 @@ static void plan_lost_node(Planner *p, const StateNode *n, uint64_t formed_usec)
         if (may_run->len == 0 && domain->len == 0)
                 return;
         if (n->incarnation == 0) {
-                /* A cold start: it may still be booting. */
+                /* After a cold start, or when it was added to cluster.conf, it may still be booting. */
+                uint64_t due_usec = usec_add(MAX(formed_usec, n->since_usec), unseen_usec);
+
                 if (unseen_usec == 0)
                         return;
-                if (p->now_usec < formed_usec + unseen_usec) {
-                        wake_at(p, formed_usec + unseen_usec);
+                if (p->now_usec < due_usec) {
+                        wake_at(p, due_usec);
                         return;
                 }
         }
