@@ -345,7 +345,9 @@ static void note_node(const Manager *m, const StateNode *n, const hagcs_node *se
                                n->instance != 0 ? "is being emptied to stop" : "hamgr is stopped there");
         else if (n && n->state == STATE_NODE_UP && !n->hello)
                 state_text_set(ret->note, "hamgr is not running there");
-        else if (seen && seen->state != HAGCS_NODE_UP && seen->heard && !isempty(seen->problem))
+        /* It is there, and not let in: another cluster.conf, for one. */
+        else if (seen && seen->state != HAGCS_NODE_UP && (seen->heard || seen->links_heard != 0) &&
+                 !isempty(seen->problem))
                 state_text_set(ret->note, "%s", seen->problem);
         else if (n && n->state == STATE_NODE_DOWN && n->fence.device[0])
                 state_text_set(ret->note, "fenced by %s", n->fence.device);
