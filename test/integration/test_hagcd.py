@@ -322,6 +322,10 @@ def test_other_version_is_told(lab):
     assert len(told) == 2 and "n3: speaks another version" in told[0] and "n3: key mismatch" in told[1], told
 
 
+def link_received(node, peer):
+    return int(re.search(rf"^link {peer} 0 .* received (\d+) ", node.membership(), re.MULTILINE).group(1))
+
+
 def links(text, node):
     """State, round-trip time and losses of each link to a node."""
     return [(m[1], m[2], int(m[3])) for m in re.finditer(
@@ -496,6 +500,55 @@ def test_changed_configuration_that_is_wrong_changes_nothing(lab):
     assert node.reload() == ""
     assert node.membership().splitlines()[:2] == before.splitlines()[:2]
     assert "waits" not in node.membership()
+
+
+def test_nodes_come_and_go_while_the_others_run():
+    with Lab(4) as lab:
+        whole = {}
+        for i in (1, 2, 3):
+            with open(lab.nodes[i].conf) as f:
+                whole[i] = f.read()
+            edit(lab.nodes[i], whole[i][whole[i].index("[Node n4]"):], "")
+            lab.nodes[i].start()
+        for i in (1, 2, 3):
+            lab.nodes[i].wait_members(1, 2, 3)
+        members = [lab.nodes[i].member("talk", f"m{i}") for i in (1, 2, 3)]
+        for member in members:
+            member.wait(r"view members( m\d@n\d){3}\b")
+        received = link_received(lab.nodes[1], "n2")
+        lab.nodes[4].start()
+        # One that was told waits for the others, and says so.
+        for i in (1, 2, 3):
+            with open(lab.nodes[i].conf, "w") as f:
+                f.write(whole[i])
+        assert lab.nodes[1].reload() == ""
+        lab.nodes[1].membership_until(r"^configuration \w+ wanted \w+ waits members-differ for n2 n3$")
+        for i in (2, 3):
+            assert lab.nodes[i].reload() == ""
+        for i in (1, 2, 3, 4):
+            lab.nodes[i].wait_members(1, 2, 3, 4)
+        lab.nodes[1].membership_until(r"^configuration \w+$")
+        # Sessions with those that stayed went on.
+        assert link_received(lab.nodes[1], "n2") > received
+        joined = lab.nodes[4].member("talk", "m4")
+        joined.wait(r"view members( m\d@n\d){4}\b")
+        members[0].send("four of us")
+        joined.wait(r"message m1@n1 four of us")
+
+        # Taken out again: first it is stopped, and nobody talks to it any more.
+        for i in (1, 2, 3):
+            edit(lab.nodes[i], whole[i][whole[i].index("[Node n4]"):], "")
+            assert lab.nodes[i].reload() == ""
+        lab.nodes[2].membership_until(r"^configuration \w+ wanted \w+ waits (members-differ|not-stopped) for n4$")
+        lab.nodes[4].kill(signal.SIGTERM)
+        for i in (1, 2, 3):
+            lab.nodes[i].wait(r"cluster\.conf as it was read last is in force: 3 nodes, 3 votes")
+            assert "n4" not in lab.nodes[i].membership().split("change", maxsplit=1)[0]
+            assert lab.nodes[i].hagcd.poll() is None
+        with open(os.path.join(lab.nodes[1].folder, "run", "last-gasp")) as f:
+            assert lab.address(4, 0) not in f.read()
+        members[1].send("three of us")
+        members[2].wait(r"message m2@n2 three of us")
 
 
 def test_store_lost_while_running_is_found_again(lab):
