@@ -49,6 +49,10 @@ KINDS = {
         "disabled": ("n5",),
     }),
     "five": (5, {"blue": web("blue", ["n1", "n2", "n3", "n4", "n5"], 1)}, {}),
+    # Three of four nodes: the fourth is not named in cluster.conf yet.
+    "growing": (4, {"shop": config.shop(3, domain=["n1", "n2"])}, {
+        "conf": config.cluster_conf(3), "disabled": ("n4",),
+    }),
     # Nodes that are off: the test says how many it wants.
     "eight": (8, {}, {"boot": False}),
 }
@@ -138,7 +142,8 @@ def fixture_of(kind):
     return give
 
 
-trio, duo, quad, even, five, eight = map(fixture_of, ("trio", "duo", "quad", "even", "five", "eight"))
+trio, duo, quad, even, five, growing, eight = map(
+    fixture_of, ("trio", "duo", "quad", "even", "five", "growing", "eight"))
 
 
 @pytest.hookimpl(hookwrapper=True)
