@@ -540,6 +540,16 @@ def test_nodes_come_and_go_while_the_others_run():
             edit(lab.nodes[i], whole[i][whole[i].index("[Node n4]"):], "")
             assert lab.nodes[i].reload() == ""
         lab.nodes[2].membership_until(r"^configuration \w+ wanted \w+ waits (members-differ|not-stopped) for n4$")
+        # One that is started again meanwhile hears n4 on, which its file does not name any more.
+        with open(lab.nodes[1].conf + ".former", "w") as f:
+            f.write(whole[1])
+        lab.nodes[1].kill(signal.SIGTERM)
+        lab.nodes[2].wait_members(2, 3, 4)
+        lab.nodes[1].start()
+        lab.nodes[1].wait_members(1, 2, 3, 4)
+        lab.nodes[1].membership_until(r"^configuration \w+ wanted \w+ waits (members-differ|not-stopped) for n4$")
+        members[0] = lab.nodes[1].member("talk", "m1")
+        members[0].wait(r"view members( m\d@n\d){4}\b")
         lab.nodes[4].kill(signal.SIGTERM)
         for i in (1, 2, 3):
             lab.nodes[i].wait(r"cluster\.conf as it was read last is in force: 3 nodes, 3 votes")
