@@ -45,7 +45,7 @@ int packet_header_decode(const void *data, size_t size_bytes, PacketHeader *ret)
         byte_reader_init(&r, data, size_bytes);
         if (byte_reader_u8(&r) != PACKET_MAGIC || byte_reader_u8(&r) != PACKET_VERSION)
                 return -EBADMSG;
-        h.kind = (PacketKind) byte_reader_u8_max(&r, PACKET_LAST_GASP);
+        h.kind = (PacketKind) byte_reader_u8_max(&r, PACKET_NO_NODE);
         h.class = (DtlsClass) byte_reader_u8_max(&r, DTLS_CLASS_BULK);
         h.from = read_node(&r);
         h.to = read_node(&r);

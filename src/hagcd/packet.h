@@ -30,6 +30,7 @@ typedef enum PacketKind {
         PACKET_KNOCK,     /* from the server of a session: I have none (or not this one), please begin */
         PACKET_LAST_GASP, /* GASP_SECRET_BYTES follow; the sender's hagcd is dead. Not sealed: see facts of
                              DTLS */
+        PACKET_NO_NODE,   /* an answer: by the sender's cluster.conf the receiver is no node, or another */
 } PacketKind;
 
 typedef struct PacketHeader {

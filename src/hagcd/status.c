@@ -80,6 +80,10 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
                        "nodes";
         case TRANSPORT_PROBLEM_HANDSHAKE:
                 return "it answers, but the handshake fails: compare the cluster keys and the versions";
+        case TRANSPORT_PROBLEM_NO_NODE:
+                return "by its cluster.conf this server is none of the cluster: copy "
+                       "/etc/hamgr/cluster.conf from "
+                       "there, or stop hagcd here";
         }
         switch (cms) {
         case CMS_PROBLEM_NONE:
@@ -524,7 +528,9 @@ void status_log_transport(Status *s, uint32_t node, TransportProblem problem) {
                 log_notice("node %s: its seal is good now", name);
         else
                 log_event(LOG_ERR,
-                          problem == TRANSPORT_PROBLEM_VERSION ? NULL : HAMGR_MESSAGE_KEY_REFUSED,
+                          problem == TRANSPORT_PROBLEM_VERSION   ? NULL
+                          : problem == TRANSPORT_PROBLEM_NO_NODE ? HAMGR_MESSAGE_CONFIG_DIFFERS
+                                                                 : HAMGR_MESSAGE_KEY_REFUSED,
                           LOG_FIELDS("HAMGR_NODE", name),
                           "node %s: %s",
                           name,

@@ -34,6 +34,7 @@ typedef struct TransportLink {
         bool carrier;
         LogRate log_rate;
         Stranger stranger;
+        uint64_t answered_usec; /* a node that is none of ours, last */
 
         unsigned n_out;
         struct mmsghdr out[BATCH];
@@ -409,6 +410,38 @@ on_other_version(Transport *t, unsigned link, const struct sockaddr_storage *add
         }
 }
 
+/* Whoever has our key and is no node (any more) has an older cluster.conf, and would wait for ever without a
+ * word. Anybody can send what asks for this: it is as short as that, and rare. */
+static void
+answer_stranger(TransportLink *l,
+                const struct sockaddr_storage *address,
+                const PacketHeader *h,
+                uint64_t now_usec) {
+        const ClusterAddress *to = (const ClusterAddress *) address;
+        uint8_t data[PACKET_HEADER_BYTES];
+
+        if (h->key_id != dtls_context_key_id(l->transport->dtls) || h->kind == PACKET_NO_NODE ||
+            h->kind == PACKET_LAST_GASP || usec_sub(now_usec, l->answered_usec) < CHANNEL_RETRY_MAX_USEC)
+                return;
+        l->answered_usec = now_usec;
+        packet_header_encode(
+                        &(PacketHeader){
+                                        .kind = PACKET_NO_NODE,
+                                        .class = h->class,
+                                        .from = l->transport->config.self,
+                                        .to = h->from,
+                                        .link = l->index,
+                                        .key_id = h->key_id,
+                        },
+                        data);
+        (void) sendto(l->fd,
+                      data,
+                      sizeof(data),
+                      MSG_DONTWAIT | MSG_NOSIGNAL,
+                      &to->sa,
+                      cluster_address_length(to));
+}
+
 /* From the peer's own socket, which another process there cannot send from. hagcd is dead when its last gasp
  * comes, and that has its secret. */
 static bool is_from(const struct sockaddr_storage *address, const ClusterAddress *peer, PacketKind kind) {
@@ -436,8 +469,14 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
                 return;
         }
         if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
-            !(p = peer_of(t, h.from)) || !is_from(address, &p->conf.addresses[l->index], h.kind)) {
+            !node_id_is_valid(h.from)) {
                 on_bad(l, address, now_usec);
+                return;
+        }
+        p = peer_of(t, h.from);
+        if (!p || !is_from(address, &p->conf.addresses[l->index], h.kind)) {
+                on_bad(l, address, now_usec);
+                answer_stranger(l, address, &h, now_usec);
                 return;
         }
         c = channel_of(t, p, l->index, h.class);
@@ -457,6 +496,13 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
                         on_bad(l, address, now_usec);
                 channel_knocked(&c->channel, now_usec);
                 wake_for(t, c, now_usec);
+                return;
+        case PACKET_NO_NODE:
+                /* Of one who is heard somebody else said it. */
+                if (links_heard(t, p, now_usec) != 0)
+                        on_bad(l, address, now_usec);
+                else if (p->problem == TRANSPORT_PROBLEM_NONE)
+                        set_problem(t, h.from, TRANSPORT_PROBLEM_NO_NODE);
                 return;
         case PACKET_LAST_GASP:
                 if (!on_gasp(t, p, h.from, data, n))

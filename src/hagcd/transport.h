@@ -19,6 +19,7 @@ typedef enum TransportProblem {
         TRANSPORT_PROBLEM_KEY,       /* its datagrams name another cluster key */
         TRANSPORT_PROBLEM_VERSION,   /* its datagrams are of another version of hagcd */
         TRANSPORT_PROBLEM_HANDSHAKE, /* it answers, but no handshake ends well */
+        TRANSPORT_PROBLEM_NO_NODE,   /* it says that this node is none of its cluster */
 } TransportProblem;
 
 typedef struct TransportHandlers {

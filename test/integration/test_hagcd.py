@@ -557,6 +557,11 @@ def test_nodes_come_and_go_while_the_others_run():
             assert lab.nodes[i].hagcd.poll() is None
         with open(os.path.join(lab.nodes[1].folder, "run", "last-gasp")) as f:
             assert lab.address(4, 0) not in f.read()
+        # Should it come back with its old file, it is told.
+        lab.nodes[4].start()
+        lab.nodes[4].wait(r"node n[123]: by its cluster.conf this server is none of the cluster")
+        lab.nodes[4].status_until(r"n1=unknown\(by its cluster.conf this server is none of the cluster")
+        lab.nodes[1].wait(rf"came from {lab.address(4, 0)}, port 7700, which is no node of this cluster")
         members[1].send("three of us")
         members[2].wait(r"message m2@n2 three of us")
 

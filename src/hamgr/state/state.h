@@ -308,8 +308,8 @@ typedef struct StateGroupStatus {
         char reason[STATE_TEXT_MAX]; /* a sentence for people; "" when there is nothing to say */
 } StateGroupStatus;
 
-/* `self` is this replica's node; its instance comes with the views. */
-/* nodes: of what is in force now. All who begin at once must give the same. */
+/* `self` is this replica's node; its instance comes with the views. The nodes are those of the cluster.conf
+ * in force: all who begin at once give the same. */
 State *state_new(const HaNodes *nodes, uint32_t self);
 State *state_free(State *s);
 DEFINE_TRIVIAL_CLEANUP(State *, state_free);
