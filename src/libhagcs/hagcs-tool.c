@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* hagcs: talk in a group from a shell. Lines of standard input are sent, what is delivered is printed. */
+/* hagcs: talk in a group from a shell. Lines of standard input are sent, what is delivered is printed. With
+ * --status it is in no group: who only looks is no member whose end the cluster is told. */
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -16,8 +17,8 @@
 #define STATE_MAX (64U * 1024U)
 
 typedef struct Tool {
-        hagcs *h; /* owned */
-        hagcs_registration registration;
+        hagcs *h;                        /* owned */
+        hagcs_registration registration; /* no group: only looks */
         bool quiet_status;
         bool registered;
         bool leaving;
@@ -246,11 +247,11 @@ static int run(Tool *t, bool stay) {
         signals = signalfd(-1, &set, SFD_CLOEXEC);
         if (signals < 0)
                 return -errno;
-        r = hagcs_register(t->h, &t->registration);
+        r = t->registration.group ? hagcs_register(t->h, &t->registration) : 0;
         if (r < 0)
                 return r;
 
-        t->input_open = true;
+        t->input_open = !!t->registration.group;
         while (!t->done) {
                 bool reading = t->input_open && t->registered && !t->blocked && !t->leaving;
                 struct pollfd fds[] = {
@@ -391,6 +392,7 @@ static int ask_hagcd(Tool *t, const char *path, int (*ask)(hagcs *h), hagcs_even
 
 static int usage(FILE *f, int status) {
         fputs("hagcs [OPTIONS] GROUP\n"
+              "hagcs --status\n"
               "hagcs --membership\n"
               "hagcs --reload\n\n"
               "Join a group: lines of standard input are sent to all its members, what is delivered is "
@@ -405,6 +407,7 @@ static int usage(FILE *f, int status) {
               "  --no-status         do not print changes of the cluster's status\n"
               "  --reload            have hagcd read cluster.conf anew, as \"systemctl reload hagcd\" does, "
               "and end\n"
+              "  --status            print the cluster's status and its changes, and join no group\n"
               "  --membership        print how the membership looks from this node, and end\n"
               "  --socket=PATH       of hagcd\n",
               f);
@@ -419,6 +422,7 @@ int main(int argc, char *argv[]) {
                 OPT_LIVE,
                 OPT_SNAPSHOT,
                 OPT_STAY,
+                OPT_NO_STATUS,
                 OPT_STATUS,
                 OPT_SOCKET,
                 OPT_MEMBERSHIP,
@@ -432,14 +436,15 @@ int main(int argc, char *argv[]) {
                 { "liveliness", required_argument, NULL, OPT_LIVE },
                 { "snapshot", no_argument, NULL, OPT_SNAPSHOT },
                 { "stay", no_argument, NULL, OPT_STAY },
-                { "no-status", no_argument, NULL, OPT_STATUS },
+                { "no-status", no_argument, NULL, OPT_NO_STATUS },
+                { "status", no_argument, NULL, OPT_STATUS },
                 { "socket", required_argument, NULL, OPT_SOCKET },
                 { "membership", no_argument, NULL, OPT_MEMBERSHIP },
                 { "reload", no_argument, NULL, OPT_RELOAD },
                 { "help", no_argument, NULL, OPT_HELP },
                 { NULL, 0, NULL, 0 },
         };
-        bool membership = false, reload = false;
+        bool membership = false, reload = false, status = false;
         _cleanup_free_ Tool *t = calloc(1, sizeof(Tool));
         const char *path = NULL;
         bool stay = false;
@@ -473,8 +478,11 @@ int main(int argc, char *argv[]) {
                 case OPT_STAY:
                         stay = true;
                         break;
-                case OPT_STATUS:
+                case OPT_NO_STATUS:
                         t->quiet_status = true;
+                        break;
+                case OPT_STATUS:
+                        status = true;
                         break;
                 case OPT_SOCKET:
                         path = optarg;
@@ -491,20 +499,20 @@ int main(int argc, char *argv[]) {
                 default:
                         return usage(stderr, EXIT_FAILURE);
                 }
-        if (optind + (membership || reload ? 0 : 1) != argc)
+        if (membership + reload + status > 1 || optind + (membership || reload || status ? 0 : 1) != argc)
                 return usage(stderr, EXIT_FAILURE);
         if (membership)
                 return ask_hagcd(t, path, hagcs_ask_membership, HAGCS_EVENT_MEMBERSHIP);
         if (reload)
                 return ask_hagcd(t, path, hagcs_reload, HAGCS_EVENT_RELOADED);
-        t->registration.group = argv[optind];
+        t->registration.group = argv[optind]; /* with --status the end of the list */
 
         r = hagcs_open(path, &t->h);
         if (r < 0) {
                 fprintf(stderr, "hagcs: cannot reach hagcd: %s; is hagcd.service running?\n", strerror(-r));
                 return EXIT_FAILURE;
         }
-        r = run(t, stay);
+        r = run(t, stay || status);
         t->h = hagcs_close(t->h);
         if (r < 0) {
                 fprintf(stderr, "hagcs: %s\n", strerror(-r));

@@ -171,9 +171,9 @@ class Node:
         run("ip", "-n", self.lab.hub, "link", "set", f"p{link}n{self.number}", "master", f"br{link}")
 
     def status_until(self, pattern, timeout=DEADLINE):
-        """What clients are told of the cluster, once it matches."""
+        """What clients are told of the cluster, once it matches. Who looks is in no group: nobody is told of its end."""
         process = subprocess.Popen(
-            [program("libhagcs", "hagcs"), f"--socket={self.folder}/run/hagcd.sock", "--name=status", "--stay", "status"],
+            [program("libhagcs", "hagcs"), f"--socket={self.folder}/run/hagcd.sock", "--status"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lab.processes.append(process)
         _, match = Lines(process.stdout, f"{self.folder}/status.log").wait(r"^cluster .*" + pattern + ".*$", timeout)
