@@ -125,6 +125,14 @@ static int init_store(const Options *o) {
                           o->store_path);
                 return EXIT_FAILURE;
         }
+        if (r == -EPROTONOSUPPORT) {
+                log_error("%s was written by a newer hamgr, which this one cannot read, leaving it as it "
+                          "is. "
+                          "Install the newer hamgr again, or start hagcd and let the others take it in; "
+                          "only when all nodes are to become older, add --recreate",
+                          o->store_path);
+                return EXIT_FAILURE;
+        }
         if (r < 0) {
                 (void) log_error_errno(r, "cannot write %s: %m", o->store_path);
                 return EXIT_FAILURE;

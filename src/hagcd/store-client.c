@@ -50,7 +50,27 @@ static int connect_store(const char *path, int flags) {
         return TAKE_FD(fd);
 }
 
-static int read_record(int fd, StoreRecord *ret, bool *ret_valid) {
+static void tell_unusable(const char *path, int error) {
+        static const char consequence[] =
+                        "this node votes again after a quorate membership of the others has taken it in";
+
+        if (error == -EPROTONOSUPPORT)
+                log_error("the record that hagcd-store has at %s was written by a newer hamgr, and this one "
+                          "cannot read it: %s, and then writes its own over it. To go back instead, stop "
+                          "hagcd.service now and install the newer hamgr; where all nodes are to become "
+                          "older, run \"hactl init --recreate-store\" on each while hagcd is stopped on all",
+                          path,
+                          consequence);
+        else
+                log_event(LOG_ERR,
+                          HAMGR_MESSAGE_STORE_DAMAGED,
+                          LOG_NO_FIELDS,
+                          "the stored record cannot be used: %s; %s",
+                          error == -EBADMSG ? "it is damaged" : strerror(-error),
+                          consequence);
+}
+
+static int read_record(int fd, const char *path, StoreRecord *ret, bool *ret_valid) {
         const struct timeval timeout = { .tv_sec = READ_TIMEOUT_SEC };
         uint8_t buf[STORE_FRAME_MAX];
         StoreFrame f;
@@ -68,15 +88,10 @@ static int read_record(int fd, StoreRecord *ret, bool *ret_valid) {
         r = store_frame_decode(buf, (size_t) n, &f);
         if (r < 0 || f.type != STORE_FRAME_RECORD)
                 return -EPROTO;
-        if (f.error == 0 && store_record_decode(f.data, f.size_bytes, ret) < 0)
-                f.error = -EBADMSG;
+        if (f.error == 0)
+                f.error = store_record_decode(f.data, f.size_bytes, ret);
         if (f.error < 0 && f.error != -ENODATA && f.error != -ENOENT)
-                log_event(LOG_ERR,
-                          HAMGR_MESSAGE_STORE_DAMAGED,
-                          LOG_NO_FIELDS,
-                          "the stored record cannot be used: %s; this node votes again after a quorate "
-                          "membership of the others has taken it in",
-                          f.error == -EBADMSG ? "it is damaged" : strerror(-f.error));
+                tell_unusable(path, f.error);
         *ret_valid = f.error == 0;
         return 0;
 }
@@ -192,7 +207,7 @@ int store_client_new(
         s->fd = connect_store(path, 0);
         if (s->fd < 0)
                 return s->fd;
-        r = read_record(s->fd, &record, &valid);
+        r = read_record(s->fd, path, &record, &valid);
         if (r < 0)
                 return r;
         s->record = record;
@@ -213,7 +228,7 @@ int store_client_new(
 int store_client_probe(const char *path, StoreRecord *ret_record, bool *ret_valid) {
         _cleanup_close_ int fd = connect_store(path, 0);
 
-        return fd < 0 ? fd : read_record(fd, ret_record, ret_valid);
+        return fd < 0 ? fd : read_record(fd, path, ret_record, ret_valid);
 }
 
 StoreClient *store_client_free(StoreClient *s) {

@@ -37,7 +37,9 @@ int store_record_decode(const void *data, size_t size_bytes, StoreRecord *ret) {
 
         byte_reader_init(&r, data, size_bytes);
         version = byte_reader_u32(&r);
-        if (version < RECORD_VERSION_WITHOUT_STARTS || version > RECORD_VERSION)
+        if (version > RECORD_VERSION)
+                return -EPROTONOSUPPORT;
+        if (version < RECORD_VERSION_WITHOUT_STARTS)
                 return -EBADMSG;
         if (version <= RECORD_VERSION_WITHOUT_CONFIG)
                 cms_record_decode_former(&r, &record.cms);

@@ -21,6 +21,7 @@ typedef struct StoreRecord {
 
 /* Returns the size. buf_bytes: STORE_PAYLOAD_MAX. */
 size_t store_record_encode(const StoreRecord *record, uint8_t buf[static STORE_PAYLOAD_MAX]);
+/* 0; -EBADMSG: it makes no sense; -EPROTONOSUPPORT: a newer hagcd wrote it. */
 int store_record_decode(const void *data, size_t size_bytes, StoreRecord *ret);
 
 /* ---- Slots. These block. ---- */
@@ -42,7 +43,8 @@ int store_slots_verdict(const StoreSlots *slots);
 /* Writes sequence + 1 over the slot that is not the newest, and syncs. */
 int store_slots_write(int fd, StoreSlots *slots, const void *payload, size_t payload_bytes);
 
-/* Opens the file and reads it. A record that does not decode counts as none: -ENODATA. */
+/* Opens the file and reads it. 0; -ENOENT, -ENODATA: there is none; -EBADMSG: damaged; -EPROTONOSUPPORT: a
+ * newer hagcd wrote it. */
 int store_load(const char *path, StoreRecord *ret);
 
 typedef enum StoreBirth {
@@ -50,6 +52,6 @@ typedef enum StoreBirth {
         STORE_JOINS,  /* the cluster is there already: it counts when that has taken this node in (R8) */
 } StoreBirth;
 
-/* Writes the first record. 0; -EEXIST: a valid record is there already; -EBADMSG: a damaged one is. With
- * recreate, what is there is moved aside first. */
+/* Writes the first record. 0; -EEXIST: a valid record is there already; -EBADMSG, -EPROTONOSUPPORT: one that
+ * cannot be used is. With recreate, what is there is moved aside first. */
 int store_init(const char *path, StoreBirth birth, bool recreate);

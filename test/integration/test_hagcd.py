@@ -566,6 +566,34 @@ def test_nodes_come_and_go_while_the_others_run():
         members[2].wait(r"message m2@n2 three of us")
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def test_store_of_a_newer_hagcd_is_told_as_such(lab):
+    """Whoever went back to an older version reads what that costs and how to go on, and not that his disk is bad."""
+    n1 = lab.nodes[1]
+    with open(f"{n1.folder}/store", "r+b") as f:
+        slot = f.read().find(b"hagslot1")
+        f.seek(slot)
+        head = bytearray(f.read(20))
+        payload = bytearray(f.read(int.from_bytes(head[16:20], "little")))
+        payload[0] += 1
+        f.seek(slot)
+        f.write(head + payload + crc32c(head + payload).to_bytes(4, "little"))
+    n1.start_store()
+    for options, status in (("--check-start",), 0), (("--init-store",), 1):
+        done = subprocess.run([program("hagcd", "hagcd"), *n1.options(), *options],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == status, done.stdout
+        assert re.search(r"was written by a newer hamgr, .*nstall the newer hamgr.*older.*--recreate", done.stdout)
+
+
 def test_store_lost_while_running_is_found_again(lab):
     start_all(lab)
     lab.nodes[2].store.kill()

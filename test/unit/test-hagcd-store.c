@@ -184,7 +184,7 @@ static void test_older_records(void) {
         uint8_t buf[STORE_PAYLOAD_MAX];
         size_t n = store_record_encode(&a, buf);
 
-        buf[0] = 4;
+        buf[0] = 0;
         g_assert_cmpint(store_record_decode(buf, n, &b), ==, -EBADMSG);
         n = without(buf, n, config_at, config_bytes, 2);
         for (uint8_t version = 2; version > 0; version--) {
@@ -200,6 +200,24 @@ static void test_older_records(void) {
                 g_assert_cmpuint(b.starts.n_unclean, ==, 0);
                 g_assert_cmpint(store_record_decode(buf, n + 1, &b), ==, -EBADMSG);
         }
+}
+
+/* It is not damaged: whoever went back to an older hagcd is told so, and keeps it until he decides. */
+static void test_newer_record(Fixture *f, const void *data) {
+        StoreRecord record = { .cms = CMS_RECORD_FIRST };
+        uint8_t payload[STORE_PAYLOAD_MAX];
+        size_t n = store_record_encode(&record, payload);
+        StoreSlots slots;
+
+        payload[0]++;
+        g_assert_cmpint(store_slots_read(f->fd, &slots), ==, 0);
+        g_assert_cmpint(store_slots_write(f->fd, &slots, payload, n), ==, 0);
+        g_assert_cmpint(store_load(f->path, &record), ==, -EPROTONOSUPPORT);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, false), ==, -EPROTONOSUPPORT);
+        g_assert_cmpint(store_init(f->path, STORE_FOUNDS, true), ==, 0);
+        g_assert_cmpint(store_load(f->path, &record), ==, 0);
+        for (size_t k = 0; k < 4; k++)
+                g_assert_cmpint(store_record_decode(payload, k, &record), ==, -EBADMSG);
 }
 
 /* Power fails while a start is written: the ones before are known. */
@@ -271,6 +289,12 @@ int main(int argc, char *argv[]) {
         g_test_add("/hagcd/store/init-never-overwrites", Fixture, NULL, set_up, test_init, tear_down);
         g_test_add_func("/hagcd/store/record-round-trip", test_record);
         g_test_add_func("/hagcd/store/older-records", test_older_records);
+        g_test_add("/hagcd/store/newer-record-is-no-damage",
+                   Fixture,
+                   NULL,
+                   set_up,
+                   test_newer_record,
+                   tear_down);
         g_test_add("/hagcd/store/torn-start-leaves-the-ones-before",
                    Fixture,
                    NULL,
