@@ -11,7 +11,7 @@ Stranger stranger_make(unsigned link) {
         return (Stranger){ .link = link, .rate = rate, .forged_rate = rate };
 }
 
-void stranger_seen(Stranger *s, const ClusterAddress *from, uint64_t now_usec) {
+void stranger_seen(Stranger *s, const ClusterAddress *from, bool other_version, uint64_t now_usec) {
         char address[CLUSTER_ADDRESS_TEXT_MAX];
         uint32_t n_held;
 
@@ -22,12 +22,13 @@ void stranger_seen(Stranger *s, const ClusterAddress *from, uint64_t now_usec) {
                   HAMGR_MESSAGE_STRANGER,
                   LOG_FIELDS("HAMGR_ADDRESS", address),
                   "link %u: a datagram (and %u before) came from %s, port %u, which is no node of this "
-                  "cluster; "
+                  "cluster%s; "
                   "dropping what comes from there",
                   s->link,
                   n_held,
                   address,
-                  cluster_address_port(from));
+                  cluster_address_port(from),
+                  other_version ? " and speaks another version of the protocol than this node" : "");
 }
 
 void stranger_forged(Stranger *s, const char *node, const ClusterAddress *from, uint64_t now_usec) {

@@ -25,7 +25,7 @@ typedef struct Stranger {
 Stranger stranger_make(unsigned link);
 
 /* It comes from an address that no node has on this link. */
-void stranger_seen(Stranger *s, const ClusterAddress *from, uint64_t now_usec);
+void stranger_seen(Stranger *s, const ClusterAddress *from, bool other_version, uint64_t now_usec);
 
 /* It comes from the node's address, and cannot be what that node says now. */
 void stranger_forged(Stranger *s, const char *node, const ClusterAddress *from, uint64_t now_usec);

@@ -372,7 +372,7 @@ static void on_bad(TransportLink *l, const struct sockaddr_storage *address, uin
         if (p)
                 stranger_forged(&l->stranger, p->conf.name, from, now_usec);
         else
-                stranger_seen(&l->stranger, from, now_usec);
+                stranger_seen(&l->stranger, from, false, now_usec);
 }
 
 static void
@@ -398,16 +398,20 @@ on_other_key(TransportLink *l,
 
 /* Nothing of it is understood but that it is there. Of one who is heard somebody else said it; and who says
  * now this and now that is told of once. */
-static void
-on_other_version(Transport *t, unsigned link, const struct sockaddr_storage *address, uint64_t now_usec) {
-        NODE_SET_FOREACH(id, t->peer_set) {
-                TransportPeer *p = peer_of(t, id);
+static void on_other_version(TransportLink *l, const struct sockaddr_storage *address, uint64_t now_usec) {
+        Transport *t = l->transport;
+        const ClusterAddress *from = (const ClusterAddress *) address;
+        TransportPeer *p = peer_at(t, l->index, from);
 
-                if (p->problem == TRANSPORT_PROBLEM_NONE &&
-                    cluster_address_equal((const ClusterAddress *) address, &p->conf.addresses[link]) &&
-                    links_heard(t, p, now_usec) == 0)
-                        set_problem(t, id, TRANSPORT_PROBLEM_VERSION);
+        if (p && links_heard(t, p, now_usec) != 0) {
+                on_bad(l, address, now_usec);
+                return;
         }
+        t->counters.n_bad++;
+        if (!p)
+                stranger_seen(&l->stranger, from, true, now_usec);
+        else if (p->problem == TRANSPORT_PROBLEM_NONE)
+                set_problem(t, p->conf.id, TRANSPORT_PROBLEM_VERSION);
 }
 
 /* Whoever has our key and is no node (any more) has an older cluster.conf, and would wait for ever without a
@@ -451,21 +455,32 @@ static bool is_from(const struct sockaddr_storage *address, const ClusterAddress
                (kind == PACKET_LAST_GASP || cluster_address_port(a) == cluster_address_port(peer));
 }
 
+/* True: some of it could be opened. */
+static bool on_dtls(Transport *t, TransportChannel *c, const uint8_t *data, size_t n, uint64_t now_usec) {
+        uint8_t plain[PACKET_BYTES_MAX];
+        size_t k, n_read = 0;
+
+        channel_feed(&c->channel, data, n, now_usec);
+        wake_for(t, c, now_usec);
+        while ((k = channel_read(&c->channel, plain, sizeof(plain), now_usec)) > 0) {
+                deliver(c, plain, k, now_usec);
+                n_read++;
+        }
+        return n_read > 0 || c->channel.read_usec == now_usec;
+}
+
 static void
 on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint8_t *data, size_t n) {
         Transport *t = l->transport;
         uint64_t now_usec = now_boottime_usec();
-        uint8_t plain[PACKET_BYTES_MAX];
         PacketHeader h;
         TransportPeer *p;
         TransportChannel *c;
-        bool lacks_nothing;
-        size_t k, n_read = 0;
+        bool lacks_nothing, good = true;
 
         t->counters.n_received++;
         if (packet_is_of_other_version(data, n)) {
-                t->counters.n_bad++;
-                on_other_version(t, l->index, address, now_usec);
+                on_other_version(l, address, now_usec);
                 return;
         }
         if (packet_header_decode(data, n, &h) < 0 || h.to != t->config.self || h.link != l->index ||
@@ -492,33 +507,25 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         lacks_nothing = channel_is_established(&c->channel) && links_heard(t, p, now_usec) != 0;
         switch (h.kind) {
         case PACKET_KNOCK:
-                if (lacks_nothing)
-                        on_bad(l, address, now_usec);
+                good = !lacks_nothing;
                 channel_knocked(&c->channel, now_usec);
                 wake_for(t, c, now_usec);
-                return;
+                break;
         case PACKET_NO_NODE:
                 /* Of one who is heard somebody else said it. */
-                if (links_heard(t, p, now_usec) != 0)
-                        on_bad(l, address, now_usec);
-                else if (p->problem == TRANSPORT_PROBLEM_NONE)
+                good = links_heard(t, p, now_usec) == 0;
+                if (good && p->problem == TRANSPORT_PROBLEM_NONE)
                         set_problem(t, h.from, TRANSPORT_PROBLEM_NO_NODE);
-                return;
+                break;
         case PACKET_LAST_GASP:
-                if (!on_gasp(t, p, h.from, data, n))
-                        on_bad(l, address, now_usec);
-                return;
+                good = on_gasp(t, p, h.from, data, n);
+                break;
         case PACKET_DTLS:
-                channel_feed(&c->channel, data, n, now_usec);
-                wake_for(t, c, now_usec);
-                while ((k = channel_read(&c->channel, plain, sizeof(plain), now_usec)) > 0) {
-                        deliver(c, plain, k, now_usec);
-                        n_read++;
-                }
-                if (lacks_nothing && n_read == 0 && c->channel.read_usec != now_usec)
-                        on_bad(l, address, now_usec);
-                return;
+                good = on_dtls(t, c, data, n, now_usec) || !lacks_nothing;
+                break;
         }
+        if (!good)
+                on_bad(l, address, now_usec);
 }
 
 /* Once: at rest a node is woken for one datagram at a time, many times a second. */

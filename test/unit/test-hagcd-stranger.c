@@ -37,7 +37,7 @@ static void test_rate(void) {
         for (unsigned msec = 0; msec < 120000; msec++) {
                 const ClusterAddress *from = msec % 2 ? &somebody : &another;
 
-                stranger_seen(&s, from, USEC_PER_SEC + msec * USEC_PER_MSEC);
+                stranger_seen(&s, from, false, USEC_PER_SEC + msec * USEC_PER_MSEC);
                 if (msec == 0)
                         g_assert_cmpstr(lines.last,
                                         ==,
@@ -47,6 +47,9 @@ static void test_rate(void) {
         }
         g_assert_cmpuint(lines.n, ==, 12);
         g_assert_nonnull(strstr(lines.last, "(and 9999 before)"));
+        stranger_seen(&s, &somebody, true, 200 * USEC_PER_SEC);
+        g_assert_nonnull(strstr(
+                        lines.last, "no node of this cluster and speaks another version of the protocol"));
         g_free(lines.last);
         log_set_sink(NULL, NULL);
 }
