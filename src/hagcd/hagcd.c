@@ -163,13 +163,10 @@ static void tell_hold(Hagcd *d, uint64_t left_usec) {
         char text[PROTO_TEXT_MAX];
 
         d->status_dirty = true;
-        if (left_usec > 0) {
+        status_log_hold(d->status, d->cms);
+        if (left_usec > 0)
                 notify_status(d->notify, status_held_text(d->status, d->config.self->id, left_usec, text));
-                log_notice("%s", text);
-                return;
-        }
-        log_notice("held off no more");
-        if (m)
+        else if (m)
                 notify_membership(d->notify, m);
         else
                 notify_status(d->notify, "Waiting for a membership");
@@ -339,6 +336,7 @@ static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         tell_status(d);
         status_log_links(d->status, d->transport);
         status_log_configuration(d->status);
+        status_log_hold(d->status, d->cms);
         settle(d);
         return event_timer_in(d->ask_timer, ASK_USEC);
 }

@@ -35,8 +35,9 @@ struct Status {
         NodeState states[NODE_ID_MAX];
         uint64_t rejoin_usec[NODE_ID_MAX]; /* CLOCK_REALTIME: when a node that is held off joins */
         LogRate stalled_rate, bad_rate;
-
         char config_seen[PROTO_TEXT_MAX], config_told[PROTO_TEXT_MAX]; /* why a change waits */
+        LogRate hold_rate[NODE_ID_MAX]; /* a hold ends and begins with the quorum that is heard */
+        bool hold_told;                 /* our own */
 };
 
 int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Status **ret) {
@@ -50,6 +51,8 @@ int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Sta
         s->incarnation = incarnation;
         s->stalled_rate = (LogRate){ .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         s->bad_rate = (LogRate){ .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
+        for (unsigned i = 0; i < NODE_ID_MAX; i++)
+                s->hold_rate[i] = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 4 };
         *ret = s;
         return 0;
 }
@@ -498,8 +501,9 @@ void status_log_problem(Status *s, const Cms *cms, uint32_t node, CmsProblem pro
         bool transient = problem == CMS_PROBLEM_NOT_HEARD || problem == CMS_PROBLEM_ONE_WAY;
         bool held = problem == CMS_PROBLEM_HELD;
         char buf[PROTO_TEXT_MAX];
+        uint32_t n_held;
 
-        if (isempty(text))
+        if (isempty(text) || (held && !log_rate_pass(&s->hold_rate[node - 1], now_boottime_usec(), &n_held)))
                 return;
         if (held) {
                 cms_view(cms, now_boottime_usec(), &s->view);
@@ -616,6 +620,20 @@ void status_log_configuration(Status *s) {
                           LOG_FIELDS("HAMGR_REASON", now),
                           "what cluster.conf says is not in force yet: %s",
                           now);
+}
+
+void status_log_hold(Status *s, const Cms *cms) {
+        char text[PROTO_TEXT_MAX] = "held off no more";
+        uint32_t n_held;
+
+        cms_view(cms, now_boottime_usec(), &s->view);
+        if (s->view.held == s->hold_told ||
+            !log_rate_pass(&s->hold_rate[s->self - 1], now_boottime_usec(), &n_held))
+                return;
+        s->hold_told = s->view.held;
+        if (s->view.held)
+                (void) status_held_text(s, s->self, s->view.hold_left_usec, text);
+        log_notice("%s%s", text, n_held > 0 ? " (this goes to and fro)" : "");
 }
 
 void status_log_stalled(Status *s, uint32_t node) {

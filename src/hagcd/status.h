@@ -38,6 +38,9 @@ void status_log_stalled(Status *s, uint32_t node);
 void status_log_links(Status *s, const Transport *transport);
 /* Likewise: that a change of cluster.conf waits, and why. */
 void status_log_configuration(Status *s);
+/* That this node is held off, or no more: at once, or later when it changes all the time, so to be asked at
+ * an interval too. */
+void status_log_hold(Status *s, const Cms *cms);
 /* A message that was sealed well and makes no sense. */
 void status_log_bad(Status *s, uint32_t node);
 
