@@ -96,7 +96,7 @@ static int read_record(int fd, const char *path, StoreRecord *ret, bool *ret_val
         return 0;
 }
 
-static bool send_record(const StoreClient *s) {
+static int send_record(const StoreClient *s) {
         uint8_t payload[STORE_PAYLOAD_MAX], buf[STORE_FRAME_MAX];
         size_t n;
 
@@ -108,7 +108,7 @@ static bool send_record(const StoreClient *s) {
                                         .size_bytes = store_record_encode(&s->record, payload),
                         },
                         buf);
-        return send(s->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+        return send(s->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static void try_write(StoreClient *s) {
@@ -116,7 +116,7 @@ static void try_write(StoreClient *s) {
                 return;
         /* With one frame in flight the socket has room; a failure shows as a hang-up, and is told anew then.
          */
-        if (!send_record(s))
+        if (send_record(s) < 0)
                 return;
         s->write_number++;
         s->writing = true;
@@ -265,7 +265,17 @@ void store_client_put_starts(StoreClient *s, const StartLog *starts) {
 /* Past the write that may be under way: the store process takes them in order, and reads this one also when
  * we are gone. */
 void store_client_end(StoreClient *s) {
+        int r;
+
         start_log_end(&s->record.starts);
-        if (s->has_record && s->fd >= 0)
-                (void) send_record(s);
+        if (!s->has_record)
+                return;
+        r = s->fd < 0 ? -ENOTCONN : send_record(s);
+        if (r < 0)
+                log_warning_errno(
+                                r,
+                                "cannot tell hagcd-store at %s that this end is no crash: %m, ignoring; "
+                                "the next start counts as one after a crash, of which the third within "
+                                "RejoinHoldSec= is held off: see \"systemctl status hagcd-store\"",
+                                s->path);
 }

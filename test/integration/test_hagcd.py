@@ -571,6 +571,19 @@ def test_nodes_come_and_go_while_the_others_run():
         members[2].wait(r"message m2@n2 three of us")
 
 
+def test_end_that_the_store_does_not_learn_of_is_told():
+    """Or else the third deliberate stop would count as a third crash, and nobody would know why."""
+    with Lab(1, 1) as lab:
+        lab.start()
+        n1 = lab.nodes[1]
+        n1.wait_members(1)
+        n1.store.kill()
+        n1.wait(r"lost the connection to hagcd-store")
+        n1.kill(signal.SIGTERM)
+        n1.wait(r"cannot tell hagcd-store at \S+ that this end is no crash: .*; the next start counts as one after a crash")
+        assert n1.hagcd.wait(timeout=5) == 0
+
+
 def crc32c(data):
     crc = 0xffffffff
     for byte in data:
