@@ -52,6 +52,9 @@ int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret);
 /* Of that document: what is wrong with the links to members, in a line; NULL: nothing. For g_free(). */
 char *hactl_link_note(const json_t *membership);
 
+/* Of that document: what is wrong with this server's store, in a sentence; NULL: nothing. */
+const char *hactl_store_note(const json_t *membership);
+
 /* The object of that name in an array of objects; NULL if there is none. Borrowed. */
 json_t *hactl_find(json_t *array, const char *name);
 const char *hactl_text(const json_t *object, const char *key);

@@ -186,21 +186,50 @@ static void print_missing(const json_t *m) {
         g_string_free(names, TRUE);
 }
 
-static void print_head(const json_t *m) {
-        const json_t *members = json_object_get(m, "members");
-        g_autofree char *awaited = join(json_object_get(m, "awaited_from"), ", ");
-        const char *quorum = hactl_text(m, "quorum");
-        json_int_t votes = 0, all = 0;
+typedef struct Votes {
+        json_int_t all, members, others; /* others: that are heard here */
+} Votes;
+
+static Votes count_votes(const json_t *m) {
+        Votes votes = {};
         size_t i;
         json_t *node;
 
         json_array_foreach(json_object_get(m, "nodes"), i, node) {
+                const char *name = hactl_text(node, "name");
                 json_int_t v = is(node, "enabled") ? number(node, "votes") : 0;
 
-                all += v;
-                if (contains(members, hactl_text(node, "name")))
-                        votes += v;
+                votes.all += v;
+                if (contains(json_object_get(m, "members"), name))
+                        votes.members += v;
+                if (is(node, "heard") && !streq(name, hactl_text(m, "node")))
+                        votes.others += v;
         }
+        return votes;
+}
+
+const char *hactl_store_note(const json_t *m) {
+        Votes votes = count_votes(m);
+
+        if (is(m, "no_record"))
+                return "The store of this server is empty: it does not count before the others have taken "
+                       "it "
+                       "in.";
+        if (!is(m, "cannot_write"))
+                return NULL;
+        if (2 * votes.others > votes.all)
+                return "The store of this server cannot be written (see \"journalctl -u hagcd-store\"): the "
+                       "others go on without it.";
+        return "The store of this server cannot be written (see \"journalctl -u hagcd-store\"), and those "
+               "that "
+               "it hears have no quorum without it: mend the store, or start the nodes that are missing.";
+}
+
+static void print_head(const json_t *m) {
+        g_autofree char *awaited = join(json_object_get(m, "awaited_from"), ", ");
+        const char *quorum = hactl_text(m, "quorum"), *note = hactl_store_note(m);
+        Votes votes = count_votes(m);
+
         printf("Cluster %s as %s sees it: %s, %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
                " votes, membership %s\n",
                hactl_text(m, "cluster"),
@@ -208,8 +237,8 @@ static void print_head(const json_t *m) {
                streq(quorum, "yes")    ? "quorate"
                : streq(quorum, "half") ? "NOT QUORATE (exactly half)"
                                        : "NOT QUORATE",
-               votes,
-               all,
+               votes.members,
+               votes.all,
                hactl_text(m, "membership")[0] ? hactl_text(m, "membership") : "none");
         printf("Agreement: %s%s%s\n", hactl_text(m, "phase"), awaited[0] ? ", waits for " : "", awaited);
         if (hactl_text(m, "conf_waits")[0])
@@ -219,11 +248,8 @@ static void print_head(const json_t *m) {
                 print_missing(m);
         if (is(m, "shut_out"))
                 puts("This server is shut out: a quorate membership goes on without it.");
-        if (is(m, "no_record"))
-                puts("The store of this server is empty: it does not count before the others have taken it "
-                     "in.");
-        if (is(m, "cannot_write"))
-                puts("The store of this server cannot be written: the others go on without it.");
+        if (note)
+                puts(note);
 }
 
 static char *state_text(const json_t *node) {
