@@ -318,85 +318,65 @@ static json_t *document_new(json_t *objects) {
         return cluster;
 }
 
-static int read_manager(Hactl *h, json_t *cluster) {
+/* Call a method, and its one value as JSON. argument: a string, or NULL for none. */
+static int
+call_to_json(Hactl *h,
+             const char *interface,
+             const char *method,
+             const char *argument,
+             bool tell_errors,
+             json_t **ret) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        json_auto_t *properties = NULL;
         int r;
 
+        if (!hactl_bus(h))
+                return HACTL_UNREACHABLE;
         r = sd_bus_call_method(
                         h->bus,
                         BUS_NAME,
                         MANAGER_PATH,
-                        "org.freedesktop.DBus.Properties",
-                        "GetAll",
+                        interface,
+                        method,
                         &error,
                         &reply,
-                        "s",
-                        MANAGER_INTERFACE);
+                        argument ? "s" : NULL,
+                        argument);
+        if (r >= 0)
+                r = value_to_json(reply, ret);
         if (r < 0)
-                return tell(&error, r);
-        r = value_to_json(reply, &properties);
-        if (r < 0)
-                return tell(&error, r);
-        copy_properties(cluster, properties);
+                return tell_errors ? tell(&error, r) : HACTL_FAILED;
         return HACTL_OK;
 }
 
 int hactl_read(Hactl *h, json_t **ret) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        json_auto_t *objects = NULL;
-        json_auto_t *cluster = NULL;
+        json_auto_t *objects = NULL, *properties = NULL;
         int r;
 
-        if (!hactl_bus(h))
-                return HACTL_UNREACHABLE;
-        r = sd_bus_call_method(
-                        h->bus,
-                        BUS_NAME,
-                        MANAGER_PATH,
-                        "org.freedesktop.DBus.ObjectManager",
-                        "GetManagedObjects",
-                        &error,
-                        &reply,
-                        NULL);
-        if (r < 0)
-                return tell(&error, r);
-        r = value_to_json(reply, &objects);
-        if (r < 0)
-                return tell(&error, r);
-        cluster = document_new(objects);
-        r = read_manager(h, cluster);
+        r = call_to_json(h, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL, true, &objects);
+        if (r == HACTL_OK)
+                r =
+                                call_to_json(h,
+                                             "org.freedesktop.DBus.Properties",
+                                             "GetAll",
+                                             MANAGER_INTERFACE,
+                                             true,
+                                             &properties);
         if (r != HACTL_OK)
                 return r;
-        *ret = TAKE_PTR(cluster);
+        *ret = document_new(objects);
+        copy_properties(*ret, properties);
         return HACTL_OK;
 }
 
 int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         json_auto_t *document = NULL;
         int r;
 
-        if (!hactl_bus(h))
-                return HACTL_UNREACHABLE;
-        r = sd_bus_call_method(
-                        h->bus,
-                        BUS_NAME,
-                        MANAGER_PATH,
-                        MANAGER_INTERFACE,
-                        "GetMembership",
-                        &error,
-                        &reply,
-                        NULL);
-        if (r >= 0)
-                r = value_to_json(reply, &document);
-        if (r < 0)
-                return tell_errors ? tell(&error, r) : HACTL_FAILED;
-        *ret = copy_document(document);
-        return HACTL_OK;
+        r = call_to_json(h, MANAGER_INTERFACE, "GetMembership", NULL, tell_errors, &document);
+        if (r == HACTL_OK)
+                *ret = copy_document(document);
+        return r;
 }
 
 static int on_change(sd_bus_message *m, void *userdata, sd_bus_error *error) {
