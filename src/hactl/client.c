@@ -51,7 +51,10 @@ static void tell_lines(const char *text) {
         hactl_error("%.*s", (int) n, text);
 }
 
-static int tell(const sd_bus_error *e, int r) {
+static int tell(const sd_bus_error *e, int r, bool ordered) {
+        const char *after =
+                        ordered ? "the order may still be carried out: see \"hactl status\"" : "try again";
+
         if (sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
             sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
                 hactl_error("hamgr is not running on this server; start it with \"systemctl start hamgr\", "
@@ -60,14 +63,11 @@ static int tell(const sd_bus_error *e, int r) {
                 return HACTL_UNREACHABLE;
         }
         if (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY))
-                hactl_error("hamgr ended before it answered; the order may still be carried out: see "
-                            "\"hactl "
-                            "status\"");
+                hactl_error("hamgr ended before it answered; %s", after);
         else if (r == -ETIMEDOUT)
-                hactl_error("hamgr did not answer within %d s; the order may still be carried out: see "
-                            "\"hactl "
-                            "status\"",
-                            (int) (HACTL_CALL_TIMEOUT_USEC / 1000000));
+                hactl_error("hamgr did not answer within %d s; %s",
+                            (int) (HACTL_CALL_TIMEOUT_USEC / 1000000),
+                            after);
         else
                 tell_lines(e->message ?: strerror(-r));
         return HACTL_FAILED;
@@ -82,7 +82,7 @@ int hactl_send(Hactl *h, sd_bus_message *call, sd_bus_message **ret_reply) {
                 return HACTL_OK;
         free(h->error);
         h->error = strdup(error.name ?: "");
-        return tell(&error, r);
+        return tell(&error, r, true);
 }
 
 int hactl_call(Hactl *h, const char *method, sd_bus_message **ret_reply, const char *types, ...) {
@@ -94,12 +94,12 @@ int hactl_call(Hactl *h, const char *method, sd_bus_message **ret_reply, const c
                 return HACTL_UNREACHABLE;
         r = sd_bus_message_new_method_call(h->bus, &call, BUS_NAME, MANAGER_PATH, MANAGER_INTERFACE, method);
         if (r < 0)
-                return tell(&SD_BUS_ERROR_NULL, r);
+                return tell(&SD_BUS_ERROR_NULL, r, true);
         va_start(ap, types);
         r = sd_bus_message_appendv(call, types, ap);
         va_end(ap);
         if (r < 0)
-                return tell(&SD_BUS_ERROR_NULL, r);
+                return tell(&SD_BUS_ERROR_NULL, r, true);
         return hactl_send(h, call, ret_reply);
 }
 
@@ -327,25 +327,20 @@ call_to_json(Hactl *h,
              bool tell_errors,
              json_t **ret) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         int r;
 
         if (!hactl_bus(h))
                 return HACTL_UNREACHABLE;
-        r = sd_bus_call_method(
-                        h->bus,
-                        BUS_NAME,
-                        MANAGER_PATH,
-                        interface,
-                        method,
-                        &error,
-                        &reply,
-                        argument ? "s" : NULL,
-                        argument);
+        r = sd_bus_message_new_method_call(h->bus, &call, BUS_NAME, MANAGER_PATH, interface, method);
+        if (r >= 0 && argument)
+                r = sd_bus_message_append(call, "s", argument);
+        if (r >= 0)
+                r = sd_bus_call(h->bus, call, HACTL_CALL_TIMEOUT_USEC, &error, &reply);
         if (r >= 0)
                 r = value_to_json(reply, ret);
         if (r < 0)
-                return tell_errors ? tell(&error, r) : HACTL_FAILED;
+                return tell_errors ? tell(&error, r, false) : HACTL_FAILED;
         return HACTL_OK;
 }
 
@@ -410,7 +405,7 @@ int hactl_wait(Hactl *h, WaitFunc verdict, const void *what) {
                         on_change,
                         &changed);
         if (r < 0)
-                return tell(&SD_BUS_ERROR_NULL, r);
+                return tell(&SD_BUS_ERROR_NULL, r, true);
 
         for (;;) {
                 if (changed) {
@@ -438,7 +433,7 @@ int hactl_wait(Hactl *h, WaitFunc verdict, const void *what) {
                 }
                 r = sd_bus_process(h->bus, NULL);
                 if (r < 0)
-                        return tell(&SD_BUS_ERROR_NULL, r);
+                        return tell(&SD_BUS_ERROR_NULL, r, true);
                 if (r > 0)
                         continue;
                 if (now_usec() >= end) {
@@ -448,6 +443,6 @@ int hactl_wait(Hactl *h, WaitFunc verdict, const void *what) {
                 }
                 r = sd_bus_wait(h->bus, end - now_usec());
                 if (r < 0 && r != -EINTR)
-                        return tell(&SD_BUS_ERROR_NULL, r);
+                        return tell(&SD_BUS_ERROR_NULL, r, true);
         }
 }

@@ -39,7 +39,10 @@ static bool sure(const Hactl *h, const char *node) {
                node,
                node);
         fflush(stdout);
-        return fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n");
+        if (fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n"))
+                return true;
+        hactl_error("not confirmed: nothing was done");
+        return false;
 }
 
 int verb_fence(Hactl *h, int argc, char **argv) {

@@ -97,7 +97,10 @@ static bool sure_to_recreate(const Hactl *h) {
                "damaged, and while the rest of the cluster is up and has quorum without this server.\n"
                "Recreate it? Type \"yes\": ");
         fflush(stdout);
-        return fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n");
+        if (fgets(answer, sizeof answer, stdin) && streq(answer, "yes\n"))
+                return true;
+        hactl_error("not confirmed: nothing was done");
+        return false;
 }
 
 /* Both are the cluster's: what is missing here would be made anew, and differ. */

@@ -3,6 +3,7 @@
 /* hactl: options and the table of verbs. */
 
 #include <getopt.h>
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,18 +62,39 @@ static void help(void) {
                "stands, but is not carried out yet.\n");
 }
 
+/* The verb that has the word among its own: "stop" is meant as "group stop". */
+static const Verb *verb_around(const char *word) {
+        for (size_t i = 0; i < ELEMENTSOF(VERBS); i++) {
+                size_t n;
+
+                for (const char *p = VERBS[i].arguments; *p; p += n + (p[n] ? 1 : 0)) {
+                        n = strcspn(p, "| ,[]");
+                        if (g_ascii_islower(word[0]) && n == strlen(word) && memcmp(p, word, n) == 0)
+                                return &VERBS[i];
+                }
+        }
+        return NULL;
+}
+
 static int run_verb(Hactl *h, int argc, char **argv) {
         const char *name = argc > 0 ? argv[0] : "status";
+        const Verb *around;
 
         for (size_t i = 0; i < ELEMENTSOF(VERBS); i++)
                 if (streq(VERBS[i].name, name))
                         return VERBS[i].run(h, MAX(argc - 1, 0), argv + MIN(argc, 1));
 
-        hactl_error("there is no verb \"%s\"; see hactl --help", name);
+        around = verb_around(name);
+        if (around)
+                hactl_error("there is no verb \"%s\"; is \"hactl %s %s\" meant?", name, around->name, name);
+        else
+                hactl_error("there is no verb \"%s\"; \"hactl --help\" shows them all", name);
         return HACTL_USAGE;
 }
 
-int main(int argc, char **argv) {
+/* Options are welcome anywhere, before and after the verb. True: a verb is to be run; else *ret_status is
+ * all there is. */
+static bool parse_options(Hactl *h, int argc, char **argv, int *ret_status) {
         enum {
                 OPT_ALL = 0x100,
                 OPT_JOIN,
@@ -96,46 +118,55 @@ int main(int argc, char **argv) {
                 { "version", no_argument, NULL, OPT_VERSION },
                 {},
         };
-        Hactl h = {};
-        int c, r;
+        int c;
 
-        /* Options are welcome anywhere, before and after the verb. */
+        *ret_status = HACTL_OK;
         while ((c = getopt_long(argc, argv, "hy", options, NULL)) >= 0)
                 switch (c) {
                 case OPT_ALL:
-                        h.all = true;
+                        h->all = true;
                         break;
                 case OPT_JOIN:
                         h.join = true;
                         break;
                 case OPT_JSON:
-                        h.json = true;
+                        h->json = true;
                         break;
                 case OPT_NO_BLOCK:
-                        h.no_block = true;
+                        h->no_block = true;
                         break;
                 case OPT_RECREATE_STORE:
-                        h.recreate_store = true;
+                        h->recreate_store = true;
                         break;
                 case OPT_REMOVE:
-                        h.remove = true;
+                        h->remove = true;
                         break;
                 case OPT_WRITE:
-                        h.write = true;
+                        h->write = true;
                         break;
                 case 'y':
-                        h.yes = true;
+                        h->yes = true;
                         break;
                 case 'h':
                         help();
-                        return HACTL_OK;
+                        return false;
                 case OPT_VERSION:
                         puts("hactl " HAMGR_VERSION);
-                        return HACTL_OK;
+                        return false;
                 default:
-                        return HACTL_USAGE;
+                        hactl_error("\"hactl --help\" shows all options");
+                        *ret_status = HACTL_USAGE;
+                        return false;
                 }
+        return true;
+}
 
+int main(int argc, char **argv) {
+        Hactl h = {};
+        int r;
+
+        if (!parse_options(&h, argc, argv, &r))
+                return r;
         r = run_verb(&h, argc - optind, argv + optind);
         sd_bus_flush_close_unref(h.bus);
         free(h.error);
