@@ -233,11 +233,7 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         switch (f->type) {
         case PROTO_HELLO:
                 if (i->state != CLIENT_NEW || f->version != PROTO_VERSION) {
-                        expel(c,
-                              i,
-                              -EPROTONOSUPPORT,
-                              GCS_REASON_EXPELLED,
-                              "speaks another version of the protocol");
+                        expel(c, i, -EPROTONOSUPPORT, GCS_REASON_EXPELLED, PROTO_OTHER_VERSION_TEXT);
                         return;
                 }
                 i->state = CLIENT_CONNECTED;

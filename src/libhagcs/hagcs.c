@@ -826,7 +826,11 @@ static int disconnected(hagcs *h, int error) {
         outbox_done(&h->out);
         h->out.blocked = false;
         e->error = h->ended_with < 0 ? h->ended_with : error;
-        e->text = h->ended_text[0] != '\0' ? h->ended_text : "hagcd closed the connection";
+        e->text = h->ended_text[0] != '\0'    ? h->ended_text
+                  : error == -EPROTONOSUPPORT ? PROTO_OTHER_VERSION_TEXT
+                  : error == -EPROTO
+                                  ? "hagcd sent what makes no sense; are hagcd and libhagcs of one version?"
+                                  : "hagcd closed the connection";
         return 1;
 }
 

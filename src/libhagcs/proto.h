@@ -18,6 +18,11 @@
 #include "basic/macro.h"
 
 #define PROTO_VERSION 3U
+/* Whichever end finds out says so. */
+#define PROTO_OTHER_VERSION_TEXT                                                                            \
+        "hagcd and this program speak different versions of the protocol: install hagcd and libhagcs of "   \
+        "one "                                                                                              \
+        "version, then restart what still runs the old one"
 #define PROTO_SOCKET_PATH "/run/hagcd/hagcd.sock"
 #define PROTO_FRAME_MAX (64U * 1024U)
 #define PROTO_PIECE_MAX (60U * 1024U)

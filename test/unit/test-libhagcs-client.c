@@ -445,8 +445,21 @@ static void test_goodbye(Fixture *f, const void *data) {
 }
 
 static void test_garbage(Fixture *f, const void *data) {
+        const hagcs_event *e;
+
         g_assert_cmpint(send(f->server, "\xff\xff\xff", 3, 0), ==, 3);
-        g_assert_cmpint(expect(f, HAGCS_EVENT_DISCONNECTED)->error, ==, -EPROTO);
+        e = expect(f, HAGCS_EVENT_DISCONNECTED);
+        g_assert_cmpint(e->error, ==, -EPROTO);
+        g_assert_nonnull(strstr(e->text, "makes no sense"));
+}
+
+static void test_other_version(Fixture *f, const void *data) {
+        const hagcs_event *e;
+
+        say(f, &(ProtoFrame){ .type = PROTO_WELCOME, .version = PROTO_VERSION + 1 });
+        e = expect(f, HAGCS_EVENT_DISCONNECTED);
+        g_assert_cmpint(e->error, ==, -EPROTONOSUPPORT);
+        g_assert_cmpstr(e->text, ==, PROTO_OTHER_VERSION_TEXT);
 }
 
 int main(int argc, char *argv[]) {
@@ -479,5 +492,6 @@ int main(int argc, char *argv[]) {
         g_test_add("/libhagcs/refused-then-again", Fixture, NULL, set_up, test_refused, tear_down);
         g_test_add("/libhagcs/goodbye-tells-why", Fixture, NULL, set_up, test_goodbye, tear_down);
         g_test_add("/libhagcs/garbage-ends-the-connection", Fixture, NULL, set_up, test_garbage, tear_down);
+        g_test_add("/libhagcs/other-version-is-told", Fixture, NULL, set_up, test_other_version, tear_down);
         return g_test_run();
 }
