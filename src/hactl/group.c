@@ -3,12 +3,15 @@
 /* hactl group: start, stop, move, cleanup. Each gives its order and, unless --no-block, waits until it is
  * carried out or cannot be. */
 
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "basic/macro.h"
 #include "hactl/hactl.h"
+#include "shared/config-files.h"
 
 typedef struct Wanted {
         const char *group;
@@ -49,10 +52,29 @@ static WaitVerdict judge(json_t *cluster, const void *what, char **ret_text) {
         return WAIT_MORE;
 }
 
+bool hactl_tell_not_applied(const char *group) {
+        g_autofree char *path = g_strconcat(CONFIG_FILES_FOLDER "/", group, ".group", NULL);
+
+        if (strchr(group, '/') || access(path, F_OK) < 0)
+                return false;
+        hactl_error("%s is not in force yet; to put it in force: hactl apply", path);
+        return true;
+}
+
+static int call(Hactl *h, const char *method, const char *group, const char *node) {
+        int r = node ? hactl_call(h, method, NULL, "ss", group, node)
+                     : hactl_call(h, method, NULL, "s", group);
+
+        if (r == HACTL_FAILED && h->error && streq(h->error, "org.hamgr1.Error.NoSuchGroup") &&
+            !hactl_tell_not_applied(group))
+                hactl_error("\"hactl status\" shows all groups");
+        return r;
+}
+
 static int order(Hactl *h, const char *method, const char *group, const Wanted *w) {
         int r;
 
-        r = hactl_call(h, method, NULL, "s", group);
+        r = call(h, method, group, NULL);
         if (r != HACTL_OK || h->no_block)
                 return r;
         return hactl_wait(h, judge, w);
@@ -71,7 +93,14 @@ static int move(Hactl *h, const char *group, const char *node) {
         from = strdup(o ? hactl_text(o, "node") : "");
         if (!from)
                 return HACTL_FAILED;
-        r = hactl_call(h, "MoveGroup", NULL, "ss", group, node ?: "");
+        if (!o && node && hactl_find(json_object_get(cluster, "nodes"), group)) {
+                hactl_error("%s is a node; the group comes first: hactl group move %s %s",
+                            group,
+                            node,
+                            group);
+                return HACTL_USAGE;
+        }
+        r = call(h, "MoveGroup", group, node ?: "");
         if (r != HACTL_OK || h->no_block)
                 return r;
         return hactl_wait(
@@ -91,7 +120,7 @@ int verb_group(Hactl *h, int argc, char **argv) {
         if (argc == 2 && streq(verb, "stop"))
                 return order(h, "StopGroup", argv[1], &(Wanted){ .group = argv[1], .state = "stopped" });
         if (argc == 2 && streq(verb, "cleanup"))
-                return hactl_call(h, "CleanupGroup", NULL, "s", argv[1]);
+                return call(h, "CleanupGroup", argv[1], NULL);
         if ((argc == 2 || argc == 3) && streq(verb, "move"))
                 return move(h, argv[1], argc == 3 ? argv[2] : NULL);
 

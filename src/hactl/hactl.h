@@ -55,6 +55,10 @@ char *hactl_link_note(const json_t *membership);
 /* Of that document: what is wrong with this server's store, in a sentence; NULL: nothing. */
 const char *hactl_store_note(const json_t *membership);
 
+/* True, after telling so: there is a file for a group of that name, which has yet to be applied. For a group
+ * that is not in force. */
+bool hactl_tell_not_applied(const char *group);
+
 /* The object of that name in an array of objects; NULL if there is none. Borrowed. */
 json_t *hactl_find(json_t *array, const char *name);
 const char *hactl_text(const json_t *object, const char *key);

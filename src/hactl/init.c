@@ -15,6 +15,8 @@
 #include "hactl/hactl.h"
 #include "shared/cluster-conf.h"
 #include "shared/cluster-key.h"
+#include "shared/config-files.h"
+#include "shared/file-util.h"
 #include "shared/node-name.h"
 
 #define HAGCD_PROGRAM "/usr/sbin/hagcd"
@@ -43,6 +45,11 @@ static int make_key(bool join, bool *ret_made) {
                 return HACTL_FAILED;
         }
         why = free_null(why);
+        r = make_folders(CONFIG_FILES_FOLDER, 0755);
+        if (r < 0) {
+                hactl_error("cannot make " CONFIG_FILES_FOLDER ": %s", strerror(-r));
+                return HACTL_FAILED;
+        }
         r = cluster_key_generate(&key);
         if (r >= 0)
                 r = cluster_key_create(CLUSTER_KEY_PATH, &key, &why);

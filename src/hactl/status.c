@@ -193,6 +193,7 @@ static int print_one(json_t *cluster, const char *name, bool json) {
                 o = hactl_find(json_object_get(cluster, "nodes"), name);
         if (!o) {
                 hactl_error("there is no group and no node named \"%s\"; \"hactl status\" shows all", name);
+                (void) hactl_tell_not_applied(name);
                 return HACTL_FAILED;
         }
         if (json)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <ifaddrs.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "hamgr/check.h"
 #include "hamgr/drive/drive.h"
@@ -9,6 +11,9 @@
 #include "shared/config-files.h"
 #include "shared/log.h"
 #include "shared/node-name.h"
+
+/* hagcd's, which it keeps to itself. */
+#define HAGCD_STORE "/var/lib/hagcd/store"
 
 void check_print_errors(const ConfErrors *errors) {
         _cleanup_free_ char *text = conf_errors_to_text(errors);
@@ -47,6 +52,42 @@ static bool check_key(void) {
         }
         cluster_key_done(&key);
         return true;
+}
+
+static bool is_here(const struct ifaddrs *all, const ClusterAddress *address) {
+        for (const struct ifaddrs *i = all; i; i = i->ifa_next)
+                if (i->ifa_addr && cluster_address_equal((const ClusterAddress *) i->ifa_addr, address))
+                        return true;
+        return false;
+}
+
+/* It may come later than hagcd at boot; but a server that was given another's cluster.conf, or an old one,
+ * hears nothing. */
+static void warn_of_addresses(const ClusterConf *conf, const ClusterNode *self) {
+        struct ifaddrs *all;
+
+        if (getifaddrs(&all) < 0)
+                return;
+        for (unsigned i = 0; i < conf->n_links; i++) {
+                char text[CLUSTER_ADDRESS_TEXT_MAX];
+
+                if (!is_here(all, &self->addresses[i]))
+                        fprintf(stderr,
+                                "Warning: this server is %s by its name, but no interface here has %s, its "
+                                "address on link %u; nothing is heard on that link until one has\n",
+                                self->name,
+                                cluster_address_format(&self->addresses[i], text),
+                                i);
+        }
+        freeifaddrs(all);
+}
+
+static void warn_of_store(void) {
+        if (access(HAGCD_STORE, F_OK) < 0 && errno == ENOENT)
+                fputs("Warning: there is no store at " HAGCD_STORE ": in a new cluster run \"hactl init\" "
+                      "here, or this server is not counted until others with more than half of the votes "
+                      "have taken it in\n",
+                      stderr);
 }
 
 /* Every node that may run something needs a device that can switch it off, or nothing is taken over from it.
@@ -164,6 +205,8 @@ int check_run(const char *folder, const char *node_option) {
                 fprintf(stderr, "%s\n", why ?: strerror(-r));
                 return EXIT_FAILURE;
         }
+        warn_of_addresses(conf, self);
+        warn_of_store();
         ok = check_key();
         ok = check_fences(conf) && ok;
         ok = check_groups(folder, conf, self->id) && ok;

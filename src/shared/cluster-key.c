@@ -160,7 +160,12 @@ int cluster_key_load(const char *path, ClusterKey *ret, char **ret_why) {
                               path);
         if (fd < 0 || fstat(fd, &st) < 0) {
                 r = -errno;
-                return refuse(ret_why, r, "cannot read %s: %s", path, strerrordesc_np(-r));
+                return refuse(ret_why,
+                              r,
+                              "cannot read %s: %s%s",
+                              path,
+                              strerrordesc_np(-r),
+                              r == -EACCES ? "; only root may know the cluster key" : "");
         }
 
         if (!S_ISREG(st.st_mode))

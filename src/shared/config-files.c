@@ -115,7 +115,11 @@ int config_files_load(const char *folder, const char *vendor_folder, ConfigFiles
         *ret_why = NULL;
         g_array_set_clear_func(files, file_done);
         if (stat(folder, &st) < 0)
-                return fail(-errno, ret_why, folder, "cannot be read; does the folder exist?");
+                return errno == ENOENT ? fail(-errno,
+                                              ret_why,
+                                              folder,
+                                              "does not exist; name the folder that holds the files")
+                                       : fail_errno(-errno, ret_why, folder);
         if (!S_ISDIR(st.st_mode))
                 return fail(-ENOTDIR, ret_why, folder, "is no folder; name the folder that holds the files");
 

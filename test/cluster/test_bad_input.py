@@ -548,3 +548,50 @@ def test_D06_nothing_is_taken_over_while_the_fence_device_fails_hangs_or_lies(tr
     trio.hactl("fence", "confirm", "n1", "--yes", node="n2")
     assert trio.await_group("shop", not_on="n1", node="n2")["node"] in ("n2", "n3")
     assert trio.view("n3")["nodes"]["n1"]["state"] == "down"
+
+
+# What to do next
+
+NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "hactl")
+
+
+def test_F03_refusals_say_what_to_do_next(trio):
+    lab = trio.lab
+
+    def said(*arguments, status=1):
+        done = trio.hactl(*arguments, node="n1", check=False)
+        assert (done["status"], done["out"]) == (status, ""), done
+        return done["err"]
+
+    with nothing_changes(trio), file_on(trio, "n1", "later.group", config.group("later", ["n1"], unit=WEB)):
+        not_yet = 'hactl: /etc/hamgr/later.group is not in force yet; to put it in force: hactl apply\n'
+        assert said("group", "start", "later") == 'hactl: there is no group "later"\n' + not_yet
+        assert said("status", "later") == (
+            'hactl: there is no group and no node named "later"; "hactl status" shows all\n' + not_yet)
+        assert said("group", "cleanup", "never") == (
+            'hactl: there is no group "never"\nhactl: "hactl status" shows all groups\n')
+        assert said("group", "move", "n2", "shop", status=2) == (
+            "hactl: n2 is a node; the group comes first: hactl group move shop n2\n")
+        for verb in ("apply", "check"):
+            assert "/nonexistent does not exist; name the folder that holds the files\n" in said(verb, "/nonexistent")
+        for verb in ("check", "init"):
+            done = lab.run("n1", *NOBODY, verb, check=False)
+            assert done["status"] == 1 and done["err"].endswith(
+                "cannot read /etc/hamgr/cluster.key: Permission denied; only root may know the cluster key\n"), done
+
+
+def test_F03_check_warns_of_what_makes_a_server_deaf(trio):
+    """Of no address and no store, which a file from another server and a forgotten "hactl init" look like."""
+    lab = trio.lab
+    with stopped(trio, "n3", CONF) as before:
+        lab.write("n3", CONF, before.replace("10.77.1.3 ", "10.77.1.33 "))
+        lab.run("n3", "mv", STORE, STORE + ".away")
+        try:
+            done = trio.hactl("check", node="n3", check=False)
+        finally:
+            lab.run("n3", "mv", STORE + ".away", STORE)
+        assert done["status"] == 0 and done["err"] == (
+            "Warning: this server is n3 by its name, but no interface here has 10.77.1.33, its address on link 0; nothing "
+            "is heard on that link until one has\n"
+            "Warning: there is no store at /var/lib/hagcd/store: in a new cluster run \"hactl init\" here, or this server "
+            "is not counted until others with more than half of the votes have taken it in\n"), done

@@ -180,6 +180,24 @@ static void test_who_is_waited_for(void) {
                         "waiting for n3 (hamgr does not run there; start it: systemctl start hamgr)");
 }
 
+/* Why not, and what the operator can do about it. */
+static void test_refused_move_names_the_way_out(void) {
+        _cleanup_(scene_done) Scene s;
+
+        scene_init(&s, 3);
+        scene_file(&s, "web.group", WEB);
+        scene_form(&s);
+        (void) scene_operator(
+                        &s, 1, (StateOperator){ .operation = STATE_OPERATION_NODE_STANDBY, .node = 2 });
+        scene_settle(&s);
+        scene_forget(&s);
+        scene_group_operation(&s, 1, STATE_OPERATION_GROUP_MOVE, "web", 2);
+        g_assert_cmpstr(answer_text(&s, 1),
+                        ==,
+                        "group web cannot move there: n2 is in standby; to end that: hactl node unstandby "
+                        "n2");
+}
+
 static bool was_told(const Scene *s, uint32_t id, StateEventKind kind) {
         const StateEffects *e = &s->nodes[id].effects;
 
@@ -590,6 +608,7 @@ static void test_clock(void) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/state/apply/refused-move-names-the-way-out", test_refused_move_names_the_way_out);
         g_test_add_func("/state/apply/in-force-when-all-have-prepared",
                         test_in_force_when_all_have_prepared);
         g_test_add_func("/state/apply/one-refusal-drops-it", test_one_refusal_drops_it);

@@ -167,6 +167,7 @@ static const Wrong wrong[] = {
             { "n_by_1.policy", "[Policy]\n" } },
           { "a.group:3:", "no such policy", "n_by_1" } },
         { { { "a.group", "[Group]\nDomain=n1 n9\n" GOOD_UNIT } }, { "a.group:2:", "n9", "cluster.conf" } },
+        { { { "a.group", "[Group]\nDomain=n1,n2\n" GOOD_UNIT } }, { "a.group:2:", "n1,n2", "not commas" } },
         { { { "a.group", "[Group]\nDomain=n1 n1\n" GOOD_UNIT } }, { "a.group:2:", "already" } },
         { { { "a.group", "[Group]\nDomain=n1\nStandby=n1\n" GOOD_UNIT } }, { "a.group:3:", "already" } },
         { { { "a.group", "[Group]\nDomain=\n" GOOD_UNIT } }, { "a.group:", "Domain" } },

@@ -310,13 +310,15 @@ static int convert_node_list(
                 int r = 0;
 
                 if (!node)
-                        r =
-                                        conf_errors_add(errors,
-                                                        entry->file,
-                                                        entry->line,
-                                                        "%s= names \"%s\", which is no node of cluster.conf",
-                                                        entry->key,
-                                                        names->items[i]);
+                        r = conf_errors_add(
+                                        errors,
+                                        entry->file,
+                                        entry->line,
+                                        "%s= names \"%s\", which is no node of cluster.conf%s",
+                                        entry->key,
+                                        names->items[i],
+                                        strchr(names->items[i], ',') ? "; blanks divide names, not commas"
+                                                                     : "");
                 else if (node_set_contains(*set, node->id))
                         r = conf_errors_add(
                                         errors,

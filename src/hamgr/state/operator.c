@@ -83,8 +83,19 @@ static void group_move(State *s, StateGroup *g, uint32_t node, Outcome *o) {
         }
         if (node != 0 && node_set_contains(ha_group_nodes(g->config), node))
                 state_group_forget_failures(g, node);
-        if (!state_group_node_usable(s, g, target, o->text))
+        if (!state_group_node_usable(s, g, target, reason)) {
+                char name[NAME_LENGTH_MAX + 1];
+                bool ends = state_node(s, target)->standby &&
+                            node_set_contains(ha_group_nodes(g->config), target);
+
+                state_text_set(o->text,
+                               "group %s cannot move there: %.380s%s%s",
+                               g->name,
+                               reason,
+                               ends ? "; to end that: hactl node unstandby " : "",
+                               ends ? state_node_name(s, target, name) : "");
                 return;
+        }
         g->preferred = target;
         o->result = STATE_RESULT_OK;
 }
