@@ -8,6 +8,7 @@ import queue
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -26,6 +27,12 @@ def program(*parts):
 
 def run(*args):
     subprocess.run(args, check=True, stdin=subprocess.DEVNULL)
+
+
+def listens(path):
+    """A socket that is there, and not listened at yet, refuses."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        return probe.connect_ex(path) == 0
 
 
 class Lines:
@@ -128,7 +135,7 @@ class Node:
             self.store = subprocess.Popen([program("hagcd", "hagcd-store"), f"--store={self.folder}/store",
                                            f"--socket={self.folder}/store.sock"], stdin=subprocess.DEVNULL)
             self.lab.processes.append(self.store)
-            self.lab.until(lambda: os.path.exists(f"{self.folder}/store.sock"), "hagcd-store listens")
+            self.lab.until(lambda: listens(f"{self.folder}/store.sock"), "hagcd-store listens")
 
     def start(self):
         self.start_store()

@@ -640,8 +640,9 @@ STORE_THAT_GOES_BAD = """if True:
     import os, socket, sys, time
     path, real, flag, mode = sys.argv[1:]
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(path)
+    listener.bind(path + ".making")
     listener.listen()
+    os.rename(path + ".making", path)
     client, _ = listener.accept()
     store = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     store.connect(real)

@@ -297,8 +297,7 @@ class Supervisor:
             except (OSError, ValueError):
                 pass  # who asked went away
 
-    def answer_requests(self):
-        listener = wire.listen(control_path(self.name))
+    def answer_requests(self, listener):
         while True:
             link, _ = listener.accept()
             threading.Thread(target=self.serve, args=(link,), daemon=True).start()
@@ -321,10 +320,9 @@ def supervise(options, say):
         lab.build()
         if options.get("owner_fd") is not None:
             threading.Thread(target=_watch_owner, args=(options["owner_fd"],), daemon=True).start()
-        threading.Thread(target=lab.answer_requests, daemon=True).start()
-        deadline = boottime() + 5
-        while not os.path.exists(control_path(lab.name)) and boottime() < deadline:
-            time.sleep(0.002)
+        # Whoever is told that the lab is up may ask at once.
+        listener = wire.listen(control_path(lab.name))
+        threading.Thread(target=lab.answer_requests, args=(listener,), daemon=True).start()
         say({"result": {"pid": os.getpid()}})
         while True:
             signal.pause()

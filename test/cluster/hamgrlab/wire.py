@@ -9,13 +9,16 @@ from .system import LabError
 
 
 def listen(path, backlog=16):
+    """Once something is at the path it answers: a socket that is bound and not listened at yet refuses."""
+    making = path + ".making"
     try:
-        os.unlink(path)
+        os.unlink(making)
     except FileNotFoundError:
         pass
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
+    listener.bind(making)
     listener.listen(backlog)
+    os.rename(making, path)
     return listener
 
 
