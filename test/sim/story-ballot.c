@@ -6,21 +6,10 @@
 
 /* ---- commits ---- */
 
-static bool
-lose_commits(World *w,
-             uint32_t from,
-             uint32_t to,
-             WorldChannel channel,
-             const void *data,
-             size_t size,
-             void *userdata) {
-        return to == 3 && ((const uint8_t *) data)[1] == CMS_MESSAGE_COMMIT;
-}
-
 static void test_lost_commit_is_recovered(void) {
         Story *t = story_new(3);
 
-        t->w->filter = lose_commits;
+        story_lose(t, CMS_MESSAGE_COMMIT, NODE_SET_ALL, node_set_of(3));
         story_start_all(t);
         g_assert_cmpuint(story_settle(t, SET3, USEC_PER_SEC), <=, 100 * MSEC);
         story_free(t);
@@ -226,29 +215,16 @@ static void test_notifications_come_in_order(void) {
         story_free(t);
 }
 
-static bool lose_acknowledgements(
-                World *w,
-                uint32_t from,
-                uint32_t to,
-                WorldChannel channel,
-                const void *data,
-                size_t size,
-                void *userdata) {
-        return from == 3 && ((const uint8_t *) data)[1] == CMS_MESSAGE_ACKNOWLEDGE;
-}
-
 /* A09: one of three does not acknowledge. The three are never a membership, anywhere; the two are. */
 static void test_nobody_installs_before_all_acknowledged(void) {
         Story *t = story_new(3);
 
-        t->w->filter = lose_acknowledgements;
+        story_lose(t, CMS_MESSAGE_ACKNOWLEDGE, node_set_of(3), NODE_SET_ALL);
         story_start_all(t);
         story_settle(t, 3, 10 * USEC_PER_SEC);
-        for (unsigned i = 0; i < t->n_heard; i++)
-                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE)
-                        g_assert_false(node_set_contains(t->heard[i].stable.members, 3) &&
-                                       t->heard[i].stable.n_members > 1);
-        t->w->filter = NULL;
+        STORY_FOREACH_STABLE(h, t)
+                g_assert_false(node_set_contains(h->stable.members, 3) && h->stable.n_members > 1);
+        story_lose_nothing(t);
         story_settle(t, SET3, 20 * USEC_PER_SEC);
         story_free(t);
 }

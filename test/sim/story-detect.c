@@ -57,9 +57,8 @@ static void test_last_gasp_is_quick(void) {
                                         story_settle(t, node_set_without(SET3, victim), USEC_PER_SEC),
                                         <=,
                                         120 * MSEC);
-                        for (unsigned i = 0; i < t->n_heard; i++)
-                                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE)
-                                        g_assert_true(t->heard[i].stable.quorate);
+                        STORY_FOREACH_STABLE(h, t)
+                                g_assert_true(h->stable.quorate);
                         story_free(t);
                 }
 }
@@ -162,32 +161,19 @@ static void test_restart_is_leave_then_join(void) {
         story_free(t);
 }
 
-static bool
-lose_3_to_1(World *w,
-            uint32_t from,
-            uint32_t to,
-            WorldChannel channel,
-            const void *data,
-            size_t size,
-            void *userdata) {
-        return from == 3 && to == 1;
-}
-
 /* Until the coordinator hears the new life too, whoever does hear it seems not to hear that node, and must
  * not be left out for it. */
 static void test_restart_costs_nobody_else(void) {
         Story *t = story_settled(5);
 
-        t->w->filter = lose_3_to_1;
+        story_lose(t, STORY_ANY_MESSAGE, node_set_of(3), node_set_of(1));
         world_crash(t->w, 3, true);
         world_start(t->w, 3, false);
         story_run(t, 50 * MSEC);
-        t->w->filter = NULL;
+        story_lose_nothing(t);
         story_settle(t, 31, USEC_PER_SEC);
-        for (unsigned i = 0; i < t->n_heard; i++)
-                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE)
-                        g_assert_true(node_set_is_subset(
-                                        node_set_without(31, 3), t->heard[i].stable.members));
+        STORY_FOREACH_STABLE(h, t)
+                g_assert_true(node_set_is_subset(node_set_without(31, 3), h->stable.members));
         story_free(t);
 }
 
@@ -205,17 +191,6 @@ static void test_new_boot_is_proof_of_the_old(void) {
         g_assert_cmpint(story_cms(t, 1)->known[2].reason, ==, NODE_REASON_NEW_BOOT);
         g_assert_false(story_cms(t, 1)->known[2].proven);
         story_free(t);
-}
-
-static bool others_call_in_vain(
-                World *w,
-                uint32_t from,
-                uint32_t to,
-                WorldChannel channel,
-                const void *data,
-                size_t size,
-                void *userdata) {
-        return from != 1 && ((const uint8_t *) data)[1] == CMS_MESSAGE_INQUIRE;
 }
 
 /* Node 1 slept through a boot of node 3, and still believes in the life before it. */
@@ -239,7 +214,8 @@ static void test_earlier_boot_proves_nothing(void) {
         story_run(t, 2 * USEC_PER_SEC);
         g_assert_false(story_membership(t, 4)->quorate);
 
-        t->w->filter = others_call_in_vain;
+        /* The others call in vain. */
+        story_lose(t, CMS_MESSAGE_INQUIRE, node_set_without(NODE_SET_ALL, 1), NODE_SET_ALL);
         world_resume(t->w, 1);
         story_settle(t, 0x19, USEC_PER_SEC);
         g_assert_cmpint(membership_node(story_membership(t, 4), 3)->state, ==, NODE_UNKNOWN);

@@ -116,22 +116,11 @@ static void test_of_a_lost_node_runs_from_the_last_echo(void) {
         story_free(t);
 }
 
-static bool lose_commits_to_2(
-                World *w,
-                uint32_t from,
-                uint32_t to,
-                WorldChannel channel,
-                const void *data,
-                size_t size,
-                void *userdata) {
-        return to == 2 && ((const uint8_t *) data)[1] == CMS_MESSAGE_COMMIT;
-}
-
 /* Who installs what a heartbeat shows was told no ages; none is younger than that moment. */
 static void test_of_a_lost_node_after_a_lost_commit(void) {
         Story *t = story_settled(3);
 
-        t->w->filter = lose_commits_to_2;
+        story_lose(t, CMS_MESSAGE_COMMIT, NODE_SET_ALL, node_set_of(2));
         world_crash(t->w, 3, true);
         await_members(t, 2, 3);
         g_assert_cmpuint(over_in_usec(t, 2, 3), >=, LEASE);

@@ -27,9 +27,8 @@ static void test_nothing_without_the_checkmark(void) {
         world_cut(t->w, 1, 4, WORLD_ALL_LINKS);
         story_start_all(t);
         story_run(t, 10 * USEC_PER_SEC);
-        for (unsigned i = 0; i < t->n_heard; i++)
-                if (t->heard[i].n.type == CMS_NOTIFICATION_STABLE)
-                        g_assert_cmphex(t->heard[i].stable.members & 5, !=, 5);
+        STORY_FOREACH_STABLE(h, t)
+                g_assert_cmphex(h->stable.members & 5, !=, 5);
         g_assert_true(cms_sim_is_settled(t->w, t->s, 3) || cms_sim_is_settled(t->w, t->s, 6));
         g_assert_cmpint(story_peer_view(t, 1, 3).problem, ==, CMS_PROBLEM_ONE_WAY);
         world_heal_all(t->w);

@@ -109,3 +109,36 @@ CmsPeerView story_peer_view(Story *t, uint32_t at, uint32_t of) {
         g_free(v);
         return p;
 }
+
+static bool
+lose(World *w,
+     uint32_t from,
+     uint32_t to,
+     WorldChannel channel,
+     const void *data,
+     size_t size,
+     void *userdata) {
+        const Story *t = userdata;
+
+        return node_set_contains(t->lost_from, from) && node_set_contains(t->lost_to, to) &&
+               (t->lost_type == STORY_ANY_MESSAGE || ((const uint8_t *) data)[1] == t->lost_type);
+}
+
+void story_lose(Story *t, CmsMessageType type, NodeSet from, NodeSet to) {
+        t->lost_type = type;
+        t->lost_from = from;
+        t->lost_to = to;
+        t->w->filter = lose;
+        t->w->filter_userdata = t;
+}
+
+void story_lose_nothing(Story *t) {
+        t->w->filter = NULL;
+}
+
+const Heard *story_next_stable(const Story *t, const Heard *h) {
+        for (h = h ? h + 1 : t->heard; h < t->heard + t->n_heard; h++)
+                if (h->n.type == CMS_NOTIFICATION_STABLE)
+                        return h;
+        return NULL;
+}

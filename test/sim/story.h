@@ -21,6 +21,8 @@ typedef struct Heard {
 typedef struct Story {
         World *w;
         CmsSim *s;
+        CmsMessageType lost_type; /* by story_lose() */
+        NodeSet lost_from, lost_to;
         Heard heard[512];
         unsigned n_heard;
 } Story;
@@ -39,6 +41,18 @@ void story_feed(Story *t, uint32_t node, CmsEvent event);
 uint64_t story_settle(Story *t, NodeSet set, uint64_t limit_usec);
 void story_cut(Story *t, NodeSet a, NodeSet b);
 CmsPeerView story_peer_view(Story *t, uint32_t at, uint32_t of);
+
+/* From here on messages of this type get lost between these nodes, until something else does. */
+#define STORY_ANY_MESSAGE ((CmsMessageType) 0)
+void story_lose(Story *t, CmsMessageType type, NodeSet from, NodeSet to);
+void story_lose_nothing(Story *t);
+
+/* The memberships that were told of, from the one after h; NULL: from the first, and after the last. */
+const Heard *story_next_stable(const Story *t, const Heard *h);
+/* NOLINTBEGIN(bugprone-macro-parentheses): h is a name to be. */
+#define STORY_FOREACH_STABLE(h, t)                                                                          \
+        for (const Heard *h = story_next_stable((t), NULL); h; h = story_next_stable((t), h))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 void story_add_form(void);
 void story_add_detect(void);
