@@ -17,7 +17,8 @@ struct FenceJob {
         Manager *manager;      /* weak */
         FenceRequest *request; /* owned */
         StateBoot boot;
-        bool half; /* for quorum: the result goes to hagcd and not to the state */
+        bool half; /* for quorum: the result goes to hagcd and not to the state, */
+        bool off;  /* and waits until the node is silent */
 };
 
 static void job_free(void *p) {
@@ -51,17 +52,47 @@ static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result)
         group_send(m, &message);
 }
 
-static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result) {
+static const hagcs_node *find_node(const hagcs_cluster *c, uint32_t id) {
+        for (size_t i = 0; i < c->n_nodes; i++)
+                if (c->nodes[i].id == id)
+                        return &c->nodes[i];
+        return NULL;
+}
+
+/* False: later. Nothing is proven about a node that is heard (R15), as one that was heard when it was fenced
+ * is for FailureSec. Not taken, as about a node that was started since, it is fenced again. */
+static bool confirm_off(Manager *m, const FenceJob *j) {
+        const hagcs_node *n = m->group ? find_node(hagcs_get_cluster(m->group), j->boot.node) : NULL;
+
+        if (n && n->heard && n->incarnation == j->boot.incarnation)
+                return false;
+        if (n)
+                (void) hagcs_confirm_down(
+                                m->group,
+                                j->boot.node,
+                                j->boot.incarnation,
+                                (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node });
+        return true;
+}
+
+static void tell_failure(Manager *m, const FenceJob *j, const char *reason) {
+        const char *name = manager_node_name(m, j->boot.node);
+
+        log_event(LOG_ERR,
+                  HAMGR_MESSAGE_FENCE_FAILED,
+                  LOG_FIELDS("HAMGR_NODE", name, "HAMGR_REASON", reason),
+                  "fencing %s to gain quorum failed: %s; trying again",
+                  name,
+                  reason);
+}
+
+/* False: the job goes on. */
+static bool take_result(Manager *m, FenceJob *j, const FenceResult *result) {
         const char *name = manager_node_name(m, j->boot.node);
 
         if (!result->confirmed_off) {
-                log_event(LOG_ERR,
-                          HAMGR_MESSAGE_FENCE_FAILED,
-                          LOG_FIELDS("HAMGR_NODE", name, "HAMGR_REASON", result->reason),
-                          "fencing %s to gain quorum failed: %s; trying again",
-                          name,
-                          result->reason);
-                return;
+                tell_failure(m, j, result->reason);
+                return true;
         }
         log_event(LOG_NOTICE,
                   HAMGR_MESSAGE_FENCE_SUCCEEDED,
@@ -69,23 +100,18 @@ static void tell_hagcd(Manager *m, const FenceJob *j, const FenceResult *result)
                   "%s is off, %s confirms it",
                   name,
                   strempty(result->device));
-        /* Not taken, as about a node that is heard or was started since (R15), it is fenced again. */
-        if (m->group)
-                (void) hagcs_confirm_down(
-                                m->group,
-                                j->boot.node,
-                                j->boot.incarnation,
-                                (hagcs_mid){ j->boot.mid.epoch, j->boot.mid.node });
+        j->off = true;
+        return confirm_off(m, j);
 }
 
 static void on_result(FenceRequest *request, const FenceResult *result, void *userdata) {
         FenceJob *j = userdata;
         Manager *m = j->manager;
 
-        if (j->half)
-                tell_hagcd(m, j, result);
-        else
+        if (!j->half)
                 tell_state(m, j, result);
+        else if (!take_result(m, j, result))
+                return;
         g_ptr_array_remove(m->fence_jobs, j);
         (void) event_defer_arm(m->fence_swap);
 }
@@ -101,12 +127,11 @@ static void job_start(Manager *m, const StateBoot *boot, bool half) {
         if (r < 0) {
                 g_autofree char *reason =
                                 g_strdup_printf("the fence agent could not be started: %s", strerror(-r));
-                FenceResult result = { .node_id = boot->node, .reason = reason };
 
                 if (half)
-                        tell_hagcd(m, j, &result);
+                        tell_failure(m, j, reason);
                 else
-                        tell_state(m, j, &result);
+                        tell_state(m, j, &(FenceResult){ .node_id = boot->node, .reason = reason });
                 job_free(j);
                 return;
         }
@@ -150,20 +175,34 @@ static void cancel_half(Manager *m) {
         (void) event_timer_disarm(m->half_timer);
 }
 
-/* A node that is heard is on its way back. One that left with groups running, as when its hagcd is
- * restarted, is waited for (R9). Proven dead in this split it may be starting by now; but that it was down
- * before says nothing, nor that its boot is over because a later one was heard (R6). */
-static bool has_to_be_fenced(const hagcs_node *n) {
-        return n->enabled && (n->state == HAGCS_NODE_UNKNOWN || n->state == HAGCS_NODE_DOWN) && !n->heard &&
-               !n->proven;
+/* One that left with groups running, as when its hagcd is restarted, is waited for (R9). Proven dead in this
+ * split it may be starting by now; but that it was down before says nothing, nor that its boot is over
+ * because a later one was heard (R6). */
+static bool lacks_proof(const hagcs_cluster *c, const hagcs_node *n) {
+        return n->enabled && !node_set_contains(c->members, n->id) && !n->proven &&
+               (n->state == HAGCS_NODE_UNKNOWN || n->state == HAGCS_NODE_DOWN);
 }
 
-static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Manager *m = userdata;
-        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+/* A node that is heard here is on its way back, and would give us more than half: nobody is fenced then. But
+ * where links are broken for good it never comes; and each half, proving dead what it does not hear and
+ * waiting for what it hears, would reset nodes of the other one for ever. What other members hear does not
+ * count: in a mesh that stays partial somebody hears everybody. Whoever is kept out by its files, its disk
+ * or its version is an operator's to mend. */
+static bool is_waited_for(const Manager *m, const hagcs_node *n) {
+        bool links_are_to_blame = isempty(n->problem) || n->links_heard == 0;
 
-        if (!c || c->quorum != HAGCS_QUORUM_HALF)
-                return 0;
+        return n->heard && !(links_are_to_blame && now_boottime_usec() >= m->half_patience_usec);
+}
+
+static const hagcs_node *find_waited_for(const Manager *m, const hagcs_cluster *c) {
+        for (size_t i = 0; i < c->n_nodes; i++)
+                if (lacks_proof(c, &c->nodes[i]) && is_waited_for(m, &c->nodes[i]))
+                        return &c->nodes[i];
+        return NULL;
+}
+
+/* All at once: who was fenced, and is heard again by somebody before the last one is, is proven no more. */
+static void fence_for_half(Manager *m, const hagcs_cluster *c) {
         for (size_t i = 0; i < c->n_nodes; i++) {
                 const hagcs_node *n = &c->nodes[i];
                 StateBoot boot = {
@@ -172,7 +211,7 @@ static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata)
                         .mid = { c->mid.epoch, c->mid.node_id },
                 };
 
-                if (node_set_contains(c->members, n->id) || !has_to_be_fenced(n) || job_find(m, n->id, true))
+                if (!lacks_proof(c, n) || job_find(m, n->id, true))
                         continue;
                 memcpy(boot.boot_id.bytes, n->boot_id, sizeof(boot.boot_id.bytes));
                 log_event(LOG_WARNING,
@@ -182,6 +221,22 @@ static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata)
                           n->name);
                 job_start(m, &boot, true);
         }
+}
+
+static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+        const hagcs_node *waited_for;
+
+        if (!c || c->quorum != HAGCS_QUORUM_HALF)
+                return 0;
+        waited_for = find_waited_for(m, c);
+        if (!waited_for)
+                fence_for_half(m, c);
+        else if (!m->half_waits_told)
+                log_notice("exactly half of the votes are here, and %s is heard: waiting for it to join",
+                           waited_for->name);
+        m->half_waits_told = !!waited_for;
         /* What failed is tried again; and whoever was heard may be silent by then. */
         (void) event_timer_in(m->half_timer, HALF_RETRY_USEC);
         return 0;
@@ -193,8 +248,7 @@ static uint64_t half_delay_usec(const Manager *m, const hagcs_cluster *c) {
         uint64_t delay = node_set_contains(c->members, c->tie_breaker) ? 0 : m->conf->fence_delay_usec;
 
         for (size_t i = 0; i < c->n_nodes; i++)
-                if (!node_set_contains(c->members, c->nodes[i].id) && has_to_be_fenced(&c->nodes[i]) &&
-                    c->nodes[i].incarnation == 0) {
+                if (lacks_proof(c, &c->nodes[i]) && !c->nodes[i].heard && c->nodes[i].incarnation == 0) {
                         if (m->conf->unseen_fence_usec == 0)
                                 return USEC_INFINITY;
                         delay = MAX(delay, m->conf->unseen_fence_usec);
@@ -202,9 +256,19 @@ static uint64_t half_delay_usec(const Manager *m, const hagcs_cluster *c) {
         return delay;
 }
 
+static void confirm_those_that_are_silent(Manager *m) {
+        for (size_t i = m->fence_jobs->len; i > 0; i--) {
+                FenceJob *j = m->fence_jobs->pdata[i - 1];
+
+                if (j->off && confirm_off(m, j))
+                        g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
+        }
+}
+
 void fencing_update_half(Manager *m) {
         const hagcs_cluster *c = hagcs_get_cluster(m->group);
         bool half = c->quorum == HAGCS_QUORUM_HALF && node_set_lowest(c->members) == m->self;
+        uint64_t delay;
 
         if (!half) {
                 if (m->half.epoch != 0)
@@ -212,11 +276,20 @@ void fencing_update_half(Manager *m) {
                 m->half = (hagcs_mid){};
                 return;
         }
-        if (m->half.epoch == c->mid.epoch && m->half.node_id == c->mid.node_id)
+        if (m->half.epoch == c->mid.epoch && m->half.node_id == c->mid.node_id) {
+                confirm_those_that_are_silent(m);
                 return;
+        }
         cancel_half(m);
         m->half = c->mid;
-        (void) event_timer_in(m->half_timer, half_delay_usec(m, c));
+        m->half_waits_told = false;
+        delay = half_delay_usec(m, c);
+        /* As long as a node has for coming up; and the half without the tie-breaker, once more, later. */
+        m->half_patience_usec = m->conf->unseen_fence_usec == 0
+                                                ? USEC_INFINITY
+                                                : usec_add(now_boottime_usec(),
+                                                           usec_add(delay, m->conf->unseen_fence_usec));
+        (void) event_timer_in(m->half_timer, delay);
 }
 
 /* ---- The devices ---- */

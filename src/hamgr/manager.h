@@ -90,6 +90,8 @@ typedef struct Manager {
         sd_event_source *fence_swap; /* owned: when they are idle, they are made anew */
         GPtrArray *fence_jobs;       /* owned FenceJob */
         hagcs_mid half;              /* the membership in which we are a half; epoch 0: we are not */
+        uint64_t half_patience_usec; /* until when nodes that are heard are waited for */
+        bool half_waits_told;
         sd_event_source *half_timer; /* owned */
 
         /* record.c */

@@ -45,7 +45,8 @@ KINDS = {
     }, {}),
     # Four nodes and a fifth that is disabled. Fencing is given up after 2 s, so the half without the tie-breaker waits 3 s.
     "even": (5, {"one": web("one", ["n1", "n3"], 1), "three": web("three", ["n3", "n1"], 2)}, {
-        "conf": config.cluster_conf(5, node={"n5": ["Enabled=no"]}, fence_keys=["TimeoutSec=2s", "PowerOn=yes"]),
+        "conf": config.cluster_conf(5, cluster=["UnseenFenceSec=8s"], node={"n5": ["Enabled=no"]},
+                                    fence_keys=["TimeoutSec=2s", "PowerOn=yes"]),
         "disabled": ("n5",),
     }),
     "five": (5, {"blue": web("blue", ["n1", "n2", "n3", "n4", "n5"], 1)}, {}),

@@ -231,3 +231,26 @@ def test_R06_half_proves_anew_who_was_down_before(even):
     await_members(even, "n1", ["n1", "n2"])
     assert len(even.power_orders("n3", since)) == len(even.power_orders("n4", since)) == 1, lab.power_orders(since)
     assert not even.power_orders("n5", since)
+
+
+def test_R06_ring_of_four_goes_on_and_is_no_war_of_resets(even):
+    """n1-n2, n2-n3, n3-n4, n4-n1: no three hear each other, and each half hears one of the other, which seems to be on its
+    way. Nobody is fenced while it is waited for; then the half with the tie-breaker fences both, and goes on."""
+    lab = even.lab
+    lab.cut_one_way(*itertools.chain(*(((a, b), (b, a)) for a, b in (("n1", "n3"), ("n2", "n4")))))
+    # By chance three go on for a moment, and fence the fourth; that is over when the half says for whom it waits.
+    lab.until("n1 to wait", lambda: "n4 is heard: waiting for it to join" in even.log("n1", "--lines=20"), 10)
+    since = boottime()
+    await_members(even, "n1", ["n1", "n2"])
+    orders = [order for order in lab.power_orders(since) if order[1] == "off"]
+    assert sorted(order[2] for order in orders) == ["n3", "n4"], orders
+    assert min(order[0] for order in orders) - since > 6, (since, orders)
+    # They are back, hear that somebody works, and leave it at that; nobody is fenced any more.
+    for node in ("n3", "n4"):
+        lab.await_node(node, "on")
+        even.await_view("no quorum", lambda view: not view["quorate"], node)
+    time.sleep(2)
+    assert [order for order in lab.power_orders(since) if order[1] == "off"] == orders
+    assert even.view("n1")["quorate"]
+    lab.heal()
+    even.await_up()
