@@ -137,7 +137,8 @@ static int check_joins(void) {
         return HACTL_OK;
 }
 
-static void tell_next(bool made_key) {
+/* hagcd reads its store when it starts. */
+static void tell_next(bool made_key, bool made_store) {
         if (access(CLUSTER_CONF_PATH, F_OK) < 0)
                 printf("Next: write %s, the same on every server (a commented example is in\n"
                        "/usr/share/doc/hamgr/cluster.conf), then check it with \"hactl check\".\n",
@@ -147,10 +148,12 @@ static void tell_next(bool made_key) {
                        "same file on all, mode 0600), then run \"hactl init\" there too.\n",
                        CLUSTER_KEY_PATH);
         printf("Then, on every server: systemctl enable --now hagcd hamgr\n");
+        if (made_store)
+                printf("Where hagcd runs already, for the store that is new: systemctl restart hagcd\n");
 }
 
 int verb_init(Hactl *h, int argc, char **argv) {
-        bool made_key;
+        bool made_key, made_store;
         int r;
 
         (void) argv;
@@ -160,6 +163,7 @@ int verb_init(Hactl *h, int argc, char **argv) {
         }
         if (h->recreate_store && !sure_to_recreate(h))
                 return HACTL_FAILED;
+        made_store = h->recreate_store || access(CLUSTER_STORE_PATH, F_OK) < 0;
         r = make_key(h->join, &made_key);
         if (r == HACTL_OK && h->join)
                 r = check_joins();
@@ -170,6 +174,6 @@ int verb_init(Hactl *h, int argc, char **argv) {
                      "has "
                      "quorum.");
         else if (r == HACTL_OK && !h->json)
-                tell_next(made_key);
+                tell_next(made_key, made_store);
         return r;
 }

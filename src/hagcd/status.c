@@ -110,8 +110,9 @@ const char *problem_text(TransportProblem transport, CmsProblem cms) {
                 return "disabled in cluster.conf";
         case CMS_PROBLEM_NO_RECORD:
                 return "has no stored record and waits until more than half of the votes, without its own, "
-                       "take it "
-                       "in; of two nodes, run \"hactl init --recreate-store\" on it";
+                       "take it in; of two nodes run \"hactl init --recreate-store\" there, in a new "
+                       "cluster "
+                       "\"hactl init\" on each, then restart hagcd";
         case CMS_PROBLEM_CANNOT_WRITE:
                 return "cannot write its store";
         case CMS_PROBLEM_TWO_INCARNATIONS:

@@ -12,9 +12,6 @@
 #include "shared/log.h"
 #include "shared/node-name.h"
 
-/* hagcd's, which it keeps to itself. */
-#define HAGCD_STORE "/var/lib/hagcd/store"
-
 void check_print_errors(const ConfErrors *errors) {
         _cleanup_free_ char *text = conf_errors_to_text(errors);
 
@@ -83,8 +80,9 @@ static void warn_of_addresses(const ClusterConf *conf, const ClusterNode *self) 
 }
 
 static void warn_of_store(void) {
-        if (access(HAGCD_STORE, F_OK) < 0 && errno == ENOENT)
-                fputs("Warning: there is no store at " HAGCD_STORE ": in a new cluster run \"hactl init\" "
+        if (access(CLUSTER_STORE_PATH, F_OK) < 0 && errno == ENOENT)
+                fputs("Warning: there is no store at " CLUSTER_STORE_PATH
+                      ": in a new cluster run \"hactl init\" "
                       "here, or this server is not counted until others with more than half of the votes "
                       "have taken it in\n",
                       stderr);

@@ -16,6 +16,8 @@
 #include "basic/node-set.h"
 #include "basic/parse.h"
 
+/* Where hagcd keeps what it promised; whether there is one is what others may ask. */
+#define CLUSTER_STORE_PATH "/var/lib/hagcd/store"
 #define CLUSTER_CONF_PATH "/etc/hamgr/cluster.conf"
 /* Beside it: the one before, which is in force while a change waits. */
 #define CLUSTER_CONF_FORMER_SUFFIX ".former"
