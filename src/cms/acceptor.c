@@ -334,9 +334,10 @@ static void hold_off_lost(Cms *c, const Membership *m) {
                 NodeReason why = membership_node(m, id)->reason;
 
                 if ((why == NODE_REASON_SILENCE || why == NODE_REASON_CONNECTIVITY ||
-                     why == NODE_REASON_NO_ANSWER) &&
+                     why == NODE_REASON_NO_ANSWER ||
+                     (why == NODE_REASON_STALLED && !CMS_BROKEN(c, STALL_NOT_HELD_OFF))) &&
                     membership_has(&c->installed, id, c->peers[id - 1].incarnation))
-                        cms_hold_lost(c, id);
+                        cms_hold_lost(c, id, why);
         }
 }
 
@@ -386,6 +387,7 @@ void cms_install(Cms *c, const CmsPropose *p, const CmsEchoAges *echoed) {
         c->handed = false;
         c->handed_over = NODE_SET_EMPTY;
         c->need = CMS_WHY_NONE;
+        cms_stall_forget(c);
         c->view_changed = true;
         c->heartbeat_wanted = true;
         NODE_SET_FOREACH(id, c->others)
@@ -454,6 +456,7 @@ void cms_on_hand_over(Cms *c, uint32_t from, const CmsMessage *m) {
 
 void cms_exclude(Cms *c, Mid mid, uint32_t told_by) {
         c->excluded = true;
+        cms_stall_forget(c);
         CMS_TRACE(c, .type = CMS_TRACE_EXCLUDED, .mid = mid, .node = told_by);
         cms_notify(c,
                    &(CmsNotification){

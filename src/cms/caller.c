@@ -248,9 +248,9 @@ static void choose_target(Cms *c) {
                 if (p->hold_until_usec > c->now_usec)
                         c->target_due_usec = MIN(c->target_due_usec, p->hold_until_usec);
         }
-        /* R3: a member that cannot write holds up the flush of all. It is left out, unless the others do not
-         * suffice. */
-        cannot = cms_peers_cannot_write(c);
+        /* R3, R10: a member that cannot write holds up the flush of all, and one that stands still what is
+         * ordered. It is left out, unless the others do not suffice. */
+        cannot = cms_peers_cannot_write(c) | cms_peers_stalled(c);
         target = choose_reachable(c, node_set_minus(candidates, cannot));
         if (works && !cms_has_majority(c, target))
                 target = choose_reachable(

@@ -12,6 +12,7 @@
  *   config.c       which configuration is in force, and how it changes (R7)
  *   lease.c        echoes, our lease, and when that of others is over (R11)
  *   rejoin.c       who waits after too many crashes (R21)
+ *   stall.c        who is heard and holds up what is ordered (R10)
  *   view.c         what status shows, and the assertions
  *
  * A step runs the event's handler, then the detector, the coordinator and the caller, then the heartbeat. */
@@ -80,7 +81,7 @@ typedef struct CmsPeer {
         /* hold-offs */
         unsigned n_silent_answers; /* ballots that it did not answer */
         uint64_t weak_until_usec;  /* left out of ballots while the others suffice */
-        unsigned n_outs;           /* times it was lost by silence, connectivity or its disk */
+        unsigned n_outs;           /* times it was lost by silence, connectivity, its disk or a stall */
         uint64_t last_out_usec;
         uint64_t hold_until_usec; /* not taken in before */
 
@@ -124,6 +125,15 @@ typedef struct CmsBallot {
         CmsPropose proposal;
         uint64_t echoed_usec[NODE_ID_MAX]; /* nodes outside: by any of those that acknowledged, the newest */
 } CmsBallot;
+
+/* Nodes that GCS says do not go on. */
+typedef struct CmsStall {
+        NodeSet told;        /* in every one of its words in a row, */
+        uint64_t told_usec;  /* the last of them, */
+        uint64_t since_usec; /* and the first, on the clock that our own pauses do not advance */
+        NodeSet nodes;       /* left out for it, where the others suffice; ourselves among them or not */
+        uint64_t until_usec;
+} CmsStall;
 
 typedef struct CmsLease {
         NodeSet echoes;                    /* members that no acknowledged proposal left out since */
@@ -171,6 +181,9 @@ typedef enum CmsFault {
         CMS_FAULT_QUORUM_BY_OLD,
         CMS_FAULT_CONFIG_BEFORE_WRITE,
         CMS_FAULT_REMOVES_UNKNOWN,
+        CMS_FAULT_STALL_IGNORED,
+        CMS_FAULT_STALL_NEVER_OWN,
+        CMS_FAULT_STALL_NOT_HELD_OFF,
         _CMS_FAULT_MAX,
         _CMS_FAULT_INVALID = -EINVAL,
 } CmsFault;
@@ -256,6 +269,7 @@ struct Cms {
                       */
         MembershipNode known[NODE_ID_MAX];
         CmsLease lease;
+        CmsStall stall;
 
         /* caller */
         NodeSet target;
@@ -339,7 +353,7 @@ NodeSet cms_confirmed_by(const Cms *c, uint32_t id);
 void cms_take_row(Cms *c, uint32_t from, const CmsRow *row);
 void cms_fill_row(const Cms *c, CmsRow *ret);
 void cms_hold_no_answer(Cms *c, uint32_t id);
-void cms_hold_lost(Cms *c, uint32_t id);
+void cms_hold_lost(Cms *c, uint32_t id, NodeReason why);
 void cms_node_goes(Cms *c, uint32_t id);
 void cms_set_problem(Cms *c, uint32_t id, CmsProblem problem);
 NodeSet cms_weak(const Cms *c);
@@ -372,6 +386,14 @@ NodeSet cms_peers_held(const Cms *c);
 bool cms_held_brings_proof(const Cms *c);
 void cms_rejoin_run(Cms *c);
 uint64_t cms_rejoin_due(const Cms *c);
+
+/* ---- stall.c ---- */
+
+void cms_on_stalled(Cms *c, NodeSet nodes);
+NodeSet cms_peers_stalled(const Cms *c);
+void cms_stall_run(Cms *c);
+void cms_stall_forget(Cms *c);
+uint64_t cms_stall_due(const Cms *c);
 
 /* ---- coordinator.c ---- */
 

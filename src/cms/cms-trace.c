@@ -117,6 +117,12 @@ char *cms_trace_format(const CmsTrace *t, char buf[static CMS_TRACE_TEXT_MAX]) {
                                 t->node,
                                 t->value);
                 break;
+        case CMS_TRACE_STALLED:
+                if (t->set == NODE_SET_EMPTY)
+                        (void) snprintf(buf, n, "leaves nobody out as stalled any more");
+                else
+                        (void) snprintf(buf, n, "leaves %s out as stalled", set);
+                break;
         case CMS_TRACE_STORE_FAILED:
                 (void) snprintf(buf, n, "could not write record %" PRIu64, t->value);
                 break;

@@ -174,6 +174,7 @@ static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
         h->no_record = c->no_record;
         h->cannot_write = cms_cannot_write(c);
         h->armed = c->armed;
+        h->stalled = node_set_contains(c->stall.nodes, c->config.self);
         cms_fill_hold(c, h);
         cms_fill_row(c, &h->row);
 }
@@ -367,6 +368,9 @@ static void dispatch(Cms *c, const CmsEvent *event) {
                 if (cms_may_configure(c, event->configure.config))
                         cms_configure(c, event->configure.config);
                 return;
+        case CMS_EVENT_STALLED:
+                cms_on_stalled(c, event->stalled.nodes);
+                return;
         case CMS_EVENT_LEAVE:
                 on_leave(c, event->leave.running);
                 return;
@@ -402,6 +406,7 @@ static uint64_t next_wakeup(const Cms *c) {
         due = MIN(due, cms_ballot_due(c));
         due = MIN(due, c->call_usec);
         due = MIN(due, cms_rejoin_due(c));
+        due = MIN(due, cms_stall_due(c));
         if (c->store_retry_usec != 0)
                 due = MIN(due, c->store_retry_usec);
         if (!cms_cannot_write(c))
@@ -431,6 +436,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
         } else {
                 cms_config_run(c);
                 cms_detect(c);
+                cms_stall_run(c);
                 cms_acceptor_run(c);
                 cms_ballot_run(c);
                 cms_evaluate(c);

@@ -72,6 +72,7 @@ typedef enum CmsEventType {
         CMS_EVENT_ARMED,          /* hamgr said whether something may run here */
         CMS_EVENT_CONFIRMED_DOWN, /* hamgr handed down a confirmed fencing (R6) */
         CMS_EVENT_CONFIGURE,      /* cluster.conf was read anew: this is wanted from now on (R7) */
+        CMS_EVENT_STALLED,        /* GCS, which coordinates here, says who does not go on (R10) */
         CMS_EVENT_LEAVE,          /* say farewell; ends with CMS_EFFECT_LEFT */
 } CmsEventType;
 
@@ -109,6 +110,9 @@ typedef struct CmsEvent {
                 struct {
                         const CmsConfig *config; /* one that cms_may_configure() */
                 } configure;
+                struct {
+                        NodeSet nodes;
+                } stalled;
                 struct {
                         bool running; /* groups are left running on purpose (detached) */
                 } leave;
@@ -205,8 +209,9 @@ typedef enum CmsTraceType {
         CMS_TRACE_HELD_OFF,        /* node, value: for how long, usec */
         CMS_TRACE_HELD,            /* value: for how long, usec; 0: no more */
         CMS_TRACE_CONFIRMED,       /* node, value: incarnation */
-        CMS_TRACE_STORE_FAILED,    /* value: number */
-        CMS_TRACE_PAUSED,          /* value: for how long we slept beyond what was asked, usec */
+        CMS_TRACE_STALLED, /* set: who is left out for it, where the others suffice; none: nobody any more */
+        CMS_TRACE_STORE_FAILED, /* value: number */
+        CMS_TRACE_PAUSED,       /* value: for how long we slept beyond what was asked, usec */
 } CmsTraceType;
 
 typedef struct CmsTrace {

@@ -218,6 +218,8 @@ static NodeReason loss_reason(const Cms *c, uint32_t id, const MembershipNode *k
                 return p->suspicion != NODE_REASON_NONE ? p->suspicion : NODE_REASON_SILENCE;
         if (p->incarnation != k->incarnation)
                 return NODE_REASON_NEW_INCARNATION;
+        if (node_set_contains(cms_peers_stalled(c), id))
+                return NODE_REASON_STALLED;
         if (p->weak_until_usec > c->now_usec || p->heartbeat.cannot_write)
                 return NODE_REASON_NO_ANSWER;
         return NODE_REASON_CONNECTIVITY;
@@ -433,7 +435,7 @@ static void decide(Cms *c) {
         set = cms_choose(c, present, b->confirms, b->no_record, cms_peers_held(c), present);
         overall =
                         cms_choose(c,
-                                   node_set_minus(b->rows, cms_peers_cannot_write(c)),
+                                   node_set_minus(b->rows, cms_peers_cannot_write(c) | cms_peers_stalled(c)),
                                    b->confirms,
                                    b->no_record | cms_peers_no_record(c),
                                    wait | cms_peers_held(c),

@@ -256,6 +256,8 @@ static bool tells_news(const CmsHeartbeat *former, const CmsHeartbeat *h) {
                 return true;
         if (former->no_record != h->no_record || former->cannot_write != h->cannot_write)
                 return true;
+        if (former->stalled != h->stalled)
+                return true;
         if (former->config_wanted != h->config_wanted || former->config_proposed != h->config_proposed)
                 return true;
         return memcmp(former->config_hash, h->config_hash, sizeof(h->config_hash)) != 0;
@@ -398,13 +400,16 @@ void cms_hold_no_answer(Cms *c, uint32_t id) {
 
 /* Lost by silence, by connectivity or by its disk, and the same incarnation as before: the first return is
  * free, a node that flaps waits longer each time, so that it does not drag all through one membership after
- * the other. */
-void cms_hold_lost(Cms *c, uint32_t id) {
+ * the other. Who stood still waits from the first time on: it was heard all the while, and would be back at
+ * once. */
+void cms_hold_lost(Cms *c, uint32_t id, NodeReason why) {
         CmsPeer *p = &c->peers[id - 1];
 
         if (c->now_usec - p->last_out_usec > CMS_HOLD_FORGET_USEC)
                 p->n_outs = 0;
         p->last_out_usec = c->now_usec;
+        if (why == NODE_REASON_STALLED && p->n_outs == 0)
+                p->n_outs++;
         if (p->n_outs++ == 0)
                 return;
         p->hold_until_usec = usec_add(c->now_usec, doubled(c->config.failure_usec, p->n_outs - 1));

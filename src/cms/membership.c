@@ -24,6 +24,7 @@ static const char *const node_reason_table[_NODE_REASON_MAX] = {
         [NODE_REASON_CONFIRMED] = "confirmed",
         [NODE_REASON_HEARD_AGAIN] = "heard-again",
         [NODE_REASON_DISABLED] = "disabled",
+        [NODE_REASON_STALLED] = "stalled",
 };
 
 DEFINE_STRING_TABLE(node_reason, NodeReason);

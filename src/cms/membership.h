@@ -75,6 +75,7 @@ typedef enum NodeReason {
         NODE_REASON_CONFIRMED,       /* its fencing was confirmed */
         NODE_REASON_HEARD_AGAIN,     /* it had been confirmed down, and the same boot was heard again */
         NODE_REASON_DISABLED,        /* not enabled in the configuration */
+        NODE_REASON_STALLED,         /* heard, and what is ordered does not reach it, or not from it (R10) */
         _NODE_REASON_MAX,
         _NODE_REASON_INVALID = -EINVAL,
 } NodeReason;

@@ -116,7 +116,7 @@ static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
         write_mid(w, h->promised);
         byte_writer_u8(w,
                        FLAG(0, h->quorate) | FLAG(1, h->settled) | FLAG(2, h->no_record) |
-                                       FLAG(3, h->cannot_write) | FLAG(4, h->armed));
+                                       FLAG(3, h->cannot_write) | FLAG(4, h->armed) | FLAG(5, h->stalled));
         byte_writer_u32(w, h->hold_left_msec);
         byte_writer_u64(w, h->proven);
         write_row(w, &h->row);
@@ -139,12 +139,13 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
         ret->mid_hash = byte_reader_u64(r);
         ret->members = byte_reader_u64(r);
         ret->promised = read_mid(r);
-        flags = read_flags(r, 5);
+        flags = read_flags(r, 6);
         ret->quorate = take_flag(flags, 0);
         ret->settled = take_flag(flags, 1);
         ret->no_record = take_flag(flags, 2);
         ret->cannot_write = take_flag(flags, 3);
         ret->armed = take_flag(flags, 4);
+        ret->stalled = take_flag(flags, 5);
         ret->hold_left_msec = byte_reader_u32(r);
         ret->proven = byte_reader_u64(r);
         read_row(r, &ret->row);

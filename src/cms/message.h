@@ -81,6 +81,7 @@ typedef struct CmsHeartbeat {
         bool no_record;    /* no valid stored record: does not count until it was taken in (R8) */
         bool cannot_write; /* the last write failed or hangs: no candidate (R3) */
         bool armed;
+        bool stalled; /* it coordinates, and lacks the word of so many that it must be its own fault (R10) */
         uint32_t hold_left_msec; /* it waits, after too many crashes, for so much longer (R21); 0: no */
 
         NodeSet proven; /* nodes outside, proven dead in this split */

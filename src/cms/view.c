@@ -139,6 +139,9 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_QUORUM_BY_OLD] = "quorum-by-old-configuration",
         [CMS_FAULT_CONFIG_BEFORE_WRITE] = "configuration-before-write",
         [CMS_FAULT_REMOVES_UNKNOWN] = "removes-unknown-node",
+        [CMS_FAULT_STALL_IGNORED] = "stall-ignored",
+        [CMS_FAULT_STALL_NEVER_OWN] = "stall-never-own",
+        [CMS_FAULT_STALL_NOT_HELD_OFF] = "stall-not-held-off",
 };
 
 const char *cms_fault_to_string(CmsFault f) {

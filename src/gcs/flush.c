@@ -558,10 +558,11 @@ static void ask_again(Gcs *g) {
                 else if (!node_set_is_empty(missing))
                         gcs_send(g, gcs_out(g, GCS_MESSAGE_FLUSH_ASK), missing);
 
-                if (g->now_usec - g->waiting_usec >= g->config.silence_usec) {
+                /* Twice as long as an order: a write may take so long, and CMS sees to one that does not
+                 * end. */
+                if (g->now_usec - g->waiting_usec >= 2 * g->config.silence_usec) {
                         g->waiting_usec = g->now_usec;
-                        NODE_SET_FOREACH(id, missing)
-                                gcs_effect(g, GCS_EFFECT_STALLED)->stalled.node = id;
+                        gcs_effect(g, GCS_EFFECT_STALLED)->stalled.nodes = missing;
                 }
         } else if (g->phase == GCS_PHASE_WAITING)
                 tell_info(g);

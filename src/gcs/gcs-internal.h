@@ -211,7 +211,7 @@ struct Gcs {
         uint64_t announced;    /* commit sent around */
         uint64_t order_usec;   /* of the last progress, or resend */
         unsigned n_resends;    /* since the last progress */
-        uint64_t stuck_usec;   /* since when there is no progress */
+        uint64_t stuck_usec;   /* since when the last of all makes no progress */
         uint64_t stalled_usec; /* last time somebody was reported as stalled; 0: not yet */
 
         /* Groups with a slow member: ours; all, as the coordinator says; of each node, as it says. They

@@ -39,14 +39,15 @@ typedef struct GcsConfig {
         GcsDissemination dissemination;
 
         /* 0: the default, given behind. */
-        uint64_t resend_usec;     /* 20 ms: without progress, send again */
-        uint64_t stall_usec;      /* 5 s: a client that takes nothing for so long, having much to take, is
-                                     expelled */
-        uint64_t silence_usec;    /* 400 ms: a node that holds everybody up so long is reported as stalled */
-        uint32_t pipeline;        /* 4: proposals in flight before they are batched */
-        uint32_t batch_bytes;     /* 16 KiB: payload in one batch; a larger message goes alone */
-        uint32_t window_messages; /* 128: of one client, not yet delivered back to it */
-        uint32_t window_bytes;    /* 256 KiB: the same; one message always fits */
+        uint64_t resend_usec;      /* 20 ms: without progress, send again */
+        uint64_t stall_usec;       /* 5 s: a client that takes nothing for so long, having much to take, is
+                                      expelled */
+        uint64_t silence_usec;     /* 400 ms: a node that holds everybody up so long is reported as stalled,
+                                      in a flush twice as long */
+        uint32_t pipeline;         /* 4: proposals in flight before they are batched */
+        uint32_t batch_bytes;      /* 16 KiB: payload in one batch; a larger message goes alone */
+        uint32_t window_messages;  /* 128: of one client, not yet delivered back to it */
+        uint32_t window_bytes;     /* 256 KiB: the same; one message always fits */
         uint32_t backlog_messages; /* 512: delivered to a client and not consumed, from which it counts as
                                       slow */
         uint32_t backlog_bytes;    /* 2 MiB: the same */
@@ -156,7 +157,7 @@ typedef enum GcsEffectType {
                                */
 
         GCS_EFFECT_RESET_NODE, /* a critical member was expelled */
-        GCS_EFFECT_STALLED,    /* a node is heard by CMS and does not go on: raise suspicion (R10) */
+        GCS_EFFECT_STALLED,    /* nodes are heard by CMS and do not go on: raise suspicion (R10) */
 
         GCS_EFFECT_TRACE,
 } GcsEffectType;
@@ -271,7 +272,7 @@ typedef struct GcsEffect {
                         bool quorate; /* false: this node is in no quorate membership */
                 } frozen;
                 struct {
-                        uint32_t node;
+                        NodeSet nodes; /* all whose word the coordinator, this node, lacks */
                 } stalled;
                 GcsTrace trace;
         };

@@ -161,6 +161,10 @@ static uint64_t held_by_all(const Gcs *g) {
         return BROKEN(COMMIT_EARLY) ? g->held : least(g, g->held_by, g->held);
 }
 
+static uint64_t committed_by_all(const Gcs *g) {
+        return least(g, g->committed_by, g->commit);
+}
+
 static void set_order_header(Gcs *g, GcsMessage *m, bool fanout) {
         m->order.fanout = fanout;
         m->order.commit = g->commit;
@@ -199,7 +203,7 @@ static void advance(Gcs *g) {
         g->n_batches -= n;
         memmove(g->batches, g->batches + n, g->n_batches * sizeof(g->batches[0]));
 
-        g->settled = MAX(g->settled, least(g, g->committed_by, g->commit));
+        g->settled = MAX(g->settled, committed_by_all(g));
         gcs_log_trim(g);
 }
 
@@ -274,6 +278,7 @@ void gcs_order_pump(Gcs *g) {
 
 static void on_ack(Gcs *g, uint32_t from, const GcsMessage *m) {
         NodeSet who = m->ack.lap ? g->membership.members : node_set_of(from);
+        uint64_t held = held_by_all(g), committed = committed_by_all(g);
         bool progress = false;
 
         if (m->ack.held > g->held || m->ack.committed > g->commit || (m->ack.lap && from != g->previous)) {
@@ -294,8 +299,11 @@ static void on_ack(Gcs *g, uint32_t from, const GcsMessage *m) {
         g->slow_by_usec[from - 1] = g->now_usec;
         if (progress) {
                 g->n_resends = 0;
-                g->order_usec = g->stuck_usec = g->now_usec;
+                g->order_usec = g->now_usec;
         }
+        /* Whoever goes on does not hide who stands still. */
+        if (held_by_all(g) > held || committed_by_all(g) > committed)
+                g->stuck_usec = g->now_usec;
 }
 
 /* ---- Member ---- */
@@ -509,6 +517,17 @@ static NodeSet behind(const Gcs *g) {
         return set;
 }
 
+/* Those who lack the oldest of what is not settled. What is newer may just be under way to anybody. */
+static NodeSet standing_still(const Gcs *g) {
+        uint64_t held = held_by_all(g), committed = committed_by_all(g);
+        NodeSet set = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, gcs_others(g))
+                if (held < g->held ? g->held_by[id - 1] <= held : g->committed_by[id - 1] <= committed)
+                        node_set_add(&set, id);
+        return set;
+}
+
 static void lead_again(Gcs *g) {
         bool fanout = fanout_mode(g) || ++g->n_resends > 1;
         NodeSet late = behind(g), to = fanout ? late : order_to(g, false);
@@ -527,8 +546,7 @@ static void lead_again(Gcs *g) {
 
         if (g->now_usec >= usec_add(MAX(g->stuck_usec, g->stalled_usec), g->config.silence_usec)) {
                 g->stalled_usec = g->now_usec;
-                NODE_SET_FOREACH(id, late)
-                        gcs_effect(g, GCS_EFFECT_STALLED)->stalled.node = id;
+                gcs_effect(g, GCS_EFFECT_STALLED)->stalled.nodes = standing_still(g);
         }
 }
 

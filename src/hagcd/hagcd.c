@@ -50,6 +50,7 @@ struct Hagcd {
         bool in_cms, in_gcs;  /* a core is not fed from within its own effects */
         bool status_dirty;
         bool record_dirty; /* gcs put its part in: cms has yet to have it written */
+        NodeSet stalled;   /* gcs said so: cms has yet to be told */
 
         sd_event_source *cms_timer;   /* owned */
         sd_event_source *gcs_timer;   /* owned */
@@ -259,7 +260,8 @@ static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event) {
                         fail(d, "a critical member took too slowly what was delivered to it");
                         break;
                 case GCS_EFFECT_STALLED:
-                        status_log_stalled(d->status, e->stalled.node);
+                        d->stalled = e->stalled.nodes;
+                        status_log_stalled(d->status, e->stalled.nodes);
                         break;
                 case GCS_EFFECT_TRACE:
                         on_gcs_trace(&e->trace);
@@ -297,9 +299,18 @@ static void tell_status(Hagcd *d) {
                 clients_set_cluster(d->clients, cluster);
 }
 
+/* R10: heard, and what is ordered does not go on for them. */
+static void tell_stalled(Hagcd *d) {
+        NodeSet nodes = TAKE_GENERIC(d->stalled, NodeSet, NODE_SET_EMPTY);
+
+        if (nodes != NODE_SET_EMPTY)
+                feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STALLED, .stalled = { nodes } });
+}
+
 static void settle(Hagcd *d) {
         while (TAKE_GENERIC(d->record_dirty, bool, false))
                 feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STORE });
+        tell_stalled(d);
         if (d->status_dirty)
                 tell_status(d);
         clients_settle(d->clients);

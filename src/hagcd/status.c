@@ -637,12 +637,16 @@ void status_log_hold(Status *s, const Cms *cms) {
         log_notice("%s%s", text, n_held > 0 ? " (this goes to and fro)" : "");
 }
 
-void status_log_stalled(Status *s, uint32_t node) {
+void status_log_stalled(Status *s, NodeSet nodes) {
         uint32_t n_held;
 
-        if (log_rate_pass(&s->stalled_rate, now_boottime_usec(), &n_held))
-                log_warning("node %s is heard but holds up ordered messages",
-                            strna(cluster_conf_node_name(s->conf, node)));
+        if (!log_rate_pass(&s->stalled_rate, now_boottime_usec(), &n_held))
+                return;
+        NODE_SET_FOREACH(id, nodes)
+                log_warning("node %s is heard, and what is ordered does not get there or is not "
+                            "acknowledged; "
+                            "if that lasts, it is left out, or this node when it lacks the word of too many",
+                            strna(cluster_conf_node_name(s->conf, id)));
 }
 
 void status_log_bad(Status *s, uint32_t node) {

@@ -32,7 +32,7 @@ void status_note(Status *s, const CmsNotification *n);
 void status_log_membership(Status *s, const Membership *m);
 void status_log_problem(Status *s, const Cms *cms, uint32_t node, CmsProblem problem);
 void status_log_transport(Status *s, uint32_t node, TransportProblem problem);
-void status_log_stalled(Status *s, uint32_t node);
+void status_log_stalled(Status *s, NodeSet nodes);
 /* To be asked after status_update(), at an interval: which links to nodes that are heard carry nothing, or
  * again. */
 void status_log_links(Status *s, const Transport *transport);

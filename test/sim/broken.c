@@ -17,6 +17,7 @@ struct BrokenCore {
         uint64_t within;    /* seeds; with room to spare */
         const char *faults; /* what brings it about; NULL: whatever comes */
         unsigned n_nodes;   /* 0: 2 to 6 */
+        bool groups;        /* it shows with groups on top only */
         bool unsafe; /* that a broken core comes to a halt is not enough: it must be seen to do wrong */
 };
 
@@ -84,6 +85,9 @@ static const BrokenCore broken_cores[] = {
           .cms = CMS_FAULT_REMOVES_UNKNOWN,
           .faults = "config=4,isolate=2,heal=1",
           .within = 100 },
+        { "stall-ignored", .cms = CMS_FAULT_STALL_IGNORED, .groups = true, .within = 100 },
+        { "stall-never-own", .cms = CMS_FAULT_STALL_NEVER_OWN, .groups = true, .within = 200 },
+        { "stall-not-held-off", .cms = CMS_FAULT_STALL_NOT_HELD_OFF, .groups = true, .within = 200 },
         { "the-oldest-donates", .gcs = GCS_BREAK_SHUT_OUT_DONATES, .within = 1000 },
         { "flush-delivers-early", .gcs = GCS_BREAK_FLUSH_EARLY, .within = 400, .unsafe = true },
         { "minority-delivers", .gcs = GCS_BREAK_MINORITY, .within = 400 },
@@ -140,7 +144,7 @@ void broken_core_prepare(const BrokenCore *b, Run *run) {
                 assert(valid);
                 run->options.weight = weight;
         }
-        run->options.only_membership = true;
+        run->options.only_membership = !b->groups;
         run->seed = b->gcs != GCS_BREAK_NOTHING ? run_groups : swarm_run;
         gcs_break = b->gcs;
         only_unsafe = b->unsafe;

@@ -34,6 +34,7 @@ static const char *const fault_kind_table[_FAULT_MAX] = {
         [FAULT_CARRIER] = "carrier",
         [FAULT_SLOW_NODE] = "slow-node",
         [FAULT_SLOW_WAY] = "slow-way",
+        [FAULT_NARROW] = "narrow",
         [FAULT_SLOW_CPU] = "slow-cpu",
         [FAULT_LEAVE] = "leave",
         [FAULT_WIPE] = "wipe",
@@ -368,6 +369,16 @@ static void flap(Faults *f, uint32_t a, uint32_t b) {
         }
 }
 
+/* For good, as far as it goes: until everything heals, or the same ways are chosen again. A heartbeat of
+ * three nodes is 200 bytes long, of sixteen 400. */
+static void narrow(Faults *f, uint32_t a, uint32_t b) {
+        NodeSet from = one_in(f, 3) ? any_set(f) : node_set_of(a),
+                to = one_in(f, 3) ? all_nodes(f) : node_set_of(b);
+        unsigned link = one_in(f, 2) ? WORLD_ALL_LINKS : (unsigned) prng_below(&f->prng, f->w->n_links);
+
+        world_narrow(f->w, from, to, link, (uint32_t) prng_between(&f->prng, 150, 1500));
+}
+
 static void lose_carrier(Faults *f, uint32_t node) {
         unsigned link = (unsigned) prng_below(&f->prng, f->w->n_links);
 
@@ -451,6 +462,9 @@ void faults_inject(Faults *f, FaultKind kind) {
                 break;
         case FAULT_SLOW_WAY:
                 world_lengthen(w, one_in(f, 2) ? one : any_set(f), other, msec_between(f, 0, 300));
+                break;
+        case FAULT_NARROW:
+                narrow(f, a, b);
                 break;
         case FAULT_SLOW_CPU:
                 slow_cpu(f, a);

@@ -29,6 +29,7 @@ typedef enum FaultKind {
         FAULT_CARRIER,
         FAULT_SLOW_NODE, /* all ways to it are long */
         FAULT_SLOW_WAY,  /* one way is, and back it is not */
+        FAULT_NARROW,    /* some ways pass only what is short */
         FAULT_SLOW_CPU,
         FAULT_LEAVE,
         FAULT_WIPE,

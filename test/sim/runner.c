@@ -98,6 +98,7 @@ static void add_counts(WorldCounts *sum, const WorldCounts *c) {
         sum->n_duplicated += c->n_duplicated;
         sum->n_late += c->n_late;
         sum->n_cut += c->n_cut;
+        sum->n_too_long += c->n_too_long;
         sum->n_missed += c->n_missed;
         sum->n_steps += c->n_steps;
         sum->n_crashes += c->n_crashes;
@@ -248,7 +249,8 @@ static void print_faults(const Totals *t) {
                        t->n_faults[i],
                        i % 3 == 2 ? "\n" : "");
         printf("%s  of %" PRIu64 " datagrams: lost %" PRIu64 ", corrupted %" PRIu64 ", doubled %" PRIu64
-               ", late %" PRIu64 ", cut %" PRIu64 ", not taken %" PRIu64 "\n",
+               ", late %" PRIu64 ", cut %" PRIu64 ", too long for their way %" PRIu64 ", not taken %" PRIu64
+               "\n",
                _FAULT_MAX % 3 == 0 ? "" : "\n",
                c->n_datagrams,
                c->n_lost,
@@ -256,6 +258,7 @@ static void print_faults(const Totals *t) {
                c->n_duplicated,
                c->n_late,
                c->n_cut,
+               c->n_too_long,
                c->n_missed);
         printf("  of %" PRIu64 " writes: failed %" PRIu64 ", torn %" PRIu64 "\n",
                c->n_writes,

@@ -168,6 +168,24 @@ static void test_nobody_is_bound_to_who_cannot_write(void) {
         story_free(t);
 }
 
+/* R10: one way passes heartbeats, which are shorter than a proposal. Whoever is not reached by it is left
+ * out, and comes back when it is. */
+static void test_proposals_do_not_pass(void) {
+        Story *t = story_settled(5);
+
+        world_narrow(t->w, node_set_of(1), node_set_of(3), WORLD_ALL_LINKS, 220);
+        story_run(t, 2 * USEC_PER_SEC);
+        g_assert_cmpuint(story_members(t, 1), ==, 0x1f);
+        g_assert_true(story_peer_view(t, 3, 1).heard);
+        world_crash(t->w, 5, true);
+        story_settle(t, 0x0b, 3 * USEC_PER_SEC);
+        g_assert_cmpuint(t->w->counts.n_too_long, >, 0);
+        g_assert_cmpint(membership_node(story_membership(t, 1), 3)->reason, ==, NODE_REASON_NO_ANSWER);
+        world_heal_all(t->w);
+        story_settle(t, 0x0f, 5 * USEC_PER_SEC);
+        story_free(t);
+}
+
 void story_add_mesh(void) {
         g_test_add_func("/cms/mesh/nobody-is-bound-to-who-cannot-write",
                         test_nobody_is_bound_to_who_cannot_write);
@@ -180,4 +198,5 @@ void story_add_mesh(void) {
         g_test_add_func("/cms/mesh/chain-of-halves-takes-no-turns", test_chain_of_halves_takes_no_turns);
         g_test_add_func("/cms/config/other-is-told-on-both-sides",
                         test_other_configuration_is_told_on_both_sides);
+        g_test_add_func("/cms/mesh/proposals-do-not-pass", test_proposals_do_not_pass);
 }

@@ -9,6 +9,10 @@
 
 #define STEADY_USEC (5 * USEC_PER_SEC)
 
+/* What agreement says among sixteen nodes is shorter, what a client says is longer. */
+#define STALL_BYTES 4000U
+#define STALL_MESSAGE_BYTES 6000U
+
 typedef struct Swarm {
         World *w;   /* owned by both */
         CmsSim *s;  /* owned by both */
@@ -632,6 +636,60 @@ static void judge_hold(Swarm *x) {
                            node_set_format(working_quorum(x), set));
 }
 
+/* R10: heartbeats go on, and what is ordered gets from the coordinator to no member, or to all but one. Who
+ * does not get through is left out, nobody else is ever, and it does not come and go. */
+static bool is_without(Swarm *x, NodeSet out) {
+        NodeSet now = working_quorum(x);
+
+        return now == node_set_minus(x->s->config.enabled, out);
+}
+
+static void press(Swarm *x, Actor *a, uint64_t usec) {
+        uint64_t end_usec = x->w->now_usec + usec;
+
+        while (!x->w->failed && x->w->now_usec < end_usec) {
+                if (a->member && !a->blocked)
+                        (void) actor_send(a, STALL_MESSAGE_BYTES);
+                world_run_until(x->w, x->w->now_usec + x->s->config.failure_usec / 2);
+        }
+}
+
+static void judge_narrow(Swarm *x, Actor *a, NodeSet from, NodeSet to, NodeSet out) {
+        uint64_t failure_usec = x->s->config.failure_usec, end_usec = x->w->now_usec + 6 * failure_usec, n;
+
+        world_narrow(x->w, from, to, WORLD_ALL_LINKS, STALL_BYTES);
+        while (!x->w->failed && !is_without(x, out) && x->w->now_usec < end_usec)
+                press(x, a, failure_usec / 2);
+        if (!x->w->failed && !is_without(x, out))
+                world_fail(x->w, "what is ordered stands still, and who holds it up is not left out");
+        n = x->s->n_memberships;
+        press(x, a, 15 * failure_usec);
+        if (!x->w->failed && x->s->n_memberships - n > 7)
+                world_fail(x->w, "who stands still is taken in and left out again and again");
+}
+
+static void judge_stall(Swarm *x) {
+        NodeSet all = x->s->config.enabled, out, rest;
+        bool own = prng_one_in(&x->prng, 2);
+        const Membership *m;
+        uint32_t first;
+        Actor *a;
+
+        if (!x->both || x->s->holds || x->w->failed || is_large(x) || node_set_count(all) < 3 ||
+            working_quorum(x) != all)
+                return;
+        m = cms_membership(x->s->nodes[node_set_lowest(all) - 1].cms);
+        first = m->rank[0];
+        out = node_set_of(own ? first : m->rank[prng_between(&x->prng, 1, m->n_members - 1)]);
+        rest = node_set_minus(all, out);
+        if (!is_majority(x, rest))
+                return;
+        a = cluster_join(x->both->c, node_set_highest(rest), "g0", "press", GCS_JOIN_SNAPSHOT);
+        world_run_until(x->w, x->w->now_usec + 2 * x->s->config.failure_usec);
+        if (a->member && working_quorum(x) == all)
+                judge_narrow(x, a, own ? out : rest, own ? rest : out, out);
+}
+
 /* Invariants 5 and 6. */
 static void judge_peace(Swarm *x, SwarmResult *ret) {
         World *w = x->w;
@@ -664,6 +722,8 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         if (x->both)
                 both_judge(x->both, set, set == all_machines(x));
         judge_hold(x);
+        if (prng_one_in(&x->prng, 3))
+                judge_stall(x);
 }
 
 /* Links stop changing, and not all of them work: if some complete set holds quorum, one such set must be at

@@ -38,6 +38,11 @@ is_lost(World *w, uint32_t from, uint32_t to, unsigned link, WorldChannel channe
                 c->n_cut++;
                 return true;
         }
+        if (w->narrow_bytes[link][from - 1][to - 1] != 0 &&
+            p->size_bytes > w->narrow_bytes[link][from - 1][to - 1]) {
+                c->n_too_long++;
+                return true;
+        }
         if (world_happens(w, w->knobs.loss_ppm)) {
                 c->n_lost++;
                 return true;
@@ -176,10 +181,30 @@ void world_heal_all(World *w) {
         world_trace(w, 0, "heal all");
         memset(w->cut, 0, sizeof(w->cut));
         memset(w->way_usec, 0, sizeof(w->way_usec));
+        memset(w->narrow_bytes, 0, sizeof(w->narrow_bytes));
         for (uint32_t id = 1; id <= w->n_nodes; id++)
                 for (unsigned l = 0; l < w->n_links; l++)
                         if (w->nodes[id - 1].no_carrier[l])
                                 world_carrier(w, id, l, true);
+}
+
+void world_narrow(World *w, NodeSet a, NodeSet b, unsigned link, uint32_t bytes) {
+        char ta[NODE_SET_TEXT_MAX], tb[NODE_SET_TEXT_MAX];
+
+        if (w->tracing)
+                world_trace(w,
+                            0,
+                            "the way %s -> %s passes %" PRIu32 " bytes at most (0: all)",
+                            node_set_format(a, ta),
+                            node_set_format(b, tb),
+                            bytes);
+        for (unsigned l = 0; l < w->n_links; l++) {
+                if (link != WORLD_ALL_LINKS && link != l)
+                        continue;
+                NODE_SET_FOREACH(from, a)
+                        NODE_SET_FOREACH(to, b)
+                                w->narrow_bytes[l][from - 1][to - 1] = bytes;
+        }
 }
 
 bool world_is_cut(const World *w, uint32_t from, uint32_t to) {

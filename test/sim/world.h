@@ -138,7 +138,8 @@ typedef struct WorldNode {
 } WorldNode;
 
 typedef struct WorldCounts {
-        uint64_t n_datagrams, n_lost, n_corrupted, n_duplicated, n_late, n_cut, n_missed, n_steps;
+        uint64_t n_datagrams, n_lost, n_corrupted, n_duplicated, n_late, n_cut, n_too_long, n_missed,
+                        n_steps;
         uint64_t n_crashes, n_restarts, n_cuts;
         uint64_t n_writes, n_write_failures, n_torn;
 } WorldCounts;
@@ -154,6 +155,8 @@ struct World {
         WorldNode nodes[NODE_ID_MAX];
         NodeSet cut[WORLD_LINKS_MAX][NODE_ID_MAX];   /* by link and sender - 1: who does not get it */
         uint64_t way_usec[NODE_ID_MAX][NODE_ID_MAX]; /* by sender - 1 and receiver - 1: longer by this */
+        /* By link, sender - 1 and receiver - 1: what is longer does not get through; 0: all does. */
+        uint32_t narrow_bytes[WORLD_LINKS_MAX][NODE_ID_MAX][NODE_ID_MAX];
         WorldCounts counts;
 
         /* Scripted loss: true drops the datagram. */
@@ -263,6 +266,8 @@ void world_lengthen(
 void world_cut(World *w, NodeSet a, NodeSet b, unsigned link);
 void world_heal(World *w, NodeSet a, NodeSet b, unsigned link);
 void world_heal_all(World *w);
+/* Only what is no longer gets through, one way, as with world_cut(); 0: everything. */
+void world_narrow(World *w, NodeSet a, NodeSet b, unsigned link, uint32_t bytes);
 bool world_is_cut(const World *w, uint32_t from, uint32_t to); /* on every link */
 NodeSet world_up(const World *w);
 

@@ -107,6 +107,7 @@ static void fill_heartbeat(Prng *p, CmsHeartbeat *h) {
         h->no_record = toss(p);
         h->cannot_write = toss(p);
         h->armed = toss(p);
+        h->stalled = toss(p);
         h->hold_left_msec = toss(p) ? (uint32_t) prng_u64(p) : 0;
         h->proven = prng_u64(p);
         fill_row(p, &h->row);

@@ -85,6 +85,33 @@ static void ops_fail(Cluster *c, const char *check, const char *text) {
         world_fail_at(both_of(c)->w, check, "%s", text);
 }
 
+/* As in the daemon: once both cores are done with their steps. */
+typedef struct Stalled {
+        Both *both;
+        uint64_t life;
+        NodeSet nodes;
+} Stalled;
+
+static void tell_stalled(World *w, uint64_t node, uint64_t b, void *userdata) {
+        const Stalled *t = userdata;
+        const WorldNode *n = &w->nodes[node - 1];
+
+        if (n->up && n->life == t->life && !n->paused)
+                cms_sim_feed(w,
+                             t->both->s,
+                             (uint32_t) node,
+                             (CmsEvent){ .type = CMS_EVENT_STALLED, .stalled = { t->nodes } });
+}
+
+static void ops_stalled(Cluster *c, uint32_t node, NodeSet nodes) {
+        Both *x = both_of(c);
+        Stalled *t = malloc(sizeof(*t));
+
+        assert(t);
+        *t = (Stalled){ x, x->w->nodes[node - 1].life, nodes };
+        world_at_owned(x->w, x->w->now_usec, tell_stalled, node, 0, t);
+}
+
 static const ClusterOps ops = {
         .send = ops_send,
         .store = ops_store,
@@ -93,6 +120,7 @@ static const ClusterOps ops = {
         .stepped = ops_stepped,
         .tracing = ops_tracing,
         .trace = ops_trace,
+        .stalled = ops_stalled,
         .fail = ops_fail,
 };
 
@@ -307,6 +335,7 @@ Both *both_attach(World *w, CmsSim *s, uint64_t seed) {
         config.core.dissemination =
                         prng_one_in(&x->prng, 2) ? GCS_DISSEMINATION_FANOUT : GCS_DISSEMINATION_RING;
         config.core.backlog_messages = 100000;
+        config.core.silence_usec = s->config.failure_usec;
         x->busy = (unsigned) prng_between(&x->prng, 2, 20);
         x->burst = prng_one_in(&x->prng, 4) ? 10 : 2;
         x->churn = (unsigned) prng_between(&x->prng, 10, 100);

@@ -592,7 +592,9 @@ static void carry_out(Cluster *c, ClusterNode *n, const GcsEffect *e) {
                 n->reset = true;
                 break;
         case GCS_EFFECT_STALLED:
-                node_set_add(&n->stalled, e->stalled.node);
+                n->stalled |= e->stalled.nodes;
+                if (c->ops)
+                        c->ops->stalled(c, n->id, e->stalled.nodes);
                 break;
         case GCS_EFFECT_TRACE:
                 if (is_tracing(c))

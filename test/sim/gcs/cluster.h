@@ -106,6 +106,7 @@ typedef struct ClusterOps {
         void (*stepped)(Cluster *c, uint32_t node);
         bool (*tracing)(Cluster *c);
         void (*trace)(Cluster *c, uint32_t node, const char *text);
+        void (*stalled)(Cluster *c, uint32_t node, NodeSet nodes);
         void (*fail)(Cluster *c, const char *check, const char *text);
 } ClusterOps;
 
