@@ -90,6 +90,13 @@ static char *link_problem(const json_t *link) {
                 return g_strdup("it does not hear this server");
         if (has_state(link, "no-carrier"))
                 return g_strdup("no carrier here, or the address is missing on this server");
+        if (has_state(link, "narrow"))
+                return g_strdup_printf(
+                                "loses datagrams of more than %" JSON_INTEGER_FORMAT
+                                " bytes from here: check the MTU on the way",
+                                number(link, "longest_bytes"));
+        if (has_state(link, "too-narrow"))
+                return g_strdup("loses all but the shortest datagrams from here: check the MTU on the way");
         return NULL;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Core: which link bulk takes to a peer. The first link (the private one) that carries both ways; failing
- * that the one heard last, so that something is tried as long as anything comes in. Heartbeats take every
- * link and so keep these facts fresh. */
+/* Core: which link bulk takes to a peer. The first link (the private one) that carries both ways, one of
+ * which the size of segments is certain before one in doubt; failing that the one heard last, so that
+ * something is tried as long as anything comes in. Heartbeats take every link and so keep these facts fresh.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,8 @@ typedef struct LinkFacts {
         bool usable;         /* carrier here, and a session */
         bool heard_by_peer;  /* in its newest words */
         uint64_t heard_usec; /* when anything sealed came in; 0: never */
+        bool dead;           /* it loses even short segments of ours (link-size.h), */
+        bool doubtful;       /* or long ones perhaps */
 } LinkFacts;
 
 /* Heard within the time. */

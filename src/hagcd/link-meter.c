@@ -9,6 +9,9 @@
 /* Each measurement counts for an eighth, as TCP does it. */
 #define SMOOTHING 8U
 
+/* Bits. */
+#define CAME_MAX 32U
+
 void link_meter_init(LinkMeter *m) {
         *m = (LinkMeter){ .rtt_usec = USEC_INFINITY };
 }
@@ -25,17 +28,29 @@ void link_meter_sent(LinkMeter *m, uint32_t number, uint64_t now_usec) {
         m->sent_usec[number % LINK_METER_SENT_MAX] = now_usec;
 }
 
+/* So many numbers on; the newest one so far came. */
+static uint32_t came_after(uint32_t came, uint32_t ahead) {
+        if (ahead == 0)
+                return came;
+        if (ahead > CAME_MAX)
+                return 0;
+        return (ahead < CAME_MAX ? came << ahead : 0) | 1U << (ahead - 1);
+}
+
 void link_meter_received(LinkMeter *m, uint32_t number, uint64_t now_usec) {
         uint32_t ahead = number - m->received;
 
         m->n_received++;
         /* It was overtaken, and so was counted as lost. */
         if (m->received_any && ahead > UINT32_MAX / 2) {
+                if (-ahead <= CAME_MAX)
+                        m->came |= 1U << (-ahead - 1);
                 m->n_lost = m->n_lost > 0 ? m->n_lost - 1 : 0;
                 return;
         }
         if (m->received_any && ahead > 0)
                 m->n_lost += ahead - 1;
+        m->came = m->received_any ? came_after(m->came, ahead) : 0;
         m->received_any = true;
         m->received = number;
         m->received_usec = now_usec;
@@ -46,7 +61,7 @@ PacketEcho link_meter_echo(const LinkMeter *m, uint64_t now_usec) {
 
         if (!m->received_any || held_usec > HELD_USEC_MAX)
                 return PACKET_NO_ECHO;
-        return (PacketEcho){ .message = m->received, .held_usec = (uint32_t) held_usec };
+        return (PacketEcho){ .message = m->received, .came = m->came, .held_usec = (uint32_t) held_usec };
 }
 
 void link_meter_echoed(LinkMeter *m, PacketEcho echo, uint64_t now_usec) {

@@ -3,8 +3,8 @@
 
 /* Core: what the messages of membership on one link between two nodes tell of it. Their numbers have no gaps
  * when they are sent, so gaps are losses; each carries an echo of the newest one that came the other way,
- * and for how long it was held, so that the rest of the time was spent under way. For people only: nothing
- * is decided by it. */
+ * and for how long it was held, so that the rest of the time was spent under way, and which of those before
+ * it came. Times and counts are for people only; what is decided by the rest, link-size.h says. */
 
 #include "hagcd/packet.h"
 
@@ -20,6 +20,7 @@ typedef struct LinkMeter {
 
         bool received_any;
         uint32_t received; /* newest number */
+        uint32_t came;     /* bit i: the one i + 1 before it came */
         uint64_t received_usec;
         uint64_t n_received, n_lost; /* of the peer's present incarnation */
 } LinkMeter;

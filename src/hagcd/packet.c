@@ -76,9 +76,28 @@ void packet_inside_encode(const PacketInside *p, uint8_t buf[static PACKET_INSID
         byte_writer_u32(&w, p->message);
         byte_writer_u16(&w, p->segment);
         byte_writer_u16(&w, p->n_segments);
+        byte_writer_u16(&w, p->full_bytes);
+        byte_writer_u16(&w, p->padding_bytes);
         byte_writer_u32(&w, p->echo.message);
         byte_writer_u32(&w, p->echo.held_usec);
+        byte_writer_u32(&w, p->echo.came);
         assert(byte_writer_result(&w) == 0);
+}
+
+/* All segments but the last are full, so a segment's place follows from its number. What is put together is
+ * never longer than a message may be. */
+static bool segment_is_sound(const PacketInside *p, size_t payload_bytes) {
+        if (p->full_bytes < PACKET_PAYLOAD_MIN || p->full_bytes > PACKET_PAYLOAD_MAX)
+                return false;
+        if (payload_bytes > PACKET_PAYLOAD_MAX)
+                return false;
+        if (p->n_segments == 1)
+                return p->padding_bytes <= payload_bytes;
+        if (p->padding_bytes > 0 || payload_bytes > p->full_bytes)
+                return false;
+        if ((size_t) (p->n_segments - 1) * p->full_bytes + payload_bytes > PACKET_MESSAGE_MAX)
+                return false;
+        return p->segment + 1 == p->n_segments || payload_bytes == p->full_bytes;
 }
 
 int packet_inside_decode(const void *data, size_t size_bytes, PacketInside *ret) {
@@ -97,25 +116,25 @@ int packet_inside_decode(const void *data, size_t size_bytes, PacketInside *ret)
         p.message = byte_reader_u32(&r);
         p.segment = byte_reader_u16(&r);
         p.n_segments = byte_reader_u16(&r);
+        p.full_bytes = byte_reader_u16(&r);
+        p.padding_bytes = byte_reader_u16(&r);
         p.echo.message = byte_reader_u32(&r);
         p.echo.held_usec = byte_reader_u32(&r);
+        p.echo.came = byte_reader_u32(&r);
         k = byte_reader_result(&r);
         if (k < 0)
                 return k;
         if (p.n_segments == 0 || p.n_segments > PACKET_SEGMENTS_MAX || p.segment >= p.n_segments)
                 return -EBADMSG;
-        /* All segments but the last are full, so a segment's place follows from its number. */
-        if (p.segment + 1 < p.n_segments && size_bytes != PACKET_INSIDE_BYTES + PACKET_PAYLOAD_MAX)
-                return -EBADMSG;
-        if (size_bytes > PACKET_INSIDE_BYTES + PACKET_PAYLOAD_MAX)
+        if (!segment_is_sound(&p, size_bytes - PACKET_INSIDE_BYTES))
                 return -EBADMSG;
 
         *ret = p;
         return 0;
 }
 
-uint32_t packet_segments(size_t size_bytes) {
+uint32_t packet_segments(size_t size_bytes, uint32_t full_bytes) {
         if (size_bytes > PACKET_MESSAGE_MAX)
                 return 0;
-        return size_bytes == 0 ? 1 : (uint32_t) ((size_bytes + PACKET_PAYLOAD_MAX - 1) / PACKET_PAYLOAD_MAX);
+        return size_bytes == 0 ? 1 : (uint32_t) ((size_bytes + full_bytes - 1) / full_bytes);
 }

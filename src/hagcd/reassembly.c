@@ -15,7 +15,7 @@ void reassembly_done(Reassembly *r) {
 static ReassemblySlot *find(Reassembly *r, const PacketInside *p) {
         FOREACH_ARRAY(s, r->slots, REASSEMBLY_SLOTS)
                 if (s->buffer && s->message == p->message && s->incarnation == p->incarnation &&
-                    s->n_segments == p->n_segments)
+                    s->n_segments == p->n_segments && s->full_bytes == p->full_bytes)
                         return s;
         return NULL;
 }
@@ -24,7 +24,7 @@ static ReassemblySlot *begin(Reassembly *r, const PacketInside *p) {
         ReassemblySlot *s = NULL;
         Buffer *buffer;
 
-        buffer = buffer_new((size_t) p->n_segments * PACKET_PAYLOAD_MAX);
+        buffer = buffer_new((size_t) p->n_segments * p->full_bytes);
         if (!buffer)
                 return NULL;
         FOREACH_ARRAY(i, r->slots, REASSEMBLY_SLOTS)
@@ -42,6 +42,7 @@ static ReassemblySlot *begin(Reassembly *r, const PacketInside *p) {
                 .incarnation = p->incarnation,
                 .message = p->message,
                 .n_segments = p->n_segments,
+                .full_bytes = p->full_bytes,
         };
         return s;
 }
@@ -63,9 +64,9 @@ int reassembly_add(
         if (s->have[inside->segment / 64] & bit)
                 return 0;
 
-        memcpy(s->buffer->data + (size_t) inside->segment * PACKET_PAYLOAD_MAX, payload, size_bytes);
+        memcpy(s->buffer->data + (size_t) inside->segment * s->full_bytes, payload, size_bytes);
         if (inside->segment + 1U == s->n_segments)
-                s->buffer->size_bytes = (size_t) inside->segment * PACKET_PAYLOAD_MAX + size_bytes;
+                s->buffer->size_bytes = (size_t) inside->segment * s->full_bytes + size_bytes;
         s->have[inside->segment / 64] |= bit;
         s->n_have++;
         if (s->n_have < s->n_segments)

@@ -15,7 +15,7 @@ typedef struct ReassemblySlot {
         Buffer *buffer; /* owned; NULL: the slot is free */
         uint64_t incarnation;
         uint32_t message;
-        uint32_t n_segments;
+        uint32_t n_segments, full_bytes;
         uint32_t n_have;
         uint64_t have[PACKET_SEGMENTS_MAX / 64];
 } ReassemblySlot;

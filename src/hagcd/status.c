@@ -6,6 +6,7 @@
 #include "basic/str-buf.h"
 #include "basic/time-util.h"
 #include "hagcd/history.h"
+#include "hagcd/link-size.h"
 #include "hagcd/start-log.h"
 #include "hagcd/status.h"
 #include "hagcd/view-frame.h"
@@ -27,8 +28,9 @@ struct Status {
 
         History history;
 
-        uint8_t links_bad[NODE_ID_MAX];  /* by bit, when looked at last, ... */
-        uint8_t links_told[NODE_ID_MAX]; /* ... and those that were told as bad */
+        uint8_t links_bad[NODE_ID_MAX];                      /* by bit, when looked at last, ... */
+        uint8_t links_told[NODE_ID_MAX];                     /* ... and those that were told as bad */
+        uint32_t sizes_told[NODE_ID_MAX][CLUSTER_LINKS_MAX]; /* of the longest datagrams */
 
         bool membership_known;
         bool quorate;
@@ -49,6 +51,9 @@ int status_new(const ClusterConf *conf, uint32_t self, uint64_t incarnation, Sta
         s->conf = conf;
         s->self = self;
         s->incarnation = incarnation;
+        for (unsigned i = 0; i < NODE_ID_MAX; i++)
+                for (unsigned link = 0; link < CLUSTER_LINKS_MAX; link++)
+                        s->sizes_told[i][link] = LINK_SIZE_LONGEST;
         s->stalled_rate = (LogRate){ .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         s->bad_rate = (LogRate){ .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         for (unsigned i = 0; i < NODE_ID_MAX; i++)
@@ -319,13 +324,16 @@ static void fill_link(const Status *s, ProtoLink *l, uint32_t id, unsigned link,
         transport_link_view(t, id, link, &seen);
         *l = (ProtoLink){
                 .state = !seen.carrier                            ? PROTO_LINK_NO_CARRIER
+                         : seen.heard && seen.size_bytes == 0     ? PROTO_LINK_TOO_NARROW
                          : age_usec > s->conf->failure_usec       ? PROTO_LINK_SILENT
                          : seen.deaf_usec > s->conf->failure_usec ? PROTO_LINK_ONE_WAY
+                         : seen.size_bytes < LINK_SIZE_LONGEST    ? PROTO_LINK_NARROW
                                                                   : PROTO_LINK_GOOD,
                 .heard_age_usec = age_usec,
                 .rtt_usec = seen.rtt_usec,
                 .n_received = seen.n_received,
                 .n_lost = seen.n_lost,
+                .longest_bytes = seen.size_bytes,
         };
 }
 
@@ -545,12 +553,14 @@ void status_log_transport(Status *s, uint32_t node, TransportProblem problem) {
 static const char *link_text(ProtoLinkState state) {
         switch (state) {
         case PROTO_LINK_GOOD:
+        case PROTO_LINK_NARROW:
                 return "carries both ways again";
         case PROTO_LINK_SILENT:
                 return "nothing is heard on it any more";
         case PROTO_LINK_ONE_WAY:
                 return "the node is heard on it, and says that it does not hear us";
         case PROTO_LINK_NO_CARRIER:
+        case PROTO_LINK_TOO_NARROW:
                 break;
         }
         return "no carrier, or its address is missing on this node";
@@ -558,7 +568,7 @@ static const char *link_text(ProtoLinkState state) {
 
 static void log_link(const Status *s, uint32_t node, unsigned link, ProtoLinkState state) {
         const char *name = strna(cluster_conf_node_name(s->conf, node));
-        bool good = state == PROTO_LINK_GOOD;
+        bool good = state == PROTO_LINK_GOOD || state == PROTO_LINK_NARROW;
 
         log_event(good ? LOG_NOTICE : LOG_WARNING,
                   good ? HAMGR_MESSAGE_LINK_UP : HAMGR_MESSAGE_LINK_DOWN,
@@ -570,8 +580,55 @@ static void log_link(const Status *s, uint32_t node, unsigned link, ProtoLinkSta
                   good ? "" : "; going on with what is left");
 }
 
+static void log_size(const Status *s, uint32_t node, unsigned link, uint32_t bytes) {
+        const char *name = strna(cluster_conf_node_name(s->conf, node));
+        const char *const *fields = LOG_FIELDS("HAMGR_NODE", name);
+
+        if (bytes == 0)
+                log_event(LOG_WARNING,
+                          HAMGR_MESSAGE_LINK_NARROW,
+                          fields,
+                          "link %u to node %s: heartbeats come through, and of what we send datagrams of %u "
+                          "bytes "
+                          "are lost; the link counts as dead until they are not; check the MTU on the way",
+                          link,
+                          name,
+                          LINK_SIZE_SHORTEST);
+        else if (bytes < LINK_SIZE_LONGEST)
+                log_event(LOG_WARNING,
+                          HAMGR_MESSAGE_LINK_NARROW,
+                          fields,
+                          "link %u to node %s: long datagrams that we send are lost; going on with %u bytes "
+                          "instead of %u, which come through; check the MTU on the way",
+                          link,
+                          name,
+                          bytes,
+                          LINK_SIZE_LONGEST);
+        else
+                log_event(LOG_NOTICE,
+                          HAMGR_MESSAGE_LINK_UP,
+                          fields,
+                          "link %u to node %s: carries datagrams of %u bytes again",
+                          link,
+                          name,
+                          bytes);
+}
+
+/* Once it has come to rest: a way that is narrow is found out in steps. */
+static void watch_size(Status *s, uint32_t node, unsigned link, const Transport *t) {
+        uint32_t *told = &s->sizes_told[node - 1][link];
+        TransportLinkView seen;
+
+        transport_link_view(t, node, link, &seen);
+        if (seen.size_bytes == *told || !(seen.size_settled || seen.size_bytes == 0))
+                return;
+        *told = seen.size_bytes;
+        log_size(s, node, link, *told);
+}
+
 /* While another link to the node is good: else the node is out, or we were paused and everybody seems to be.
- * A link that was bad twice is told. The loss of our own carrier was told already, and once for all nodes.
+ * A link that was bad twice is told. The loss of our own carrier was told already, and once for all nodes;
+ * what is too narrow, watch_size() tells.
  */
 static void watch_links(Status *s, uint32_t node, const Transport *t) {
         uint8_t *told = &s->links_told[node - 1], before = s->links_bad[node - 1], bad = 0, dark = 0;
@@ -580,9 +637,9 @@ static void watch_links(Status *s, uint32_t node, const Transport *t) {
         s->links_bad[node - 1] = 0;
         for (unsigned i = 0; i < s->conf->n_links; i++) {
                 fill_link(s, &links[i], node, i, t);
-                if (links[i].state == PROTO_LINK_NO_CARRIER)
+                if (links[i].state == PROTO_LINK_NO_CARRIER || links[i].state == PROTO_LINK_TOO_NARROW)
                         dark |= (uint8_t) (1U << i);
-                else if (links[i].state != PROTO_LINK_GOOD)
+                else if (links[i].state != PROTO_LINK_GOOD && links[i].state != PROTO_LINK_NARROW)
                         bad |= (uint8_t) (1U << i);
         }
         if (!s->view.peers[node - 1].heard || (bad | dark) == (1U << s->conf->n_links) - 1)
@@ -600,8 +657,11 @@ static void watch_links(Status *s, uint32_t node, const Transport *t) {
 
 void status_log_links(Status *s, const Transport *transport) {
         FOREACH_ARRAY(node, s->conf->nodes, s->conf->n_nodes)
-                if (node->id != s->self)
+                if (node->id != s->self) {
                         watch_links(s, node->id, transport);
+                        for (unsigned i = 0; i < s->conf->n_links; i++)
+                                watch_size(s, node->id, i, transport);
+                }
 }
 
 /* At every change the nodes read their files one after the other: what is seen twice is told. */

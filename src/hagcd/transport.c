@@ -10,6 +10,7 @@
 #include "hagcd/channel.h"
 #include "hagcd/link-choice.h"
 #include "hagcd/link-meter.h"
+#include "hagcd/link-size.h"
 #include "hagcd/reassembly.h"
 #include "hagcd/stranger.h"
 #include "hagcd/transport.h"
@@ -60,6 +61,7 @@ typedef struct TransportPeer {
         uint64_t incarnation;
         uint8_t gasp_hash[GASP_HASH_BYTES];
         LinkFacts links[CLUSTER_LINKS_MAX];
+        LinkSize sizes[CLUSTER_LINKS_MAX];
         uint64_t deaf_since_usec[CLUSTER_LINKS_MAX]; /* since when it says so; 0: it hears us */
         TransportChannel *channels;                  /* owned: n_links * DTLS_CLASSES_MAX */
 } TransportPeer;
@@ -197,26 +199,53 @@ static uint8_t links_heard(const Transport *t, const TransportPeer *p, uint64_t 
         return heard;
 }
 
+/* What we want to be heard on: not where what we send is lost, since both ends have to confirm a link. */
+static uint8_t links_offered(const Transport *t, const TransportPeer *p, uint64_t now_usec) {
+        uint8_t heard = links_heard(t, p, now_usec);
+
+        for (unsigned i = 0; i < t->n_links; i++)
+                if (p->sizes[i].dead)
+                        heard &= (uint8_t) ~(1U << i);
+        return heard;
+}
+
+/* Of the longest datagram of a message. Only those of membership are padded, whose echoes tell what became
+ * of them. */
+static uint32_t datagram_bytes(TransportChannel *c, size_t size_bytes) {
+        LinkSize *size = &c->transport->peers[c->node - 1].sizes[c->link];
+        uint32_t bytes = (uint32_t) MIN(size_bytes + PACKET_OVERHEAD_BYTES, (size_t) LINK_SIZE_LONGEST);
+
+        return c->class == DTLS_CLASS_MEMBERSHIP ? link_size_next(size, bytes)
+                                                 : MIN(bytes, link_size_bytes(size));
+}
+
 static void channel_send(TransportChannel *c, const void *data, size_t size_bytes, uint64_t now_usec) {
         Transport *t = c->transport;
-        uint32_t n_segments = packet_segments(size_bytes);
+        TransportPeer *p = &t->peers[c->node - 1];
+        uint32_t longest = datagram_bytes(c, size_bytes), full = longest - PACKET_OVERHEAD_BYTES;
+        uint32_t n_segments, sent_bytes = 0;
         PacketInside inside = {
                 .from = t->config.self,
                 .to = c->node,
                 .link = c->link,
                 .class = c->class,
                 .incarnation = t->config.incarnation,
-                .links_heard = links_heard(t, &t->peers[c->node - 1], now_usec),
+                .links_heard = links_offered(t, p, now_usec),
                 .message = c->next_message++,
-                .n_segments = (uint16_t) n_segments,
                 .echo = link_meter_echo(&c->meter, now_usec),
         };
 
+        /* Padded: there is less in it than its datagram was to hold. */
+        if (full > size_bytes)
+                inside.padding_bytes = (uint16_t) (full - size_bytes);
+        inside.full_bytes = (uint16_t) MAX(full, PACKET_PAYLOAD_MIN);
+        n_segments = packet_segments(size_bytes, inside.full_bytes);
+        inside.n_segments = (uint16_t) n_segments;
         memcpy(inside.gasp_hash, t->gasp_hash, GASP_HASH_BYTES);
         link_meter_sent(&c->meter, inside.message, now_usec);
         for (uint32_t i = 0; i < n_segments; i++) {
-                size_t offset = (size_t) i * PACKET_PAYLOAD_MAX,
-                       n = MIN(size_bytes - offset, PACKET_PAYLOAD_MAX);
+                size_t offset = (size_t) i * inside.full_bytes,
+                       n = MIN(size_bytes - offset, (size_t) inside.full_bytes);
                 uint8_t plain[PACKET_INSIDE_BYTES + PACKET_PAYLOAD_MAX], *out;
                 int r;
 
@@ -224,30 +253,39 @@ static void channel_send(TransportChannel *c, const void *data, size_t size_byte
                 packet_inside_encode(&inside, plain);
                 if (n > 0)
                         memcpy(plain + PACKET_INSIDE_BYTES, (const uint8_t *) data + offset, n);
+                memset(plain + PACKET_INSIDE_BYTES + n, 0, inside.padding_bytes);
                 out = link_queue(t, c, PACKET_DTLS);
                 r =
                                 channel_seal(&c->channel,
                                              plain,
-                                             PACKET_INSIDE_BYTES + n,
+                                             PACKET_INSIDE_BYTES + n + inside.padding_bytes,
                                              out + PACKET_HEADER_BYTES,
                                              PACKET_BYTES_MAX - PACKET_HEADER_BYTES);
                 if (r < 0)
-                        return;
+                        break;
                 link_commit(t, c->link, PACKET_HEADER_BYTES + (size_t) r);
+                sent_bytes = MAX(sent_bytes, PACKET_HEADER_BYTES + (uint32_t) r);
         }
+        if (c->class == DTLS_CLASS_MEMBERSHIP)
+                link_size_sent(&p->sizes[c->link], inside.message, sent_bytes);
+        else
+                link_size_busy(&p->sizes[c->link], sent_bytes);
 }
 
 static void refresh_usable(Transport *t, TransportPeer *p) {
-        for (unsigned i = 0; i < t->n_links; i++)
+        for (unsigned i = 0; i < t->n_links; i++) {
                 p->links[i].usable =
                                 t->links[i].carrier &&
                                 channel_is_established(&channel_of(t, p, i, DTLS_CLASS_MEMBERSHIP)->channel);
+                p->links[i].dead = p->sizes[i].dead;
+                p->links[i].doubtful = link_size_is_doubtful(&p->sizes[i]);
+        }
 }
 
 void transport_send(Transport *t, NodeSet to, DtlsClass class, const void *data, size_t size_bytes) {
         uint64_t now_usec = now_boottime_usec();
 
-        assert(packet_segments(size_bytes) > 0);
+        assert(size_bytes <= PACKET_MESSAGE_MAX);
 
         NODE_SET_FOREACH(id, to & t->peer_set) {
                 TransportPeer *p = peer_of(t, id);
@@ -287,8 +325,10 @@ static void take_incarnation(Transport *t, TransportPeer *p, uint64_t incarnatio
         if (p->incarnation == incarnation)
                 return;
         p->incarnation = incarnation;
-        for (unsigned i = 0; i < t->n_links; i++)
+        for (unsigned i = 0; i < t->n_links; i++) {
                 link_meter_forget(&channel_of(t, p, i, DTLS_CLASS_MEMBERSHIP)->meter);
+                link_size_forget(&p->sizes[i]);
+        }
 }
 
 static void take_links_heard(Transport *t, TransportPeer *p, uint8_t links_heard, uint64_t now_usec) {
@@ -307,6 +347,11 @@ static void measure(TransportChannel *c, const PacketInside *inside, uint64_t no
                 return;
         link_meter_received(&c->meter, inside->message, now_usec);
         link_meter_echoed(&c->meter, inside->echo, now_usec);
+        if (inside->echo.held_usec != UINT32_MAX)
+                (void) link_size_echoed(
+                                &c->transport->peers[c->node - 1].sizes[c->link],
+                                inside->echo.message,
+                                inside->echo.came);
 }
 
 static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes, uint64_t now_usec) {
@@ -322,7 +367,7 @@ static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes
                 t->counters.n_dropped++;
                 return;
         }
-        size_bytes -= PACKET_INSIDE_BYTES;
+        size_bytes -= PACKET_INSIDE_BYTES + inside.padding_bytes;
 
         p->links[c->link].heard_usec = now_usec;
         take_incarnation(t, p, inside.incarnation);
@@ -330,6 +375,9 @@ static void deliver(TransportChannel *c, const uint8_t *plain, size_t size_bytes
         take_links_heard(t, p, inside.links_heard, now_usec);
         measure(c, &inside, now_usec);
         set_problem(t, c->node, TRANSPORT_PROBLEM_NONE);
+        /* What passes it one way only, and only when it is short, is no link between members (R10). */
+        if (c->class == DTLS_CLASS_MEMBERSHIP && p->sizes[c->link].dead)
+                return;
 
         if (inside.n_segments == 1) {
                 buffer = buffer_new_copy(payload, size_bytes);
@@ -710,6 +758,8 @@ static int add_peer(Transport *t, const ClusterNode *node) {
         p->channels = calloc(t->n_links * DTLS_CLASSES_MAX, sizeof(TransportChannel));
         if (!p->channels)
                 return -ENOMEM;
+        for (unsigned link = 0; link < t->n_links; link++)
+                link_size_init(&p->sizes[link]);
         node_set_add(&t->peer_set, node->id);
         for (unsigned link = 0; link < t->n_links; link++)
                 for (unsigned class = 0; class < DTLS_CLASSES_MAX; class ++)
@@ -854,6 +904,7 @@ uint64_t transport_links(const Transport *t, uint32_t node) {
                 LinkFacts facts = t->peers[node - 1].links[i];
 
                 facts.usable = t->links[i].carrier;
+                facts.dead = t->peers[node - 1].sizes[i].dead;
                 if (link_carries(&facts, now_usec, t->fresh_usec))
                         links |= UINT64_C(1) << i;
         }
@@ -877,6 +928,9 @@ void transport_link_view(const Transport *t, uint32_t node, unsigned link, Trans
                 .rtt_usec = link_is_heard(&facts, now_usec, t->fresh_usec) ? meter->rtt_usec : USEC_INFINITY,
                 .n_received = meter->n_received,
                 .n_lost = meter->n_lost,
+                .heard = link_is_heard(&facts, now_usec, t->fresh_usec),
+                .size_bytes = p->sizes[link].dead ? 0 : link_size_bytes(&p->sizes[link]),
+                .size_settled = link_size_is_settled(&p->sizes[link]),
         };
 }
 

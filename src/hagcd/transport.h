@@ -70,10 +70,14 @@ TransportProblem transport_problem(const Transport *t, uint32_t node);
 /* One link between here and a node, for people. */
 typedef struct TransportLinkView {
         bool carrier;        /* of our own end */
+        bool heard;          /* of late, anything at all */
         uint64_t deaf_usec;  /* for how long the node has said that it does not hear us on it; 0: it does */
         uint64_t rtt_usec;   /* from hagcd to hagcd and back; USEC_INFINITY: not known */
         uint64_t n_received; /* messages of membership, ... */
         uint64_t n_lost;     /* ... and those that did not come, of the node's present incarnation */
+        uint32_t size_bytes; /* the longest datagram that we send there; 0: what is longer than heartbeats is
+                                lost, and it counts as dead */
+        bool size_settled;   /* and that has not changed of late */
 } TransportLinkView;
 
 void transport_link_view(const Transport *t, uint32_t node, unsigned link, TransportLinkView *ret);

@@ -105,6 +105,7 @@ static void fill_peer(hagcs *h, size_t i, ApiPeer *ret, ApiLink *links) {
                         .rtt_usec = link->rtt_usec,
                         .n_received = link->n_received,
                         .n_lost = link->n_lost,
+                        .longest_bytes = link->longest_bytes,
                 };
         }
 }

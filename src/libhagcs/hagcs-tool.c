@@ -311,9 +311,10 @@ static void print_peer(Tool *t, const hagcs_peer *p, size_t i) {
                 printf("link %s %u %s", p->name, l, hagcs_link_state_to_string(link->state));
                 print_usec("age", link->heard_age_usec);
                 print_usec("rtt", link->rtt_usec);
-                printf(" received %llu lost %llu\n",
+                printf(" received %llu lost %llu longest %u\n",
                        (unsigned long long) link->n_received,
-                       (unsigned long long) link->n_lost);
+                       (unsigned long long) link->n_lost,
+                       link->longest_bytes);
         }
 }
 

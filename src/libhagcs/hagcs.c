@@ -34,6 +34,9 @@ _Static_assert((int) HAGCS_LEFT_SHUT_OUT == (int) PROTO_LEFT_SHUT_OUT, "reasons 
 _Static_assert((int) HAGCS_LINK_GOOD == (int) PROTO_LINK_GOOD, "states of links travel as they are");
 _Static_assert((int) HAGCS_LINK_SILENT == (int) PROTO_LINK_SILENT, "states of links travel as they are");
 _Static_assert((int) HAGCS_LINK_ONE_WAY == (int) PROTO_LINK_ONE_WAY, "states of links travel as they are");
+_Static_assert((int) HAGCS_LINK_NARROW == (int) PROTO_LINK_NARROW, "states of links travel as they are");
+_Static_assert((int) HAGCS_LINK_TOO_NARROW == (int) PROTO_LINK_TOO_NARROW,
+               "states of links travel as they are");
 _Static_assert((int) HAGCS_LINK_NO_CARRIER == (int) PROTO_LINK_NO_CARRIER,
                "states of links travel as they are");
 _Static_assert((int) HAGCS_MOVE_JOINED == (int) PROTO_MOVE_JOINED, "moves travel as they are");
@@ -482,11 +485,12 @@ static int on_cluster(hagcs *h) {
 static void fill_link(const ProtoLink *l, uint32_t index, hagcs_link *ret) {
         *ret = (hagcs_link){
                 .index = index,
-                .state = l->state <= HAGCS_LINK_NO_CARRIER ? (hagcs_link_state) l->state : HAGCS_LINK_SILENT,
+                .state = l->state <= HAGCS_LINK_TOO_NARROW ? (hagcs_link_state) l->state : HAGCS_LINK_SILENT,
                 .heard_age_usec = l->heard_age_usec,
                 .rtt_usec = l->rtt_usec,
                 .n_received = l->n_received,
                 .n_lost = l->n_lost,
+                .longest_bytes = l->longest_bytes,
         };
 }
 
@@ -966,6 +970,10 @@ const char *hagcs_link_state_to_string(hagcs_link_state state) {
                 return "one-way";
         case HAGCS_LINK_NO_CARRIER:
                 return "no-carrier";
+        case HAGCS_LINK_NARROW:
+                return "narrow";
+        case HAGCS_LINK_TOO_NARROW:
+                return "too-narrow";
         }
         return "invalid";
 }

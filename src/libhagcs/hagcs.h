@@ -116,10 +116,12 @@ typedef struct hagcs_cluster {
  * hands out, never by adding to a pointer: later versions may have more members at their ends. */
 
 typedef enum hagcs_link_state {
-        HAGCS_LINK_GOOD,      /* carries both ways */
-        HAGCS_LINK_SILENT,    /* nothing was heard on it for FailureSec */
-        HAGCS_LINK_ONE_WAY,   /* the node is heard on it, and says that it does not hear us */
-        HAGCS_LINK_NO_CARRIER /* at our own end */
+        HAGCS_LINK_GOOD,       /* carries both ways */
+        HAGCS_LINK_SILENT,     /* nothing was heard on it for FailureSec */
+        HAGCS_LINK_ONE_WAY,    /* the node is heard on it, and says that it does not hear us */
+        HAGCS_LINK_NO_CARRIER, /* at our own end */
+        HAGCS_LINK_NARROW, /* carries both ways, and loses long datagrams from here: shorter ones are sent */
+        HAGCS_LINK_TOO_NARROW /* it loses all but the shortest from here, and counts as dead */
 } hagcs_link_state;
 
 /* One link between here and another node. Messages and losses are those of the node's present incarnation.
@@ -131,6 +133,7 @@ typedef struct hagcs_link {
         uint64_t rtt_usec;       /* from hagcd to hagcd and back, smoothed; HAGCS_USEC_UNKNOWN */
         uint64_t n_received;     /* messages of the membership service that came on it, */
         uint64_t n_lost;         /* and that did not */
+        uint32_t longest_bytes;  /* of a datagram that is sent on it from here; 0: it is too narrow */
 } hagcs_link;
 
 /* A configured node, this one too. */

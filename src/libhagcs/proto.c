@@ -172,6 +172,7 @@ static void code_link(Codec *c, ProtoLink *l) {
         code_u64(c, &l->rtt_usec);
         code_u64(c, &l->n_received);
         code_u64(c, &l->n_lost);
+        code_u32(c, &l->longest_bytes);
 }
 
 static void code_peer(Codec *c, ProtoPeer *p) {

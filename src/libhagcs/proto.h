@@ -75,6 +75,8 @@ typedef enum ProtoLinkState {
         PROTO_LINK_SILENT,     /* not heard for FailureSec */
         PROTO_LINK_ONE_WAY,    /* heard, and for FailureSec the node says that it does not hear us */
         PROTO_LINK_NO_CARRIER, /* at our own end */
+        PROTO_LINK_NARROW, /* carries both ways, and loses long datagrams of ours: shorter ones are sent */
+        PROTO_LINK_TOO_NARROW, /* it loses all but the shortest, and counts as dead */
 } ProtoLinkState;
 
 typedef enum ProtoMove {
@@ -198,6 +200,7 @@ typedef struct ProtoLink {
         uint64_t heard_age_usec;
         uint64_t rtt_usec;
         uint64_t n_received, n_lost;
+        uint32_t longest_bytes; /* of a datagram that we send on it; 0: it is too narrow */
 } ProtoLink;
 
 /* A configured node as this one sees it. */

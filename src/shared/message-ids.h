@@ -28,6 +28,8 @@
 #define HAMGR_MESSAGE_LINK_DOWN "71e366cbffda43688f8a9b9ef7dc91c3"
 /* a link to a node works again */
 #define HAMGR_MESSAGE_LINK_UP "3595469ad4404d019aa67b8ab47dd3db"
+/* a link to a node loses what is long */
+#define HAMGR_MESSAGE_LINK_NARROW "cc29033da89e42b0b6689b45d1c7a79c"
 /* a peer has another cluster.conf */
 #define HAMGR_MESSAGE_CONFIG_DIFFERS "7a47307f76ae4355ad5695d80941b04e"
 /* cluster.conf was read anew, and this node goes on with the one of before */

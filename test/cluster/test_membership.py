@@ -167,6 +167,58 @@ def test_A06_one_link_losing_its_carrier_changes_nothing(trio):
     assert mids(trio) == before
 
 
+def await_link(cluster, node, peer, link, *wanted):
+    """Until the node sees that link to the peer in one of these states; returns what it sees of it."""
+    def look():
+        seen = cluster.membership_seen(node)["nodes"][peer]["links"][link]
+        return seen if seen["state"] in wanted else None
+
+    return cluster.lab.until("%s to see link %d to %s as %s" % (node, link, peer, wanted), look, 10)
+
+
+def test_A06_link_that_loses_what_is_long_gets_shorter_segments(trio):
+    """A switch on the private network passes heartbeats from n1 to n2 and loses what is longer than 1100 bytes, without a
+    word. Messages go on, in shorter segments, and nobody is left out; n2 does not notice. Then it is repaired."""
+    lab = trio.lab
+    before = mids(trio)
+    sender, receiver = Member(trio, "n1", "long", "anna"), Member(trio, "n2", "long", "bert")
+    try:
+        lab.narrow("n1", "n2", 1100, "private")
+        for number in range(1, 4):
+            sender.send("%d" % number + "x" * 5000)
+            for one in (sender, receiver):
+                one.await_messages(number)
+        seen = await_link(trio, "n1", "n2", 0, "narrow")
+        lab.until("it to be told", lambda: "link 0 to node n2: long datagrams that we send are lost; going on with 976 bytes" in trio.log("n1"), 10)
+        assert await_link(trio, "n1", "n2", 0, "narrow")["longest_bytes"] == 976 and seen["longest_bytes"] <= 976
+        assert "link 0 to n2: loses datagrams of more than 976 bytes from here" in trio.hactl("status", node="n1")
+        assert [link["state"] for link in trio.membership_seen("n2")["nodes"]["n1"]["links"]] == ["good", "good"]
+        lab.heal()
+        assert await_link(trio, "n1", "n2", 0, "good")["longest_bytes"] == 1452
+        lab.until("that to be told", lambda: "link 0 to node n2: carries datagrams of 1452 bytes again" in trio.log("n1"), 10)
+        assert receiver.messages() == sender.messages() and len(sender.messages()) == 3
+    finally:
+        sender.end()
+        receiver.end()
+    assert mids(trio) == before
+
+
+def test_A10_pair_that_passes_heartbeats_only_is_parted(trio):
+    """From n1 to n2 nothing of use gets through on any link, though both hear each other. One of them is left out."""
+    lab = trio.lab
+    for node in trio.nodes():
+        lab.power(node, "fail")  # whoever is left out lives on, and is heard
+    lab.narrow("n1", "n2", 400)
+    view = trio.await_view("one of n1 and n2 to be out", lambda view: view["quorate"] and len(members(view)) == 2, "n3", 10)
+    assert members(view) in ({"n1", "n3"}, {"n2", "n3"})
+    for link in (0, 1):
+        await_link(trio, "n1", "n2", link, "too-narrow")
+        said = "link %d to node n2: heartbeats come through" % link
+        lab.until("it to be told", lambda: said in trio.log("n1"), 10)
+    lab.heal()
+    trio.await_up()
+
+
 def test_A15_states_of_nodes(trio):
     lab = trio.lab
     lab.power("n3", "fail")

@@ -79,13 +79,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 }
 
 static void seed_segments(FuzzSeeds *s, uint16_t n_segments) {
-        PacketInside p = { .from = 1, .to = 2, .incarnation = 9, .message = 1, .n_segments = n_segments };
+        PacketInside p = { .from = 1,
+                           .to = 2,
+                           .incarnation = 9,
+                           .message = 1,
+                           .n_segments = n_segments,
+                           .full_bytes = PACKET_PAYLOAD_MIN };
         uint8_t inside[PACKET_INSIDE_BYTES];
         FuzzScript script = { 0 };
 
         FUZZ_SAY(&script, KIND_SEGMENTS);
         for (p.segment = 0; p.segment < n_segments; p.segment++) {
-                size_t size = PACKET_INSIDE_BYTES + (p.segment + 1 == n_segments ? 3 : PACKET_PAYLOAD_MAX);
+                size_t size = PACKET_INSIDE_BYTES + (p.segment + 1 == n_segments ? 3 : PACKET_PAYLOAD_MIN);
 
                 packet_inside_encode(&p, inside);
                 FUZZ_SAY(&script, (uint8_t) size, (uint8_t) (size >> 8));
@@ -96,7 +101,12 @@ static void seed_segments(FuzzSeeds *s, uint16_t n_segments) {
 
 void fuzz_seeds(FuzzSeeds *s) {
         PacketHeader h = { .class = DTLS_CLASS_BULK, .from = 1, .to = 2, .link = 1, .key_id = 0xabcd };
-        PacketInside p = { .from = 1, .to = 2, .incarnation = 9, .message = 1, .n_segments = 1 };
+        PacketInside p = { .from = 1,
+                           .to = 2,
+                           .incarnation = 9,
+                           .message = 1,
+                           .n_segments = 1,
+                           .full_bytes = PACKET_PAYLOAD_MIN };
         uint8_t data[1 + PACKET_INSIDE_BYTES] = { KIND_OUTSIDE };
 
         for (unsigned kind = PACKET_DTLS; kind <= PACKET_LAST_GASP; kind++) {

@@ -238,7 +238,7 @@ FORGER = """if True:
             for kind, key, data in ((2, key_id, b""), (1, key_id, short), (1, key_id, hello), (1, key_id, alert),
                                     (1, key_id, os.urandom(n % 1400)), (1, b"none", short), (3, key_id, bytes(32))):
                 for cls in range(2):
-                    data = bytes([0x48, 2, kind, cls, own, victim, i, 0]) + key + data
+                    data = bytes([0x48, 3, kind, cls, own, victim, i, 0]) + key + data
                     head = struct.pack("!HHHH", 7700 + i, 7700 + i, 8 + len(data), 0)
                     raw[i].sendto(head + data, (f"10.{77 + i}.0.{victim}", 0))
         time.sleep(0.005)
@@ -314,7 +314,7 @@ def test_other_version_is_told(lab):
     send = ("import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], int(sys.argv[2])));\n"
             "for k in range(30):\n"
             "    s.sendto(bytes([0x48, 99]) + bytes(30), ('10.77.0.1', 7700))\n"
-            "    s.sendto(bytes([0x48, 2, 1, 0, int(sys.argv[3]), 1, 0, 0]) + b'none', ('10.77.0.1', 7700))\n")
+            "    s.sendto(bytes([0x48, 3, 1, 0, int(sys.argv[3]), 1, 0, 0]) + b'none', ('10.77.0.1', 7700))\n")
     for i, address, port in ((2, lab.address(2, 0), 7799), (3, stranger, 7700), (3, lab.address(3, 0), 7700)):
         subprocess.run(["ip", "netns", "exec", lab.nodes[i].ns, sys.executable, "-c", send, address, str(port), str(i)],
                        check=True)
@@ -334,7 +334,7 @@ def link_received(node, peer):
 def links(text, node):
     """State, round-trip time and losses of each link to a node."""
     return [(m[1], m[2], int(m[3])) for m in re.finditer(
-        rf"^link {node} \d (\S+) age \S+ rtt (\S+) received \d+ lost (\d+)$", text, re.MULTILINE)]
+        rf"^link {node} \d (\S+) age \S+ rtt (\S+) received \d+ lost (\d+) longest \d+$", text, re.MULTILINE)]
 
 
 def test_membership_shows_links_losses_and_the_last_changes(lab):

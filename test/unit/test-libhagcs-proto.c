@@ -144,7 +144,7 @@ static ProtoMembership *largest_membership(void) {
                 memset(p->problem, 'p', PROTO_TEXT_MAX - 1);
                 p->n_links = PROTO_LINKS_MAX;
                 FOREACH_ARRAY(l, p->links, PROTO_LINKS_MAX)
-                        *l = (ProtoLink){ PROTO_LINK_ONE_WAY, p->id, PROTO_USEC_UNKNOWN, 5, 6 };
+                        *l = (ProtoLink){ PROTO_LINK_ONE_WAY, p->id, PROTO_USEC_UNKNOWN, 5, 6, 7 };
         }
         m->n_reasons = PROTO_REASONS_MAX;
         FOREACH_ARRAY(reason, m->reasons, PROTO_REASONS_MAX)

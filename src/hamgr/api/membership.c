@@ -115,6 +115,7 @@ static void put_link(Dict *d, const ApiLink *l) {
         put_usec(d, "RttUsec", l->rtt_usec);
         put_u64(d, "Received", l->n_received);
         put_u64(d, "Lost", l->n_lost);
+        put_u32(d, "LongestBytes", l->longest_bytes);
         close_container(d);
 }
 

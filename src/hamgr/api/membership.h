@@ -15,6 +15,7 @@ typedef struct ApiLink {
         uint64_t heard_age_usec;
         uint64_t rtt_usec;
         uint64_t n_received, n_lost;
+        uint32_t longest_bytes;
 } ApiLink;
 
 typedef struct ApiPeer {

@@ -235,6 +235,10 @@ class Lab:
         """Drop what the first of each pair of nodes sends to the second, all at one instant."""
         return self.ask("cut_one_way", pairs=pairs, networks=["private", "public"])
 
+    def narrow(self, node, peer, longest, *networks):
+        """Lose what node sends to peer in packets of more than so many bytes, on these networks."""
+        return self.ask("narrow", node=node, peer=peer, longest=longest, networks=networks or ["private", "public"])
+
     def capture(self, seconds):
         """What nodes and the client send in that time, as (network, protocol, destination port, packets, bytes)."""
         return [tuple(one) for one in self.ask("capture", seconds=seconds)]

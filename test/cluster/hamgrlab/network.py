@@ -31,6 +31,9 @@ table bridge lab {
     iifname @from drop
     oifname @to drop
     iifname . oifname @pair drop
+    jump narrow
+  }
+  chain narrow {
   }
   chain input {
     type filter hook input priority 0; policy accept;
@@ -171,6 +174,14 @@ class Switch:
             self._cut_lines(node, network, peer, "out") for node, peer in pairs for network in networks
         ))
 
+    def narrow(self, node, peer, longest, networks):
+        """Drop what node sends to peer when the packet is longer than so many bytes, as a switch with a small MTU does: without
+        a word."""
+        self._nft("".join(
+            'add rule bridge lab narrow iifname "%s-%s" oifname "%s-%s" meta length > %d drop\n'
+            % (node, network, peer, network, longest) for network in networks
+        ))
+
     def capture(self, seconds):
         """What nodes and the client send in the next seconds: for each (network, protocol, destination port) the number of packets
         and of bytes, where protocol is udp, tcp or other."""
@@ -212,7 +223,7 @@ class Switch:
         """End every cut, and give every interface its carrier back."""
         for node, network in sorted(self.dark):
             self.carrier(node, network, True)
-        self._nft("".join("flush set bridge lab %s\n" % name for name in ("from", "to", "pair")))
+        self._nft("".join("flush set bridge lab %s\n" % name for name in ("from", "to", "pair")) + "flush chain bridge lab narrow\n")
 
     def carrier(self, node, network, up):
         """Take the switch's end of a cable down, or up again."""

@@ -229,6 +229,11 @@ class Supervisor:
         self.note("-", "cut " + " ".join("%s>%s" % tuple(pair) for pair in pairs))
         return boottime()
 
+    def op_narrow(self, node, peer, longest, networks):
+        self.switch.narrow(node, peer, longest, networks)
+        self.note(node, "sends %s no more than %d bytes on %s" % (peer, longest, " ".join(networks)))
+        return boottime()
+
     def op_capture(self, seconds):
         return self.switch.capture(seconds)
 
