@@ -266,10 +266,12 @@ actor_received(World *w,
                WorldPayload *payload,
                void *userdata) {
         CmsSim *s = userdata;
-        const CmsMessage *m = payload->version == w->nodes[node - 1].version
-                                              ? decoded(w, node, from, payload)
-                                              : foreign(w, s, node, payload);
+        const CmsMessage *m;
 
+        if (world_is_dead(w, node, from, link))
+                return;
+        m = payload->version == w->nodes[node - 1].version ? decoded(w, node, from, payload)
+                                                           : foreign(w, s, node, payload);
         cms_sim_feed(w, s, node, (CmsEvent){ .type = CMS_EVENT_RECEIVED, .received = { from, link, m } });
 }
 

@@ -405,6 +405,18 @@ static void cut_some(Swarm *x, bool one_way) {
         }
 }
 
+static void narrow_some(Swarm *x) {
+        unsigned n = (unsigned) prng_between(&x->prng, 1, x->w->n_nodes);
+
+        for (unsigned i = 0; i < n; i++)
+                world_narrow(x->w,
+                             node_set_of(any_node(x)),
+                             prng_one_in(&x->prng, 4) ? x->s->config.configured : node_set_of(any_node(x)),
+                             prng_one_in(&x->prng, 2) ? WORLD_ALL_LINKS
+                                                      : (unsigned) prng_below(&x->prng, x->w->n_links),
+                             (uint32_t) prng_between(&x->prng, 150, 1500));
+}
+
 /* Everybody reaches two neighbours only. */
 static void cut_to_chain(Swarm *x) {
         for (uint32_t a = 1; a <= x->w->n_nodes; a++)
@@ -427,7 +439,7 @@ static void break_for_good(Swarm *x) {
         NodeSet all = all_machines(x);
         uint32_t node = any_node(x);
 
-        switch (prng_below(&x->prng, 7)) {
+        switch (prng_below(&x->prng, 8)) {
         case 0:
                 cut_to_chain(x);
                 break;
@@ -445,6 +457,9 @@ static void break_for_good(Swarm *x) {
                 break;
         case 5:
                 cut_some(x, true);
+                break;
+        case 6:
+                narrow_some(x);
                 break;
         default:
                 cut_some(x, false);
@@ -465,7 +480,7 @@ static NodeSet best_that_is_left(const Swarm *x) {
                         node_set_remove(&in.candidates, id);
         NODE_SET_FOREACH(a, in.candidates)
                 NODE_SET_FOREACH(b, in.candidates)
-                        if (a != b && !world_is_cut(x->w, b, a))
+                        if (a != b && world_hears(x->w, a, b))
                                 node_set_add(&hears[a - 1], b);
         best_set_fill_mutual(&in, hears);
         return best_set(&in);
@@ -637,11 +652,12 @@ static void judge_hold(Swarm *x) {
 }
 
 /* R10: heartbeats go on, and what is ordered gets from the coordinator to no member, or to all but one. Who
- * does not get through is left out, nobody else is ever, and it does not come and go. */
+ * does not get through is left out and does not come and go; with it perhaps who did not answer of late
+ * (R3). */
 static bool is_without(Swarm *x, NodeSet out) {
         NodeSet now = working_quorum(x);
 
-        return now == node_set_minus(x->s->config.enabled, out);
+        return now != NODE_SET_EMPTY && (now & out) == NODE_SET_EMPTY;
 }
 
 static void press(Swarm *x, Actor *a, uint64_t usec) {
@@ -657,6 +673,7 @@ static void press(Swarm *x, Actor *a, uint64_t usec) {
 static void judge_narrow(Swarm *x, Actor *a, NodeSet from, NodeSet to, NodeSet out) {
         uint64_t failure_usec = x->s->config.failure_usec, end_usec = x->w->now_usec + 6 * failure_usec, n;
 
+        x->w->found_out_usec = 0;
         world_narrow(x->w, from, to, WORLD_ALL_LINKS, STALL_BYTES);
         while (!x->w->failed && !is_without(x, out) && x->w->now_usec < end_usec)
                 press(x, a, failure_usec / 2);
@@ -803,6 +820,7 @@ void swarm_run(const SwarmOptions *options, uint64_t seed, SwarmResult *ret) {
         beat = beats[is_large(&x) ? 0 : prng_below(&x.prng, ELEMENTSOF(beats))];
         x.s = x.faults.s = cms_sim_new(x.w, beat, beat * prng_between(&x.prng, 3, 6));
         x.s->fault = options->fault;
+        x.w->found_out_usec = 4 * x.s->config.failure_usec;
         prng_init(&holds, seed ^ UINT64_C(0x401d));
         x.s->holds = prng_one_in(&holds, 3);
         if (!options->only_membership)

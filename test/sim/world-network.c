@@ -28,6 +28,25 @@ static bool is_cut(World *w, uint32_t from, uint32_t to, unsigned link) {
                w->nodes[to - 1].no_carrier[link];
 }
 
+static bool is_found_out(const World *w, uint32_t from, uint32_t to, unsigned link) {
+        return w->found_out_usec > 0 &&
+               w->now_usec - w->narrow_usec[link][from - 1][to - 1] >= w->found_out_usec;
+}
+
+static bool is_too_long(const World *w, uint32_t from, uint32_t to, unsigned link, size_t size_bytes) {
+        uint32_t narrow = w->narrow_bytes[link][from - 1][to - 1];
+
+        if (narrow == 0 || size_bytes <= narrow)
+                return false;
+        return narrow < WORLD_SHORTEST_SEGMENT || !is_found_out(w, from, to, link);
+}
+
+bool world_is_dead(const World *w, uint32_t from, uint32_t to, unsigned link) {
+        uint32_t narrow = w->narrow_bytes[link][from - 1][to - 1];
+
+        return narrow != 0 && narrow < WORLD_SHORTEST_SEGMENT && is_found_out(w, from, to, link);
+}
+
 /* What became illegible on its way is dropped by the transport, which seals all that it sends. */
 static bool
 is_lost(World *w, uint32_t from, uint32_t to, unsigned link, WorldChannel channel, WorldPayload *p) {
@@ -38,8 +57,7 @@ is_lost(World *w, uint32_t from, uint32_t to, unsigned link, WorldChannel channe
                 c->n_cut++;
                 return true;
         }
-        if (w->narrow_bytes[link][from - 1][to - 1] != 0 &&
-            p->size_bytes > w->narrow_bytes[link][from - 1][to - 1]) {
+        if (is_too_long(w, from, to, link, p->size_bytes)) {
                 c->n_too_long++;
                 return true;
         }
@@ -202,8 +220,10 @@ void world_narrow(World *w, NodeSet a, NodeSet b, unsigned link, uint32_t bytes)
                 if (link != WORLD_ALL_LINKS && link != l)
                         continue;
                 NODE_SET_FOREACH(from, a)
-                        NODE_SET_FOREACH(to, b)
+                        NODE_SET_FOREACH(to, b) {
                                 w->narrow_bytes[l][from - 1][to - 1] = bytes;
+                                w->narrow_usec[l][from - 1][to - 1] = w->now_usec;
+                        }
         }
 }
 
@@ -213,6 +233,14 @@ bool world_is_cut(const World *w, uint32_t from, uint32_t to) {
                     !w->nodes[to - 1].no_carrier[l])
                         return false;
         return true;
+}
+
+bool world_hears(const World *w, uint32_t node, uint32_t from) {
+        for (unsigned l = 0; l < w->n_links; l++)
+                if (!node_set_contains(w->cut[l][from - 1], node) && !w->nodes[from - 1].no_carrier[l] &&
+                    !w->nodes[node - 1].no_carrier[l] && !world_is_dead(w, node, from, l))
+                        return true;
+        return false;
 }
 
 void world_lengthen(World *w, NodeSet a, NodeSet b, uint64_t usec) {

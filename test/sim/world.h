@@ -157,6 +157,8 @@ struct World {
         uint64_t way_usec[NODE_ID_MAX][NODE_ID_MAX]; /* by sender - 1 and receiver - 1: longer by this */
         /* By link, sender - 1 and receiver - 1: what is longer does not get through; 0: all does. */
         uint32_t narrow_bytes[WORLD_LINKS_MAX][NODE_ID_MAX][NODE_ID_MAX];
+        uint64_t narrow_usec[WORLD_LINKS_MAX][NODE_ID_MAX][NODE_ID_MAX]; /* since when */
+        uint64_t found_out_usec; /* so long until the transport knows of it; 0: it never does */
         WorldCounts counts;
 
         /* Scripted loss: true drops the datagram. */
@@ -266,8 +268,14 @@ void world_lengthen(
 void world_cut(World *w, NodeSet a, NodeSet b, unsigned link);
 void world_heal(World *w, NodeSet a, NodeSet b, unsigned link);
 void world_heal_all(World *w);
-/* Only what is no longer gets through, one way, as with world_cut(); 0: everything. */
+/* Only what is no longer gets through, one way, as with world_cut(); 0: everything. Once the transport has
+ * found it out, it sends what is long in segments that pass. If there are none so short, the way is dead: it
+ * is seen by the sender, who then does not listen on that link either. */
+#define WORLD_SHORTEST_SEGMENT 434U
 void world_narrow(World *w, NodeSet a, NodeSet b, unsigned link, uint32_t bytes);
+bool world_is_dead(const World *w, uint32_t from, uint32_t to, unsigned link);
+/* On any link. */
+bool world_hears(const World *w, uint32_t node, uint32_t from);
 bool world_is_cut(const World *w, uint32_t from, uint32_t to); /* on every link */
 NodeSet world_up(const World *w);
 

@@ -14,12 +14,18 @@ static Both *both_of(const Cluster *c) {
 
 /* ---- What the cluster of GCS cores lives in ---- */
 
-/* As in the daemon, bulk goes over one link: the first that works. */
+/* As in the daemon, bulk goes over one link: the first that works both ways. */
 static void ops_send(Cluster *c, uint32_t from, NodeSet to, const void *data, size_t size_bytes) {
         World *w = both_of(c)->w;
 
         for (unsigned link = 0; link < w->n_links && to != NODE_SET_EMPTY; link++) {
                 NodeSet reached = link + 1 == w->n_links ? to : to & ~w->cut[link][from - 1];
+
+                if (link + 1 < w->n_links)
+                        NODE_SET_FOREACH(id, reached)
+                                if (id > w->n_nodes || world_is_dead(w, from, id, link) ||
+                                    world_is_dead(w, id, from, link))
+                                        node_set_remove(&reached, id);
 
                 if (reached != NODE_SET_EMPTY)
                         world_send_link(w, from, reached, link, WORLD_GCS, data, size_bytes);
