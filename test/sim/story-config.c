@@ -634,6 +634,29 @@ static void test_lease_gets_shorter(void) {
         story_free(t);
 }
 
+/* R11: node 5 is heard by 1 and 4 for a while longer than by 2 and 3, and its lease rests on them. It is
+ * left out, and with that the votes change: {2 3} alone are a majority then, and go on without the two who
+ * know. They were told, and count from there (the checker looks at every lease). */
+static void test_lease_outlives_a_change(void) {
+        Story *t = story_settled(5);
+        CmsConfig config = newest(t);
+        uint64_t begin = t->w->now_usec;
+
+        config.votes[1] = config.votes[2] = 5;
+        (void) configure(t, 0x0f, &config);
+        world_cut(t->w, 0x10, 0x06, WORLD_ALL_LINKS);
+        story_settle(t, 0x0f, 2 * USEC_PER_SEC);
+        assert_in_force(t, 0x0f, t->s->n_files);
+        story_cut(t, 0x06, 0x19);
+        story_settle(t, 0x06, 2 * USEC_PER_SEC);
+        story_run(t, USEC_PER_SEC);
+        g_assert_cmpuint(
+                        cms_lease_over_usec(story_cms(t, 2), 5),
+                        >=,
+                        begin + 350 * MSEC + t->s->config.lease_usec);
+        story_free(t);
+}
+
 void story_add_config(void) {
         g_test_add_func("/cms/config/votes-change", test_votes_change);
         g_test_add_func("/cms/config/files-change-one-after-the-other",
@@ -657,4 +680,5 @@ void story_add_config(void) {
         g_test_add_func("/cms/config/tie-breaker-changes", test_tie_breaker_changes);
         g_test_add_func("/cms/config/tie-breaker-in-the-middle", test_tie_breaker_in_the_middle);
         g_test_add_func("/cms/config/lease-gets-shorter", test_lease_gets_shorter);
+        g_test_add_func("/cms/config/lease-outlives-a-change", test_lease_outlives_a_change);
 }
