@@ -127,7 +127,7 @@ static bool parse_options(Hactl *h, int argc, char **argv, int *ret_status) {
                         h->all = true;
                         break;
                 case OPT_JOIN:
-                        h.join = true;
+                        h->join = true;
                         break;
                 case OPT_JSON:
                         h->json = true;

@@ -352,6 +352,13 @@ static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         return event_timer_in(d->ask_timer, ASK_USEC);
 }
 
+/* hamgr waits for whom the others hear, and every moment of that is one without service. */
+static bool rows_matter(const Hagcd *d) {
+        const Membership *m = cms_membership(d->cms);
+
+        return m && m->half && !m->quorate;
+}
+
 static void on_message(void *userdata, uint32_t from, unsigned link, DtlsClass class, Buffer *buffer) {
         Hagcd *d = userdata;
 
@@ -365,6 +372,8 @@ static void on_message(void *userdata, uint32_t from, unsigned link, DtlsClass c
                                          .type = CMS_EVENT_RECEIVED,
                                          .received = { .from = from, .link = link, .message = d->message },
                          });
+                if (rows_matter(d))
+                        d->status_dirty = true;
         } else {
                 if (gcs_message_decode(buffer, 0, buffer->size_bytes, d->gcs_in) < 0) {
                         status_log_bad(d->status, from);

@@ -175,6 +175,20 @@ node_problem(Status *s, uint32_t id, const Transport *t, char buf[static PROTO_T
         return "";
 }
 
+/* By us, or in its newest words by a member that we hear: who is to prove a node dead asks for both (R15).
+ */
+static bool is_heard(const Status *s, const Membership *m, uint32_t id) {
+        if (s->view.peers[id - 1].heard)
+                return true;
+        NODE_SET_FOREACH(member, m ? node_set_without(m->members, s->self) : NODE_SET_EMPTY) {
+                const CmsPeerView *peer = &s->view.peers[member - 1];
+
+                if (peer->heard && node_set_contains(peer->row, id))
+                        return true;
+        }
+        return false;
+}
+
 static void
 fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, const Transport *t) {
         const CmsPeerView *peer = &s->view.peers[n->id - 1];
@@ -195,7 +209,7 @@ fill_node(Status *s, ProtoNode *p, const ClusterNode *n, const Membership *m, co
         if (n->id == s->self) {
                 p->heard = true;
         } else {
-                p->heard = peer->heard;
+                p->heard = is_heard(s, m, n->id);
                 p->proven = peer->proven;
                 p->links_heard = transport_links(t, n->id);
         }

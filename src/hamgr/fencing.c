@@ -12,13 +12,15 @@
 #include "shared/message-ids.h"
 
 #define HALF_RETRY_USEC (2 * UINT64_C(1000000))
+/* After so many FailureSec= whoever is heard is alive, and it is hagcd's to say what that means. */
+#define SILENT_FAILURES 4
 
 struct FenceJob {
         Manager *manager;      /* weak */
         FenceRequest *request; /* owned */
         StateBoot boot;
-        bool half; /* for quorum: the result goes to hagcd and not to the state, */
-        bool off;  /* and waits until the node is silent */
+        bool half;         /* for quorum: the result goes to hagcd and not to the state, */
+        uint64_t off_usec; /* and waits until the node is silent; 0: it is not off yet */
 };
 
 static void job_free(void *p) {
@@ -59,12 +61,13 @@ static const hagcs_node *find_node(const hagcs_cluster *c, uint32_t id) {
         return NULL;
 }
 
-/* False: later. Nothing is proven about a node that is heard (R15), as one that was heard when it was fenced
- * is for FailureSec. Not taken, as about a node that was started since, it is fenced again. */
+/* False: later. Nothing is proven about a node that some member hears (R15), as one that was heard when it
+ * was fenced is for FailureSec. Not taken, as about a node that was started since, it is fenced again. */
 static bool confirm_off(Manager *m, const FenceJob *j) {
         const hagcs_node *n = m->group ? find_node(hagcs_get_cluster(m->group), j->boot.node) : NULL;
 
-        if (n && n->heard && n->incarnation == j->boot.incarnation)
+        if (n && n->heard && n->incarnation == j->boot.incarnation &&
+            now_boottime_usec() < usec_add(j->off_usec, SILENT_FAILURES * m->conf->failure_usec))
                 return false;
         if (n)
                 (void) hagcs_confirm_down(
@@ -100,7 +103,7 @@ static bool take_result(Manager *m, FenceJob *j, const FenceResult *result) {
                   "%s is off, %s confirms it",
                   name,
                   strempty(result->device));
-        j->off = true;
+        j->off_usec = now_boottime_usec();
         return confirm_off(m, j);
 }
 
@@ -183,11 +186,10 @@ static bool lacks_proof(const hagcs_cluster *c, const hagcs_node *n) {
                (n->state == HAGCS_NODE_UNKNOWN || n->state == HAGCS_NODE_DOWN);
 }
 
-/* A node that is heard here is on its way back, and would give us more than half: nobody is fenced then. But
- * where links are broken for good it never comes; and each half, proving dead what it does not hear and
- * waiting for what it hears, would reset nodes of the other one for ever. What other members hear does not
- * count: in a mesh that stays partial somebody hears everybody. Whoever is kept out by its files, its disk
- * or its version is an operator's to mend. */
+/* A node that we or another member hears is on its way back, and would give us more than half: nobody is
+ * fenced then. But where links are broken for good it never comes; and each half, proving dead what it does
+ * not hear and waiting for what it hears, would reset nodes of the other one for ever. Whoever is kept out
+ * by its files, its disk or its version is an operator's to mend. */
 static bool is_waited_for(const Manager *m, const hagcs_node *n) {
         bool links_are_to_blame = isempty(n->problem) || n->links_heard == 0;
 
@@ -223,6 +225,15 @@ static void fence_for_half(Manager *m, const hagcs_cluster *c) {
         }
 }
 
+static void confirm_those_that_are_silent(Manager *m) {
+        for (size_t i = m->fence_jobs->len; i > 0; i--) {
+                FenceJob *j = m->fence_jobs->pdata[i - 1];
+
+                if (j->off_usec > 0 && confirm_off(m, j))
+                        g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
+        }
+}
+
 static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *m = userdata;
         const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
@@ -230,13 +241,14 @@ static int on_half_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
         if (!c || c->quorum != HAGCS_QUORUM_HALF)
                 return 0;
+        confirm_those_that_are_silent(m);
         waited_for = find_waited_for(m, c);
         if (!waited_for)
                 fence_for_half(m, c);
-        else if (!m->half_waits_told)
+        else if (!m->half_waits)
                 log_notice("exactly half of the votes are here, and %s is heard: waiting for it to join",
                            waited_for->name);
-        m->half_waits_told = !!waited_for;
+        m->half_waits = !!waited_for;
         /* What failed is tried again; and whoever was heard may be silent by then. */
         (void) event_timer_in(m->half_timer, HALF_RETRY_USEC);
         return 0;
@@ -256,15 +268,6 @@ static uint64_t half_delay_usec(const Manager *m, const hagcs_cluster *c) {
         return delay;
 }
 
-static void confirm_those_that_are_silent(Manager *m) {
-        for (size_t i = m->fence_jobs->len; i > 0; i--) {
-                FenceJob *j = m->fence_jobs->pdata[i - 1];
-
-                if (j->off && confirm_off(m, j))
-                        g_ptr_array_remove_index(m->fence_jobs, (guint) i - 1);
-        }
-}
-
 void fencing_update_half(Manager *m) {
         const hagcs_cluster *c = hagcs_get_cluster(m->group);
         bool half = c->quorum == HAGCS_QUORUM_HALF && node_set_lowest(c->members) == m->self;
@@ -278,11 +281,13 @@ void fencing_update_half(Manager *m) {
         }
         if (m->half.epoch == c->mid.epoch && m->half.node_id == c->mid.node_id) {
                 confirm_those_that_are_silent(m);
+                if (m->half_waits)
+                        (void) event_timer_in(m->half_timer, 0);
                 return;
         }
         cancel_half(m);
         m->half = c->mid;
-        m->half_waits_told = false;
+        m->half_waits = false;
         delay = half_delay_usec(m, c);
         /* As long as a node has for coming up; and the half without the tie-breaker, once more, later. */
         m->half_patience_usec = m->conf->unseen_fence_usec == 0

@@ -91,7 +91,7 @@ typedef struct Manager {
         GPtrArray *fence_jobs;       /* owned FenceJob */
         hagcs_mid half;              /* the membership in which we are a half; epoch 0: we are not */
         uint64_t half_patience_usec; /* until when nodes that are heard are waited for */
-        bool half_waits_told;
+        bool half_waits;             /* for such a node, when it was looked at last */
         sd_event_source *half_timer; /* owned */
 
         /* record.c */

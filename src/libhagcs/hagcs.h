@@ -70,7 +70,7 @@ typedef struct hagcs_node {
         hagcs_node_state state;
         bool enabled;
         bool armed;  /* in its own last words it runs, or may run, something */
-        bool heard;  /* it is heard right now, whatever its state */
+        bool heard;  /* here or by another member it is heard right now, whatever its state */
         bool proven; /* dead since this half of the votes split off: counts for its quorum. In a view: false
                       */
         uint32_t votes;
