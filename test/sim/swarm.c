@@ -570,7 +570,7 @@ static NodeSet awaited_nodes(const Swarm *x) {
                         node_set_remove(&set, id);
         counted = set;
         NODE_SET_FOREACH(id, set)
-                if (x->s->nodes[id - 1].cms && x->s->nodes[id - 1].cms->no_record)
+                if (!x->s->nodes[id - 1].cms || x->s->nodes[id - 1].cms->no_record)
                         node_set_remove(&counted, id);
         if (set != all && quorum != NODE_SET_EMPTY && margin_now_and_then(x, counted) <= 0)
                 return quorum;
