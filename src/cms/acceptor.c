@@ -58,6 +58,7 @@ void cms_fill_answer(const Cms *c, CmsAnswer *ret) {
         if (c->has_installed && !c->excluded)
                 ret->mid = c->installed.mid;
         ret->no_record = c->no_record;
+        ret->flushed = cms_is_flushed(c);
         ret->votings = c->votings;
         ret->met = c->record.met;
         ret->boot_id = c->boot_id;

@@ -195,7 +195,9 @@ static NodeSet may_join(const Cms *c) {
         return set;
 }
 
-/* Who is not coming: do not even ask. */
+/* Who is not coming: do not even ask. And where they are without us, without quorum, is no place to wait
+ * for.
+ */
 static NodeSet bound_elsewhere(const Cms *c, NodeSet target) {
         NodeSet set = NODE_SET_EMPTY;
 
@@ -203,7 +205,8 @@ static NodeSet bound_elsewhere(const Cms *c, NodeSet target) {
                 const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
 
                 if (h->settled && !h->quorate && !node_set_contains(h->members, c->config.self) &&
-                    !cms_may_be_left_for(c, h->members, target))
+                    (!node_set_contains(target, c->config.self) ||
+                     !cms_may_be_left_for(c, h->members, target)))
                         node_set_add(&set, id);
         }
         return set;

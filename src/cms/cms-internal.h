@@ -119,6 +119,7 @@ typedef struct CmsBallot {
         uint64_t rank_incarnation[NODE_ID_MAX];
         NodeSet known;
         MembershipNode nodes[NODE_ID_MAX];
+        NodeSet flushed;  /* hold the history of their membership */
         NodeSet same_mid; /* answered from our own membership, */
         NodeSet proven;   /* and know these to be proven dead */
 
@@ -184,6 +185,7 @@ typedef enum CmsFault {
         CMS_FAULT_STALL_IGNORED,
         CMS_FAULT_STALL_NEVER_OWN,
         CMS_FAULT_STALL_NOT_HELD_OFF,
+        CMS_FAULT_CHANGES_BEFORE_FLUSH,
         _CMS_FAULT_MAX,
         _CMS_FAULT_INVALID = -EINVAL,
 } CmsFault;
@@ -220,7 +222,9 @@ struct Cms {
         CmsVotings votings; /* what we know; committed is in force */
         CmsVoting wanted;   /* by cluster.conf */
         uint64_t config_hash, wanted_hash;
-        uint64_t config_store; /* what is acknowledged next rests on this being on disk */
+        Mid history;            /* that GCS holds, */
+        uint64_t history_store; /* once this is on disk */
+        uint64_t config_store;  /* what is acknowledged next rests on this being on disk */
 
         /* disk */
         bool no_record;
@@ -329,6 +333,7 @@ void cms_judge_config(Cms *c, uint32_t id);
 bool cms_file_differs(const Cms *c, uint32_t id);
 CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes);
 bool cms_config_is_due(const Cms *c);
+bool cms_is_flushed(const Cms *c);
 void cms_fill_votings(const Cms *c, NodeSet members, NodeSet counted, CmsVotings *ret);
 bool cms_votings_are_valid(const Cms *c, const CmsPropose *p);
 void cms_config_accept(Cms *c, const CmsPropose *p);

@@ -175,6 +175,7 @@ static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
         h->cannot_write = cms_cannot_write(c);
         h->armed = c->armed;
         h->stalled = node_set_contains(c->stall.nodes, c->config.self);
+        h->flushed = cms_is_flushed(c);
         cms_fill_hold(c, h);
         cms_fill_row(c, &h->row);
 }
@@ -347,6 +348,8 @@ static void dispatch(Cms *c, const CmsEvent *event) {
                 return;
         case CMS_EVENT_STORE:
                 cms_store(c);
+                c->history = event->store.history;
+                c->history_store = c->store_number;
                 return;
         case CMS_EVENT_LAST_GASP:
                 if (node_set_contains(c->others, event->last_gasp.node))
@@ -415,7 +418,7 @@ static uint64_t next_wakeup(const Cms *c) {
 }
 
 void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
-        bool cannot_write, quorum;
+        bool cannot_write, quorum, flushed;
         NodeSet mutual;
 
         assert(c->phase != CMS_PHASE_IDLE || event->type == CMS_EVENT_START);
@@ -426,6 +429,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
         cannot_write = cms_cannot_write(c);
         quorum = is_working_quorum(c);
         mutual = c->mutual;
+        flushed = cms_is_flushed(c);
         c->now_usec = event->now_usec;
         notice_pause(c);
 
@@ -443,6 +447,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
                 cms_ballot_run(c);
                 cms_rejoin_run(c);
                 notice_news(c, cannot_write, quorum, mutual);
+                c->heartbeat_wanted = c->heartbeat_wanted || flushed != cms_is_flushed(c);
                 run_heartbeat(c);
         }
         c->wakeup_usec = next_wakeup(c);

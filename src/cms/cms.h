@@ -66,7 +66,7 @@ typedef enum CmsEventType {
         CMS_EVENT_TIMEOUT,        /* cms_wakeup_usec() has come */
         CMS_EVENT_STORED,         /* the record with this number, and so all before it, is on disk */
         CMS_EVENT_STORE_FAILED,   /* it could not be written */
-        CMS_EVENT_STORE,          /* GCS put its part into the record: have it written, too */
+        CMS_EVENT_STORE,          /* GCS put its part into the record: have it written, too (R4) */
         CMS_EVENT_LAST_GASP,      /* this incarnation's hagcd died, it says */
         CMS_EVENT_LINK,           /* carrier of a link here changed */
         CMS_EVENT_ARMED,          /* hamgr said whether something may run here */
@@ -95,6 +95,9 @@ typedef struct CmsEvent {
                 struct {
                         uint64_t number;
                 } stored; /* and store_failed */
+                struct {
+                        Mid history; /* of the membership whose history is held here, all of it */
+                } store;
                 struct {
                         uint32_t node;
                         uint64_t incarnation;

@@ -176,8 +176,8 @@ void cms_fill_config(const Cms *c, CmsHeartbeat *ret) {
         ret->config_wanted = c->wanted_hash;
 }
 
-/* R7: whoever works with an older one is given the newer one first, with the proposal, and counts then. That
- * is so if its file wants it, or what is wanted here; or else its file has to be brought up to date. */
+/* R7: whoever works with an older one is given the newer one first, and counts then. That is so if its file
+ * wants it, or what is wanted here; or else its file has to be brought up to date. */
 static bool may_meet(const Cms *c, const CmsHeartbeat *h) {
         uint64_t theirs = cms_config_hash(h->config_hash);
         int newer = mid_compare(h->config_mid, c->votings.committed.mid);
@@ -307,20 +307,61 @@ static NodeSet want_something_else(const Cms *c, NodeSet members) {
         return set;
 }
 
+/* R4: what was delivered under the old one must be held by some of every quorum of the new one. So a change
+ * is decided by members of one quorate membership, all of whom hold its history. */
+bool cms_is_flushed(const Cms *c) {
+        return c->has_installed && !c->excluded && mid_equal(c->history, c->installed.mid) &&
+               cms_is_durable(c, c->history_store);
+}
+
+static NodeSet not_flushed(const Cms *c, NodeSet members) {
+        NodeSet set = cms_is_flushed(c) ? NODE_SET_EMPTY : node_set_of(c->config.self);
+
+        if (CMS_BROKEN(c, CHANGES_BEFORE_FLUSH))
+                return NODE_SET_EMPTY;
+        NODE_SET_FOREACH(id, node_set_without(members, c->config.self)) {
+                const CmsHeartbeat *h = &c->peers[id - 1].heartbeat;
+
+                if (!h->flushed || !mid_equal(h->mid, c->installed.mid))
+                        node_set_add(&set, id);
+        }
+        return set;
+}
+
+/* The same by the answers. */
+static bool are_flushed(const Cms *c, NodeSet members) {
+        const CmsBallot *b = &c->ballot;
+
+        if (CMS_BROKEN(c, CHANGES_BEFORE_FLUSH))
+                return true;
+        if (!c->has_installed || !c->installed.quorate ||
+            !node_set_is_subset(members, c->installed.members & b->same_mid & b->flushed))
+                return false;
+        NODE_SET_FOREACH(id, members)
+                if (!membership_has(&c->installed, id, b->incarnation[id - 1]))
+                        return false;
+        return true;
+}
+
 static bool is_pending(const Cms *c) {
         return !cms_voting_is_none(&c->votings.proposed);
 }
 
 CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
-        NodeSet members = c->installed.members, gone;
+        NodeSet members = c->installed.members, gone, flush;
 
         *ret_nodes = NODE_SET_EMPTY;
         if (!is_pending(c) && c->wanted_hash == c->config_hash)
                 return CMS_CONFIG_WAIT_NONE;
         if (!c->has_installed || c->excluded || !c->installed.quorate)
                 return CMS_CONFIG_WAIT_QUORUM;
-        if (is_pending(c))
-                return cms_has_majority(c, members) ? CMS_CONFIG_WAIT_AGREEMENT : CMS_CONFIG_WAIT_MAJORITY;
+        flush = not_flushed(c, members);
+        if (is_pending(c)) {
+                if (!cms_has_majority(c, members))
+                        return CMS_CONFIG_WAIT_MAJORITY;
+                *ret_nodes = flush;
+                return flush == NODE_SET_EMPTY ? CMS_CONFIG_WAIT_AGREEMENT : CMS_CONFIG_WAIT_QUORUM;
+        }
         /* Whoever goes has not got the file. */
         gone = cms_voting_gone(&c->votings.committed, &c->wanted);
         *ret_nodes = want_something_else(c, node_set_minus(members, gone));
@@ -331,8 +372,10 @@ CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
                 return CMS_CONFIG_WAIT_STOP;
         if (!cms_has_majority(c, members))
                 return CMS_CONFIG_WAIT_MAJORITY;
-        return cms_voting_margin(&c->wanted, members) > 0 ? CMS_CONFIG_WAIT_AGREEMENT
-                                                          : CMS_CONFIG_WAIT_MAJORITY_NEW;
+        if (cms_voting_margin(&c->wanted, members) <= 0)
+                return CMS_CONFIG_WAIT_MAJORITY_NEW;
+        *ret_nodes = flush;
+        return flush == NODE_SET_EMPTY ? CMS_CONFIG_WAIT_AGREEMENT : CMS_CONFIG_WAIT_QUORUM;
 }
 
 bool cms_config_is_due(const Cms *c) {
@@ -356,7 +399,7 @@ void cms_fill_votings(const Cms *c, NodeSet members, NodeSet counted, CmsVotings
                         return;
                 changed.proposed = c->wanted;
         }
-        if (!cms_holds_majority(c, &changed, counted))
+        if (!cms_holds_majority(c, &changed, counted) || !are_flushed(c, members))
                 return;
         changed.proposed.mid = mid;
         *ret = changed;
@@ -426,7 +469,12 @@ void cms_config_install(Cms *c, const CmsPropose *p) {
                         put_in_force(c, &c->votings.committed);
                 c->record.met = p->met;
         }
-        if (m->quorate || !goes_by_file(c))
+        if (m->quorate || !goes_by_file(c)) {
+                /* What was learned in the meantime is acknowledged once it is written, too: just now it is.
+                 */
+                if (!is_written(c))
+                        c->config_store = c->store_number + 1;
                 c->record.votings = c->votings;
+        }
         c->installed_config = c->config_hash;
 }

@@ -198,6 +198,8 @@ static void merge_answer(Cms *c, uint32_t from, const CmsAnswer *a) {
         if (a->no_record && !CMS_BROKEN(c, NO_RECORD_COUNTS))
                 node_set_add(&b->no_record, from);
         b->met |= a->met;
+        if (a->flushed)
+                node_set_add(&b->flushed, from);
         merge_rows(c, b, from, a);
         merge_known(b, a);
         merge_seniority(b, a);

@@ -116,7 +116,8 @@ static void write_heartbeat(ByteWriter *w, const CmsHeartbeat *h) {
         write_mid(w, h->promised);
         byte_writer_u8(w,
                        FLAG(0, h->quorate) | FLAG(1, h->settled) | FLAG(2, h->no_record) |
-                                       FLAG(3, h->cannot_write) | FLAG(4, h->armed) | FLAG(5, h->stalled));
+                                       FLAG(3, h->cannot_write) | FLAG(4, h->armed) | FLAG(5, h->stalled) |
+                                       FLAG(6, h->flushed));
         byte_writer_u32(w, h->hold_left_msec);
         byte_writer_u64(w, h->proven);
         write_row(w, &h->row);
@@ -139,13 +140,14 @@ static void read_heartbeat(ByteReader *r, CmsHeartbeat *ret) {
         ret->mid_hash = byte_reader_u64(r);
         ret->members = byte_reader_u64(r);
         ret->promised = read_mid(r);
-        flags = read_flags(r, 6);
+        flags = read_flags(r, 7);
         ret->quorate = take_flag(flags, 0);
         ret->settled = take_flag(flags, 1);
         ret->no_record = take_flag(flags, 2);
         ret->cannot_write = take_flag(flags, 3);
         ret->armed = take_flag(flags, 4);
         ret->stalled = take_flag(flags, 5);
+        ret->flushed = take_flag(flags, 6);
         ret->hold_left_msec = byte_reader_u32(r);
         ret->proven = byte_reader_u64(r);
         read_row(r, &ret->row);
@@ -183,7 +185,7 @@ static void write_answer(ByteWriter *w, const CmsAnswer *a) {
         byte_writer_u64(w, a->coordinator_incarnation);
         write_mid(w, a->mid);
         write_mid(w, a->quorate_mid);
-        byte_writer_u8(w, FLAG(0, a->no_record) | FLAG(1, a->armed));
+        byte_writer_u8(w, FLAG(0, a->no_record) | FLAG(1, a->armed) | FLAG(2, a->flushed));
         write_votings(w, &a->votings);
         byte_writer_u64(w, a->met);
         byte_writer_bytes(w, a->boot_id.bytes, sizeof(a->boot_id.bytes));
@@ -217,9 +219,10 @@ static void read_answer(ByteReader *r, CmsAnswer *ret) {
         ret->coordinator_incarnation = byte_reader_u64(r);
         ret->mid = read_mid(r);
         ret->quorate_mid = read_mid(r);
-        flags = read_flags(r, 2);
+        flags = read_flags(r, 3);
         ret->no_record = take_flag(flags, 0);
         ret->armed = take_flag(flags, 1);
+        ret->flushed = take_flag(flags, 2);
         read_votings(r, &ret->votings);
         ret->met = byte_reader_u64(r);
         byte_reader_copy(r, ret->boot_id.bytes, sizeof(ret->boot_id.bytes));

@@ -82,6 +82,7 @@ typedef struct CmsHeartbeat {
         bool cannot_write; /* the last write failed or hangs: no candidate (R3) */
         bool armed;
         bool stalled; /* it coordinates, and lacks the word of so many that it must be its own fault (R10) */
+        bool flushed; /* GCS holds the history of the installed membership, and that is written (R4) */
         uint32_t hold_left_msec; /* it waits, after too many crashes, for so much longer (R21); 0: no */
 
         NodeSet proven; /* nodes outside, proven dead in this split */
@@ -108,6 +109,7 @@ typedef struct CmsAnswer {
         Mid mid;         /* installed at the answering node */
         Mid quorate_mid; /* newest quorate membership it remembers in memory, */
         bool no_record;
+        bool flushed;
         CmsVotings votings; /* R7: what it has stored */
         NodeSet met;
 

@@ -51,6 +51,7 @@ struct Hagcd {
         bool status_dirty;
         bool record_dirty; /* gcs put its part in: cms has yet to have it written */
         NodeSet stalled;   /* gcs said so: cms has yet to be told */
+        Mid gcs_history;   /* that part */
 
         sd_event_source *cms_timer;   /* owned */
         sd_event_source *gcs_timer;   /* owned */
@@ -254,6 +255,7 @@ static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event) {
                         break;
                 case GCS_EFFECT_STORE:
                         store_client_put_gcs(d->store, e->store.number, e->store.history);
+                        d->gcs_history = e->store.history;
                         d->record_dirty = true;
                         break;
                 case GCS_EFFECT_RESET_NODE:
@@ -309,7 +311,7 @@ static void tell_stalled(Hagcd *d) {
 
 static void settle(Hagcd *d) {
         while (TAKE_GENERIC(d->record_dirty, bool, false))
-                feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STORE });
+                feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STORE, .store = { d->gcs_history } });
         tell_stalled(d);
         if (d->status_dirty)
                 tell_status(d);

@@ -329,6 +329,9 @@ static void carry_out(CmsWorld *w, uint32_t id) {
                                 w->on_record(w->userdata, e->store.record);
                         break;
                 case CMS_EFFECT_NOTIFY:
+                        if (e->notify.type == CMS_NOTIFICATION_STABLE)
+                                n->flush = e->notify.stable->mid;
+                        break;
                 case CMS_EFFECT_LEFT:
                 case CMS_EFFECT_TRACE:
                         break;
@@ -360,7 +363,11 @@ void cms_world_receive(CmsWorld *w, uint32_t from, uint32_t to, unsigned link, c
 static void write_records(CmsWorld *w) {
         for (uint32_t id = 1; id <= w->n_nodes; id++) {
                 CmsWorldNode *n = node_of(w, id);
+                Mid flush = n->flush;
 
+                n->flush = MID_NONE;
+                if (!mid_is_none(flush))
+                        cms_world_feed(w, id, (CmsEvent){ .type = CMS_EVENT_STORE, .store = { flush } });
                 if (n->hung || n->stored == n->wanted)
                         continue;
                 n->stored = n->wanted;
@@ -428,6 +435,7 @@ static void start(CmsWorld *w, uint32_t id) {
         n->core = cms_free(n->core);
         assert(cms_new(&config, &n->core) == 0);
         n->wanted = n->stored = 0;
+        n->flush = MID_NONE;
         n->n_now = 0;
         n->incarnation += 1000;
         cms_world_feed(w,

@@ -29,6 +29,7 @@ typedef struct CmsWorldNode {
         bool has_record;
         uint64_t wanted, stored; /* numbers of STORE and STORED */
         CmsRecord writing;
+        Mid flush;      /* groups hold its history and have it written; none: nothing new */
         bool hung;      /* its disk */
         NodeSet cut;    /* whom it does not hear */
         unsigned n_now; /* wake-ups that asked for the next one at once */

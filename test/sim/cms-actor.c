@@ -135,6 +135,43 @@ static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m
         }
 }
 
+/* ---- groups, where there are none: their history is soon held ---- */
+
+typedef struct Flush {
+        CmsSim *s;
+        Mid mid;
+} Flush;
+
+static void flush(World *w, uint64_t node, uint64_t life, void *userdata) {
+        Flush *f = userdata;
+        const WorldNode *n = &w->nodes[node - 1];
+        const Membership *m = n->up && n->life == life && !n->paused
+                                              ? cms_membership(f->s->nodes[node - 1].cms)
+                                              : NULL;
+
+        if (m && mid_equal(m->mid, f->mid))
+                cms_sim_feed(w,
+                             f->s,
+                             (uint32_t) node,
+                             (CmsEvent){ .type = CMS_EVENT_STORE, .store = { f->mid } });
+}
+
+static void flush_soon(World *w, CmsSim *s, uint32_t node, const Membership *m) {
+        Flush *f;
+
+        if (w->actors[WORLD_GCS] || !m->quorate)
+                return;
+        f = malloc(sizeof(*f));
+        assert(f);
+        *f = (Flush){ s, m->mid };
+        world_at_owned(w,
+                       w->now_usec + (1 + node % 16) * USEC_PER_MSEC,
+                       flush,
+                       node,
+                       w->nodes[node - 1].life,
+                       f);
+}
+
 /* ---- the actor ---- */
 
 static void carry_out_left(World *w, CmsSim *s, uint32_t node) {
@@ -158,6 +195,8 @@ static void carry_out(World *w, CmsSim *s, uint32_t node) {
                         cms_checker_notified(w, s, node, &e->notify);
                         if (e->notify.type == CMS_NOTIFICATION_STABLE)
                                 order_fences(w, s, node, e->notify.stable);
+                        if (e->notify.type == CMS_NOTIFICATION_STABLE)
+                                flush_soon(w, s, node, e->notify.stable);
                         if (s->listener)
                                 s->listener(w, node, &e->notify, s->listener_userdata);
                         break;
@@ -184,6 +223,8 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
                         n->left_running = event.leave.running;
                 n->left_usec = w->now_usec;
         }
+        if (event.type == CMS_EVENT_STORE)
+                n->flushed = event.store.history;
         cms_step(n->cms, &event, &s->effects);
         carry_out(w, s, node);
         cms_checker_stepped(w, s, node);

@@ -34,6 +34,7 @@ typedef struct CmsSimNode {
         bool wiped;    /* and not taken in again */
         uint64_t worked_boot, worked_usec; /* its newest quorate membership */
         bool left_running;
+        Mid flushed; /* whose history is held here */
         uint64_t n_installed;
         uint64_t last_install_usec;
         uint64_t second_usec; /* that is counted, */

@@ -372,6 +372,23 @@ static void check_gone(World *w, CmsSim *s, const CmsSimMid *e) {
         }
 }
 
+/* R4: all who decide a change hold the history of the membership that they are in, so that some of every
+ * quorum under the new configuration do. */
+static void check_flushed(World *w, CmsSim *s, const CmsSimMid *e) {
+        const CmsSimNode *first = &s->nodes[node_set_lowest(e->members) - 1];
+        char text[MID_TEXT_MAX];
+
+        if (e->file_after == e->file)
+                return;
+        NODE_SET_FOREACH(id, e->members)
+                if (!mid_equal(s->nodes[id - 1].flushed, first->flushed) ||
+                    mid_compare(s->nodes[id - 1].installed, first->flushed) > 0)
+                        world_fail(w,
+                                   "%s changes what counts, and n%" PRIu32 " does not hold the history yet",
+                                   mid_format(e->mid, text),
+                                   id);
+}
+
 /* A number's first installation: all of its members have acknowledged it, and it meets every quorate one. */
 static void check_first(World *w, CmsSim *s, const Membership *m, CmsSimMid *e) {
         NodeSet missing = node_set_without(node_set_minus(m->members, e->acknowledged), m->mid.node);
@@ -394,6 +411,7 @@ static void check_first(World *w, CmsSim *s, const Membership *m, CmsSimMid *e) 
         if (!m->quorate)
                 return;
         check_gone(w, s, e);
+        check_flushed(w, s, e);
         note_decided(w, s, e);
 }
 

@@ -527,13 +527,13 @@ static void judge_differences(Swarm *x) {
         NODE_SET_FOREACH(a, final(x)->enabled)
                 NODE_SET_FOREACH(b, node_set_minus(final(x)->enabled, alike(x, a))) {
                         bool version = x->w->nodes[a - 1].version != x->w->nodes[b - 1].version;
-                        const Cms *c = x->s->nodes[a - 1].cms;
-                        CmsProblem problem = c->peers[b - 1].problem;
+                        const Cms *c = x->s->nodes[a - 1].cms, *d = x->s->nodes[b - 1].cms;
+                        CmsProblem problem;
 
                         /* Whoever does not know of it yet has nothing to tell. */
-                        if (!x->s->nodes[b - 1].cms || !node_set_contains(c->others, b) ||
-                            !node_set_contains(x->s->nodes[b - 1].cms->others, a))
+                        if (!c || !d || !node_set_contains(c->others, b) || !node_set_contains(d->others, a))
                                 continue;
+                        problem = c->peers[b - 1].problem;
                         if (problem != (version ? CMS_PROBLEM_VERSION : CMS_PROBLEM_CONFIG_NODE))
                                 world_fail(x->w,
                                            "n%" PRIu32 " does not tell that n%" PRIu32

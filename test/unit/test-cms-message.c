@@ -108,6 +108,7 @@ static void fill_heartbeat(Prng *p, CmsHeartbeat *h) {
         h->cannot_write = toss(p);
         h->armed = toss(p);
         h->stalled = toss(p);
+        h->flushed = toss(p);
         h->hold_left_msec = toss(p) ? (uint32_t) prng_u64(p) : 0;
         h->proven = prng_u64(p);
         fill_row(p, &h->row);
@@ -130,6 +131,7 @@ static void fill_answer(Prng *p, CmsAnswer *a) {
         a->no_record = toss(p);
         a->armed = toss(p);
         a->boot_id = some_boot(p);
+        a->flushed = toss(p);
         fill_votings(p, &a->votings);
         a->met = prng_u64(p);
         a->n_rank = (unsigned) prng_below(p, NODE_ID_MAX + 1);

@@ -43,12 +43,16 @@ static void write_record(World *w, uint64_t node, uint64_t life, void *userdata)
         if (n->paused)
                 world_at(w, w->now_usec + TURN_USEC, write_record, node, life, x);
         else
-                cms_sim_feed(w, x->s, (uint32_t) node, (CmsEvent){ .type = CMS_EVENT_STORE });
+                cms_sim_feed(w,
+                             x->s,
+                             (uint32_t) node,
+                             (CmsEvent){ .type = CMS_EVENT_STORE, .store = { x->history[node - 1] } });
 }
 
 static void ops_store(Cluster *c, uint32_t node, uint64_t number, Mid history) {
         Both *x = both_of(c);
 
+        x->history[node - 1] = history;
         world_put(x->w, node, WORLD_GCS, number, &history, sizeof(history));
         world_at(x->w, x->w->now_usec, write_record, node, x->w->nodes[node - 1].life, x);
 }

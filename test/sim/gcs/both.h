@@ -13,9 +13,10 @@
 typedef struct Both Both;
 
 struct Both {
-        World *w;   /* owned */
-        CmsSim *s;  /* owned */
-        Cluster *c; /* owned */
+        World *w;                 /* owned */
+        CmsSim *s;                /* owned */
+        Cluster *c;               /* owned */
+        Mid history[NODE_ID_MAX]; /* by id - 1: what its groups put into the record */
 
         /* a random life */
         Prng prng;
