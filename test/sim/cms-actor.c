@@ -218,9 +218,10 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
                 return;
         event.now_usec = world_clock(w, node);
         if (event.type == CMS_EVENT_LEAVE) {
-                /* Only what worked in a quorum leaves anything running. */
-                if (n->worked_usec >= n->left_usec)
-                        n->left_running = event.leave.running;
+                /* Only what worked in a quorum leaves anything running; a later life may stop that. */
+                if (n->cms->phase != CMS_PHASE_LEAVING && n->cms->phase != CMS_PHASE_LEFT)
+                        n->left_running = event.leave.running &&
+                                          (n->left_running || n->worked_usec >= n->left_usec);
                 n->left_usec = w->now_usec;
         }
         if (event.type == CMS_EVENT_STORE)
