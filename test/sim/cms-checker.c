@@ -322,8 +322,10 @@ static void check_succession(World *w, CmsSim *s, const CmsSimMid *earlier, cons
 
         (void) mid_format(earlier->mid, a);
         (void) mid_format(later->mid, b);
+        /* A half that holds both, and completes nothing, leaves open which one it is. */
         if (later->file != earlier->file_after &&
-            !(later->has_proposed && later->file_proposed == earlier->file_after))
+            !(later->has_proposed && later->file_proposed == earlier->file_after) &&
+            !(earlier->has_proposed && later->file == earlier->file_proposed))
                 world_fail(w, "%s does not know of file %u, in force since %s", b, earlier->file_after, a);
         if (margin(cms_sim_file(s, earlier->file_after), node_set_minus(later->members, later->no_record)) <
             0)
