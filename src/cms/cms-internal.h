@@ -222,6 +222,7 @@ struct Cms {
         CmsVotings votings; /* what we know; committed is in force */
         CmsVoting wanted;   /* by cluster.conf */
         uint64_t config_hash, wanted_hash;
+        unsigned votes_total;   /* of what is in force: it is asked for in every step */
         Mid history;            /* that GCS holds, */
         uint64_t history_store; /* once this is on disk */
         uint64_t config_store;  /* what is acknowledged next rests on this being on disk */
@@ -250,6 +251,7 @@ struct Cms {
         /* heartbeat */
         uint64_t heartbeat_number, heartbeat_due_usec, heartbeat_sent_usec;
         bool heartbeat_wanted;
+        bool works; /* in a quorate membership that is still that many, as of the end of a step */
 
         /* acceptor */
         Mid promised;

@@ -69,7 +69,7 @@ CmsMessage *cms_message(Cms *c, CmsMessageType type) {
 
         assert(e->n_messages < CMS_EFFECT_MESSAGES_MAX);
         m = &e->messages[e->n_messages++];
-        memset(m, 0, sizeof(*m));
+        cms_message_clear(m, type);
         m->version = CMS_PROTOCOL_VERSION;
         m->type = type;
         m->incarnation = c->incarnation;
@@ -169,7 +169,7 @@ static void fill_heartbeat(const Cms *c, CmsHeartbeat *h) {
                                 node_set_add(&h->proven, id);
         }
         h->promised = c->durable_promised;
-        h->quorate = is_working_quorum(c);
+        h->quorate = c->works;
         h->settled = c->phase == CMS_PHASE_STABLE;
         h->no_record = c->no_record;
         h->cannot_write = cms_cannot_write(c);
@@ -203,10 +203,13 @@ static void run_heartbeat(Cms *c) {
 }
 
 /* What peers ought to learn without delay. */
-static void notice_news(Cms *c, bool former_cannot_write, bool former_quorum, NodeSet former_mutual) {
-        if (former_cannot_write != cms_cannot_write(c) || former_quorum != is_working_quorum(c) ||
+static void notice_news(Cms *c, bool former_cannot_write, bool former_flushed, NodeSet former_mutual) {
+        bool works = is_working_quorum(c), flushed = cms_is_flushed(c);
+
+        if (former_cannot_write != cms_cannot_write(c) || c->works != works || former_flushed != flushed ||
             former_mutual != c->mutual)
                 c->heartbeat_wanted = true;
+        c->works = works;
 }
 
 /* ---- leaving ---- */
@@ -418,7 +421,7 @@ static uint64_t next_wakeup(const Cms *c) {
 }
 
 void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
-        bool cannot_write, quorum, flushed;
+        bool cannot_write, flushed;
         NodeSet mutual;
 
         assert(c->phase != CMS_PHASE_IDLE || event->type == CMS_EVENT_START);
@@ -427,7 +430,6 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
         ret_effects->n = ret_effects->n_messages = 0;
         c->effects = ret_effects;
         cannot_write = cms_cannot_write(c);
-        quorum = is_working_quorum(c);
         mutual = c->mutual;
         flushed = cms_is_flushed(c);
         c->now_usec = event->now_usec;
@@ -446,8 +448,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
                 cms_evaluate(c);
                 cms_ballot_run(c);
                 cms_rejoin_run(c);
-                notice_news(c, cannot_write, quorum, mutual);
-                c->heartbeat_wanted = c->heartbeat_wanted || flushed != cms_is_flushed(c);
+                notice_news(c, cannot_write, flushed, mutual);
                 run_heartbeat(c);
         }
         c->wakeup_usec = next_wakeup(c);
@@ -496,6 +497,7 @@ int cms_new(const CmsConfig *config, Cms **ret) {
         c->votings.committed = c->wanted;
         c->config.tie_breaker = c->wanted.tie_breaker;
         c->config_hash = c->wanted_hash = cms_config_hash(config->hash);
+        c->votes_total = cms_voting_votes(&c->wanted, c->wanted.enabled);
         c->lease.longest_usec = config->lease_usec;
         c->others = node_set_without(config->enabled, config->self);
         c->wakeup_usec = USEC_INFINITY;

@@ -18,6 +18,8 @@ int cms_margin(const Cms *c, const CmsVotings *v, NodeSet set) {
                 return cms_voting_margin(&v->proposed, set);
         if (pending && CMS_BROKEN(c, QUORUM_BY_OLD))
                 return cms_voting_margin(&v->committed, set);
+        if (v == &c->votings && !pending)
+                return 2 * (int) cms_voting_votes(&v->committed, set) - (int) c->votes_total;
         return cms_votings_margin(v, set);
 }
 
@@ -94,6 +96,7 @@ static void put_in_force(Cms *c, const CmsVoting *v) {
         fill_config(v, &c->config);
         c->others = node_set_without(v->enabled, c->config.self);
         c->config_hash = cms_config_hash(v->hash);
+        c->votes_total = cms_voting_votes(v, v->enabled);
         c->lease.longest_usec = MAX(c->lease.longest_usec, v->lease_usec);
         NODE_SET_FOREACH(id, c->row & ~(c->others & kept))
                 cms_node_goes(c, id);

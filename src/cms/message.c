@@ -408,6 +408,40 @@ static void read_body(ByteReader *r, CmsMessage *ret) {
         }
 }
 
+static size_t body_bytes(CmsMessageType type) {
+        switch (type) {
+        case CMS_MESSAGE_HEARTBEAT:
+                return sizeof(CmsHeartbeat);
+        case CMS_MESSAGE_INQUIRE:
+                return sizeof(CmsInquire);
+        case CMS_MESSAGE_ANSWER:
+                return sizeof(CmsAnswer);
+        case CMS_MESSAGE_PROPOSE:
+                return sizeof(CmsPropose);
+        case CMS_MESSAGE_ACKNOWLEDGE:
+                return sizeof(CmsAcknowledge);
+        case CMS_MESSAGE_COMMIT:
+                return sizeof(CmsCommit);
+        case CMS_MESSAGE_REFUSE:
+                return sizeof(CmsRefuse);
+        case CMS_MESSAGE_HAND_OVER:
+                return sizeof(CmsHandOver);
+        case CMS_MESSAGE_FAREWELL:
+                return sizeof(CmsFarewell);
+        case CMS_MESSAGE_FAREWELL_HEARD:
+                return sizeof(CmsFarewellHeard);
+        case CMS_MESSAGE_CONFIGURATION:
+                return sizeof(CmsConfiguration);
+        case CMS_MESSAGE_FOREIGN:
+                return 0;
+        }
+        return 0;
+}
+
+void cms_message_clear(CmsMessage *m, CmsMessageType type) {
+        memset(m, 0, offsetof(CmsMessage, heartbeat) + body_bytes(type));
+}
+
 void cms_message_encode(const CmsMessage *m, ByteWriter *w) {
         byte_writer_u8(w, m->version);
         byte_writer_u8(w, (uint8_t) m->type);
@@ -416,25 +450,28 @@ void cms_message_encode(const CmsMessage *m, ByteWriter *w) {
 }
 
 int cms_message_decode(const void *data, size_t size_bytes, CmsMessage *ret) {
+        uint8_t version, type;
+        uint64_t incarnation;
         ByteReader r;
-        uint8_t type;
 
         byte_reader_init(&r, data, size_bytes);
-        memset(ret, 0, sizeof(*ret));
-        ret->version = byte_reader_u8(&r);
+        version = byte_reader_u8(&r);
         type = byte_reader_u8(&r);
-        ret->incarnation = byte_reader_u64(&r);
+        incarnation = byte_reader_u64(&r);
         if (byte_reader_result(&r) < 0)
                 return -EBADMSG;
 
         /* Only the first ten bytes are the same in every version. */
-        if (ret->version != CMS_PROTOCOL_VERSION) {
-                ret->type = CMS_MESSAGE_FOREIGN;
-                return 0;
-        }
-        if (type < CMS_MESSAGE_HEARTBEAT || type > CMS_MESSAGE_CONFIGURATION || ret->incarnation == 0)
+        if (version != CMS_PROTOCOL_VERSION)
+                type = CMS_MESSAGE_FOREIGN;
+        else if (type < CMS_MESSAGE_HEARTBEAT || type > CMS_MESSAGE_CONFIGURATION || incarnation == 0)
                 return -EBADMSG;
+        cms_message_clear(ret, (CmsMessageType) type);
+        ret->version = version;
         ret->type = (CmsMessageType) type;
+        ret->incarnation = incarnation;
+        if (ret->type == CMS_MESSAGE_FOREIGN)
+                return 0;
         read_body(&r, ret);
         return byte_reader_finish(&r);
 }

@@ -206,6 +206,9 @@ typedef struct CmsMessage {
 
 const char *cms_message_type_to_string(CmsMessageType i);
 
+/* Clears what a message of this type has: most are heartbeats, which are far shorter than an answer. */
+void cms_message_clear(CmsMessage *m, CmsMessageType type);
+
 /* Writes the message; ask the writer for the result. The buffer needs CMS_MESSAGE_SIZE_MAX bytes at most. */
 void cms_message_encode(const CmsMessage *m, ByteWriter *w);
 

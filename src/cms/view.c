@@ -78,6 +78,7 @@ static void check_installed(const Cms *c) {
 void cms_check(const Cms *c) {
         bool calls = c->phase == CMS_PHASE_INQUIRING || c->phase == CMS_PHASE_PROPOSING;
 
+        assert(c->votes_total == cms_voting_votes(&c->votings.committed, c->votings.committed.enabled));
         assert(!node_set_contains(c->row, c->config.self));
         assert(node_set_is_subset(c->row, c->others));
         assert(node_set_is_subset(c->mutual, c->row));

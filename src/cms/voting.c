@@ -41,7 +41,11 @@ unsigned cms_voting_votes(const CmsVoting *v, NodeSet set) {
 }
 
 int cms_voting_margin(const CmsVoting *v, NodeSet set) {
-        return (int) cms_voting_votes(v, set) - (int) cms_voting_votes(v, ~set);
+        int margin = 0;
+
+        NODE_SET_FOREACH(id, v->enabled)
+                margin += node_set_contains(set, id) ? v->votes[id - 1] : -v->votes[id - 1];
+        return margin;
 }
 
 int cms_votings_margin(const CmsVotings *v, NodeSet set) {
