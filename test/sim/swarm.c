@@ -637,7 +637,7 @@ static void judge_hold(Swarm *x) {
         char set[NODE_SET_TEXT_MAX];
 
         if (!x->s->holds || w->failed || !node_set_contains(working_quorum(x), node) ||
-            margin(final(x), rest) <= 0)
+            margin_now_and_then(x, rest) <= 0)
                 return;
         world_crash(w, node, true);
         x->s->holds = false;
