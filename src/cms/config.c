@@ -112,10 +112,12 @@ static void put_in_force(Cms *c, const CmsVoting *v) {
 
 /* True when another configuration is in force since. */
 static bool adopt(Cms *c, const CmsVotings *v) {
+        CmsVoting former = c->votings.committed;
+
         if (!node_set_contains(v->committed.enabled, c->config.self))
                 return false;
         cms_votings_merge(&c->votings, v);
-        if (memcmp(c->votings.committed.hash, c->config.hash, sizeof(c->config.hash)) == 0)
+        if (cms_voting_same(&c->votings.committed, &former))
                 return false;
         put_in_force(c, &c->votings.committed);
         return true;
@@ -461,6 +463,7 @@ void cms_config_install(Cms *c, const CmsPropose *p) {
         (void) adopt(c, &p->votings);
         if (m->quorate) {
                 const CmsVoting *after = cms_votings_after(&p->votings, m->mid);
+                CmsVoting former = c->votings.committed;
 
                 if (after == &p->votings.proposed || cms_voting_is_none(&p->votings.proposed)) {
                         CmsVoting now = *after;
@@ -468,7 +471,7 @@ void cms_config_install(Cms *c, const CmsPropose *p) {
                         now.mid = m->mid;
                         c->votings = (CmsVotings){ .committed = now };
                 }
-                if (memcmp(c->votings.committed.hash, c->config.hash, sizeof(c->config.hash)) != 0)
+                if (!cms_voting_same(&c->votings.committed, &former))
                         put_in_force(c, &c->votings.committed);
                 c->record.met = p->met;
         }

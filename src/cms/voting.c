@@ -27,7 +27,12 @@ bool cms_voting_is_valid(const CmsVoting *v) {
 }
 
 bool cms_voting_same(const CmsVoting *a, const CmsVoting *b) {
-        return memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
+        return memcmp(a->hash, b->hash, sizeof(a->hash)) == 0 && a->configured == b->configured &&
+               a->enabled == b->enabled && a->tie_breaker == b->tie_breaker &&
+               memcmp(a->votes, b->votes, sizeof(a->votes)) == 0 &&
+               memcmp(a->identity, b->identity, sizeof(a->identity)) == 0 &&
+               a->heartbeat_usec == b->heartbeat_usec && a->failure_usec == b->failure_usec &&
+               a->lease_usec == b->lease_usec;
 }
 
 /* ---- votes ---- */

@@ -56,7 +56,7 @@ uint64_t cms_config_hash(const uint64_t hash[static _CMS_CONFIG_KIND_MAX]);
 
 bool cms_voting_is_valid(const CmsVoting *v);
 
-/* They come from the same cluster.conf. */
+/* They come from the same cluster.conf, and say the same: a mad peer may claim one for the other. */
 bool cms_voting_same(const CmsVoting *a, const CmsVoting *b);
 
 unsigned cms_voting_votes(const CmsVoting *v, NodeSet set);
