@@ -3,12 +3,11 @@
 #include "basic/byte-reader.h"
 
 void byte_reader_init(ByteReader *r, const void *data, size_t size_bytes) {
-        assert(data || size_bytes == 0);
-
         *r = (ByteReader){
                 /* Never NULL, so that a blob of no bytes has an address too. */
                 .data = data ? data : (const uint8_t *) "",
-                .size_bytes = size_bytes,
+                .size_bytes = data ? size_bytes : 0,
+                .failed = !data && size_bytes > 0,
         };
 }
 
@@ -118,7 +117,10 @@ void byte_reader_string(ByteReader *r, char *buf, size_t buf_bytes) {
         size_t n = byte_reader_u16(r);
         const uint8_t *p;
 
-        assert(buf_bytes > 0);
+        if (buf_bytes == 0) {
+                r->failed = true;
+                return;
+        }
 
         buf[0] = '\0';
         if (n >= buf_bytes)

@@ -3,11 +3,9 @@
 #include "basic/byte-writer.h"
 
 void byte_writer_init(ByteWriter *w, void *data, size_t capacity_bytes) {
-        assert(data || capacity_bytes == 0);
-
         *w = (ByteWriter){
                 .data = data,
-                .capacity_bytes = capacity_bytes,
+                .capacity_bytes = data ? capacity_bytes : 0,
         };
 }
 
@@ -91,9 +89,11 @@ void byte_writer_string(ByteWriter *w, const char *s) {
 void byte_writer_patch_u32(ByteWriter *w, size_t position, uint32_t v) {
         if (w->failed)
                 return;
+        if (position > w->size_bytes || w->size_bytes - position < sizeof(uint32_t)) {
+                w->failed = true;
+                return;
+        }
 
-        assert(position <= w->size_bytes);
-        assert(w->size_bytes - position >= sizeof(uint32_t));
         put_little_endian(w->data + position, v, sizeof(uint32_t));
 }
 

@@ -81,7 +81,6 @@ static void on_view(Tool *t, const hagcs_event *e) {
 }
 
 static void on_cluster(Tool *t) {
-        static const char *const quorum[] = { "no-quorum", "half", "quorate" };
         const hagcs_cluster *c = hagcs_get_cluster(t->h);
 
         if (t->quiet_status)
@@ -91,7 +90,7 @@ static void on_cluster(Tool *t) {
                node_name(t, c->node_id),
                (unsigned long long) c->mid.epoch,
                c->mid.node_id,
-               quorum[c->quorum],
+               hagcs_quorum_to_string(c->quorum),
                c->frozen ? " frozen" : "",
                c->shut_out ? " shut-out" : "");
         for (size_t i = 0; i < c->n_nodes; i++) {
@@ -319,8 +318,6 @@ static void print_peer(Tool *t, const hagcs_peer *p, size_t i) {
 }
 
 static void print_change(Tool *t, const hagcs_change *c, size_t i) {
-        static const char *const moves[] = { "joined", "left", "proven" };
-
         if (c->mid.epoch == 0)
                 printf("change shut-out");
         else
@@ -328,7 +325,7 @@ static void print_change(Tool *t, const hagcs_change *c, size_t i) {
         for (uint32_t k = 0; k < c->n_moved; k++) {
                 const hagcs_moved *m = hagcs_membership_moved(t->h, i, k);
 
-                printf(" %s %s(%s)", node_name(t, m->node_id), moves[m->move], m->reason);
+                printf(" %s %s(%s)", node_name(t, m->node_id), hagcs_move_to_string(m->move), m->reason);
         }
         printf("\n");
 }

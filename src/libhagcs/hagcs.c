@@ -977,3 +977,27 @@ const char *hagcs_link_state_to_string(hagcs_link_state state) {
         }
         return "invalid";
 }
+
+const char *hagcs_quorum_to_string(hagcs_quorum quorum) {
+        switch (quorum) {
+        case HAGCS_QUORUM_NONE:
+                return "no-quorum";
+        case HAGCS_QUORUM_HALF:
+                return "half";
+        case HAGCS_QUORUM_YES:
+                return "quorate";
+        }
+        return "invalid";
+}
+
+const char *hagcs_move_to_string(hagcs_move move) {
+        switch (move) {
+        case HAGCS_MOVE_JOINED:
+                return "joined";
+        case HAGCS_MOVE_LEFT:
+                return "left";
+        case HAGCS_MOVE_PROVEN:
+                return "proven";
+        }
+        return "invalid";
+}

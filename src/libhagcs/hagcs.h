@@ -362,6 +362,8 @@ const hagcs_configuration *hagcs_get_configuration(hagcs *h);
 const char *hagcs_node_state_to_string(hagcs_node_state state);
 const char *hagcs_reason_to_string(hagcs_reason reason);
 const char *hagcs_link_state_to_string(hagcs_link_state state);
+const char *hagcs_quorum_to_string(hagcs_quorum quorum);
+const char *hagcs_move_to_string(hagcs_move move);
 
 #ifdef __cplusplus
 }

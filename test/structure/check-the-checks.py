@@ -21,6 +21,7 @@ includes = load("check-includes")
 behaviours = load("check-behaviours")
 counting = load("count-results")
 catalog = load("check-catalog")
+libhagcs = load("check-libhagcs")
 
 
 def core_symbols_refuses_what_cores_must_not_call():
@@ -98,6 +99,46 @@ def catalog_refuses_gaps():
     assert catalog.judge(header.replace(one, "12"), "")
 
 
+HAGCS_H = """
+#define HAGCS_MAX 3 /* not int hagcs_comment(void); */
+typedef struct hagcs_pair {
+        const char *one, *two;
+        uint8_t three[HAGCS_MAX];
+} hagcs_pair;
+typedef enum hagcs_way { HAGCS_UP
+} hagcs_way;
+int hagcs_a(hagcs *h,
+            const char *text);
+const char *hagcs_b(void);
+"""
+
+
+def hagcs_h_is_understood():
+    header = libhagcs.Header(HAGCS_H)
+    assert header.functions == {"hagcs_a": ("int", ["hagcs *h", "const char *text"]), "hagcs_b": ("const char *", [])}
+    assert header.structs == {"hagcs_pair": ["one", "two", "three"]}
+    assert header.constants == ["HAGCS_MAX", "HAGCS_UP"]
+
+
+def libhagcs_refuses_what_ends_the_process():
+    for bad in ("exit@GLIBC_2.2.5", "abort", "__assert_fail@GLIBC_2.2.5", "pthread_create", "fprintf", "syslog",
+                "__fprintf_chk", "sleep", "signal"):
+        assert libhagcs.judge_calls([bad]), bad
+    assert not libhagcs.judge_calls(["malloc@GLIBC_2.2.5", "__memcpy_chk@GLIBC_2.3.4", "__asan_load8", "__gmon_start__"])
+
+
+def libhagcs_refuses_symbols_without_a_version():
+    script = "HAGCS_0 {\nglobal:\n        hagcs_a;\nlocal:\n        *;\n};\nHAGCS_1 {\nglobal:\n        hagcs_b;\n} HAGCS_0;\n"
+    both = ["hagcs_a@@HAGCS_0", "hagcs_b@@HAGCS_1"]
+    assert not libhagcs.judge_exports(["hagcs_a", "hagcs_b"], script, both)
+    assert libhagcs.judge_exports(["hagcs_a"], script, both)
+    assert libhagcs.judge_exports(["hagcs_a", "hagcs_b", "hagcs_c"], script, both)
+    assert libhagcs.judge_exports(["hagcs_a", "hagcs_b"], script, both[:1])
+    assert libhagcs.judge_exports(["hagcs_a", "hagcs_b"], script, ["hagcs_a@@HAGCS_0", "hagcs_b@@HAGCS_0"])
+    assert libhagcs.judge_exports(["hagcs_a", "hagcs_b"], script, [*both, "byte_reader_init@@HAGCS_0"])
+    assert libhagcs.judge_exports(["hagcs_a", "hagcs_b"], script.replace("hagcs_a", "hagcs_*"), both)
+
+
 def results_are_counted():
     tap = "== TAP of all tests ==\nok 1 /a\nnot ok 2 /b\nok 3 /c # SKIP no\nok 4 /d\n"
     assert counting.count(tap, 1) == (2, 1)
@@ -113,7 +154,8 @@ def results_are_counted():
 
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
-         behaviours_refuses_skipped_tests, catalog_refuses_gaps, results_are_counted]
+         behaviours_refuses_skipped_tests, catalog_refuses_gaps, hagcs_h_is_understood,
+         libhagcs_refuses_what_ends_the_process, libhagcs_refuses_symbols_without_a_version, results_are_counted]
 
 
 def main():

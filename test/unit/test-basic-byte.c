@@ -181,6 +181,31 @@ static void test_reserved_place_is_filled_in(void) {
         g_assert_cmpmem(buf, 8, "\x04\x03\x02\x01\x05\0\0\0", 8);
 }
 
+/* The reader and the writer are in libhagcs too, which ends no process. */
+static void test_misuse_is_an_error(void) {
+        uint8_t buf[4] = { 0 };
+        ByteReader r;
+        ByteWriter w;
+
+        byte_reader_init(&r, NULL, 4);
+        g_assert_cmpint(byte_reader_result(&r), ==, -EBADMSG);
+        g_assert_cmpuint(byte_reader_u32(&r), ==, 0);
+        byte_reader_init(&r, buf, sizeof(buf));
+        byte_reader_string(&r, NULL, 0);
+        g_assert_cmpint(byte_reader_result(&r), ==, -EBADMSG);
+
+        byte_writer_init(&w, NULL, 4);
+        byte_writer_u8(&w, 1);
+        g_assert_cmpint(byte_writer_result(&w), ==, -ENOBUFS);
+        byte_writer_init(&w, buf, sizeof(buf));
+        byte_writer_patch_u32(&w, 0, 1);
+        g_assert_cmpint(byte_writer_result(&w), ==, -ENOBUFS);
+        byte_writer_init(&w, buf, sizeof(buf));
+        byte_writer_patch_u32(&w, SIZE_MAX, 1);
+        g_assert_cmpint(byte_writer_result(&w), ==, -ENOBUFS);
+        g_assert_cmpmem(buf, 4, "\0\0\0\0", 4);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -195,6 +220,7 @@ int main(int argc, char *argv[]) {
                         test_values_outside_their_range_are_refused);
         g_test_add_func("/basic/byte/writer-stops-at-its-end", test_writer_stops_at_its_end);
         g_test_add_func("/basic/byte/reserved-place-is-filled-in", test_reserved_place_is_filled_in);
+        g_test_add_func("/basic/byte/misuse-is-an-error", test_misuse_is_an_error);
 
         return g_test_run();
 }

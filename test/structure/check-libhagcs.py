@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Holds libhagcs.so to its promises: it exports what hagcs.h declares, each symbol with the version that
+libhagcs.sym gives it, and calls nothing that ends, stops or talks over the process that it is part of.
+
+Usage: check-libhagcs.py SOURCE_ROOT LIBRARY
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+from hagcs_header import Header
+
+# A function that is not here is not wrong as such: think of whether it ends the process (exit, abort, assert), blocks,
+# logs, starts a thread, takes a signal, or changes what belongs to the whole process, and then add it.
+CALLS = set("""
+    __errno_location calloc close connect fcntl fcntl64 free malloc memchr memcmp memcpy memmove memset realloc recv send
+    snprintf socket strlen
+""".split())
+# What the compiler adds: start and end of a library, sanitizers, hardening.
+COMPILER = re.compile(r"^(_ITM_\w+|__cxa_finalize|__gmon_start__|__(asan|ubsan|sanitizer|gcov)_\w+|__stack_chk_fail)$")
+
+
+def judge_calls(undefined):
+    called = {re.sub(r"^__(\w+)_chk$", r"\1", name.partition("@")[0]) for name in undefined
+              if not COMPILER.match(name.partition("@")[0])}
+    return [f"the library calls {name}()" for name in sorted(called - CALLS)]
+
+
+def judge_exports(functions, script, exported):
+    """exported: name@@VERSION, as nm prints it."""
+    wanted = {}
+    for version, names in re.findall(r"^(HAGCS_\d+) \{\s*global:(.*?)^(?:local:|\})", script, re.MULTILINE | re.DOTALL):
+        for name in re.findall(r"[^\s;]+", names):
+            wanted[name] = version
+    complaints = [f"{name} is in hagcs.h and not in libhagcs.sym" for name in sorted(set(functions) - set(wanted))]
+    complaints += [f"{name} is in libhagcs.sym and not in hagcs.h" for name in sorted(set(wanted) - set(functions))]
+    given = dict(name.split("@@") for name in exported if "@@" in name)
+    for name in sorted(set(given) | set(functions)):
+        if given.get(name) != wanted.get(name, "none"):
+            complaints.append(f"{name} has version {given.get(name)} in the library, {wanted.get(name)} in libhagcs.sym")
+    return complaints
+
+
+def symbols(library, *options):
+    lines = subprocess.run(["nm", "-D", *options, library], check=True, capture_output=True, text=True).stdout.splitlines()
+    return [line.split()[-1] for line in lines if " A " not in line]
+
+
+def main():
+    root, library = pathlib.Path(sys.argv[1]), sys.argv[2]
+    header = Header((root / "src/libhagcs/hagcs.h").read_text())
+    script = (root / "src/libhagcs/libhagcs.sym").read_text()
+    results = {
+        "exports-what-the-header-declares": judge_exports(header.functions, script, symbols(library, "--defined-only")),
+        "ends-no-process": judge_calls(symbols(library, "--undefined-only")),
+    }
+
+    print(f"1..{len(results)}")
+    for i, (name, complaints) in enumerate(results.items(), 1):
+        for complaint in complaints:
+            print(complaint, file=sys.stderr)
+        print(f"{'not ' if complaints else ''}ok {i} /structure/libhagcs/{name}")
+    sys.exit(1 if any(results.values()) else 0)
+
+
+if __name__ == "__main__":
+    main()
