@@ -224,10 +224,11 @@ typedef enum hagcs_event_type {
         HAGCS_EVENT_MESSAGE, /* ordered: a message, own ones too */
         HAGCS_EVENT_SNAPSHOT_REQUEST, /* ordered: save your state as of now, hand it over by
                                          hagcs_give_snapshot() */
-        HAGCS_EVENT_SNAPSHOT, /* ordered: the state as of the VIEW just seen; before any later message */
+        HAGCS_EVENT_SNAPSHOT, /* ordered: the state as of the `fresh` VIEW just seen, one for each; before
+                               * any later message */
         HAGCS_EVENT_FROZEN,   /* nothing is delivered until the next VIEW or SHUT_OUT */
-        HAGCS_EVENT_SHUT_OUT, /* this node went on without quorum: what was sent and not seen back is lost,
-                               * the next VIEW is a fresh start */
+        HAGCS_EVENT_SHUT_OUT, /* the others went on without this node: what was sent and not seen back is
+                               * lost, or only they have seen it; the next VIEW is a fresh start */
         HAGCS_EVENT_CLUSTER,  /* not ordered: hagcs_get_cluster() changed */
         HAGCS_EVENT_WRITABLE, /* hagcs_send() may be tried again after -EAGAIN */
         HAGCS_EVENT_UNREGISTERED, /* left cleanly; the handle may be closed or register again */
@@ -250,7 +251,8 @@ typedef struct hagcs_view {
         size_t n_nodes;
 
         bool formation; /* no state survived anywhere: every member starts from its own records */
-        bool fresh;     /* first view of this handle since it registered or was shut out */
+        bool fresh;     /* first view of this handle since it registered, was shut out, or had to wait for
+                         * another snapshot: begin here */
 } hagcs_view;
 
 /* What hagcs_dispatch() hands out; valid until its next call. Fields that a type does not use are zero. */
@@ -272,6 +274,7 @@ typedef struct hagcs_event {
         const char *text; /* a sentence for people, never NULL */
 } hagcs_event;
 
+/* Members that are not named are to be zero. */
 typedef struct hagcs_registration {
         const char *group;        /* names beginning with "hamgr" are for root */
         const char *name;         /* of the member; a successor after a grace carries the same */
@@ -281,10 +284,11 @@ typedef struct hagcs_registration {
 } hagcs_registration;
 
 /* Connect to hagcd. `path` NULL: /run/hagcd/hagcd.sock. -ENOENT, -ECONNREFUSED: hagcd does not run; -EACCES:
- * only root and the system group hagcs may. */
+ * only root and the system group hagcs may; -EAGAIN: too many are connecting, try again later. */
 int hagcs_open(const char *path, hagcs **ret);
 
-/* Take over a connected seqpacket socket instead. The descriptor is the handle's on success. */
+/* Take over a connected seqpacket socket instead. The descriptor is the handle's on success. It becomes
+ * non-blocking in any case. */
 int hagcs_open_fd(int fd, hagcs **ret);
 
 /* Closing a critical member's handle without having unregistered counts as its death. NULL is fine. Returns

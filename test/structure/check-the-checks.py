@@ -22,6 +22,7 @@ behaviours = load("check-behaviours")
 counting = load("count-results")
 catalog = load("check-catalog")
 libhagcs = load("check-libhagcs")
+man = load("check-man")
 
 
 def core_symbols_refuses_what_cores_must_not_call():
@@ -139,6 +140,39 @@ def libhagcs_refuses_symbols_without_a_version():
     assert libhagcs.judge_exports(["hagcs_a", "hagcs_b"], script.replace("hagcs_a", "hagcs_*"), both)
 
 
+PAGE = """
+.Dt HAGCS_A 3
+.Sh NAME
+.Nm hagcs_a ,
+.Nm hagcs_b
+.Nd letters
+.Sh SYNOPSIS
+.Ft int
+.Fn hagcs_a "hagcs *h" "const char *text"
+.Ft const char *
+.Fn hagcs_b
+.Sh DESCRIPTION
+.Fa one , Fa two , Fa three
+.Dv HAGCS_MAX , HAGCS_UP
+.Xr hagcs_b 3
+"""
+
+
+def pages_are_held_to_the_header():
+    header, installed = libhagcs.Header(HAGCS_H), {"hagcs_a": ["hagcs_b"]}
+    assert man.installed_by("x = {\n    'hagcs_a' : [\n        'hagcs_b',\n    ],\n    'p' : [],\n}") == {**installed, "p": []}
+    assert not man.judge_functions(header, {"hagcs_a": PAGE}, installed)
+    for old, new in (('"hagcs *h"', '"hagcs *g"'), (".Ft int", ".Ft void"), (".Nm hagcs_b\n", ""), (' "const char *text"', ""),
+                     (".Xr hagcs_b", ".Xr hagcs_c"), (".Ft const char *\n.Fn hagcs_b\n", "")):
+        assert man.judge_functions(header, {"hagcs_a": PAGE.replace(old, new)}, installed), new
+    assert man.judge_functions(header, {"hagcs_a": PAGE}, {"hagcs_a": []})
+    assert man.judge_functions(header, {"hagcs_a": PAGE}, {})
+    assert not man.judge_words(header, {"hagcs_a": PAGE})
+    for old in (" , HAGCS_UP", " , Fa three", "HAGCS_MAX"):
+        assert man.judge_words(header, {"hagcs_a": PAGE.replace(old, "")}), old
+    assert man.judge_words(header, {"hagcs_a": PAGE + ".Dv HAGCS_DOWN"})
+
+
 def results_are_counted():
     tap = "== TAP of all tests ==\nok 1 /a\nnot ok 2 /b\nok 3 /c # SKIP no\nok 4 /d\n"
     assert counting.count(tap, 1) == (2, 1)
@@ -155,7 +189,7 @@ def results_are_counted():
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
          behaviours_refuses_skipped_tests, catalog_refuses_gaps, hagcs_h_is_understood,
-         libhagcs_refuses_what_ends_the_process, libhagcs_refuses_symbols_without_a_version, results_are_counted]
+         pages_are_held_to_the_header, libhagcs_refuses_what_ends_the_process, libhagcs_refuses_symbols_without_a_version, results_are_counted]
 
 
 def main():
