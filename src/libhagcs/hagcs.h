@@ -329,7 +329,8 @@ int hagcs_give_snapshot(hagcs *h, uint64_t id, const void *data, size_t size);
 int hagcs_set_armed(hagcs *h, bool armed);
 
 /* A fence device confirmed that this incarnation, outside of membership `mid`, is off. Void for any other.
- * Root only. */
+ * Counts for the quorum of a half at once; the state of the node becomes HAGCS_NODE_DOWN with the next
+ * change of the membership, so tell who has to know by a message. Root only. */
 int hagcs_confirm_down(hagcs *h, uint32_t node_id, uint64_t incarnation, hagcs_mid mid);
 
 /* Never NULL; n_nodes is 0 until hagcd has told. Valid until the next hagcs_dispatch(). */

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A checker that has never failed proves nothing: each one here is given something wrong and has to say so."""
 
+import ctypes
 import importlib.util
 import pathlib
 import sys
 import traceback
+import types
 
 
 def load(name):
@@ -23,6 +25,7 @@ counting = load("count-results")
 catalog = load("check-catalog")
 libhagcs = load("check-libhagcs")
 man = load("check-man")
+binding = load("check-python")
 
 
 def core_symbols_refuses_what_cores_must_not_call():
@@ -173,6 +176,36 @@ def pages_are_held_to_the_header():
     assert man.judge_words(header, {"hagcs_a": PAGE + ".Dv HAGCS_DOWN"})
 
 
+def binding_is_held_to_the_header():
+    def module(**changes):
+        class Pair(ctypes.Structure):
+            _fields_ = changes.pop("fields", [("one", ctypes.c_char_p), ("two", ctypes.c_char_p),
+                                              ("three", ctypes.c_uint8 * 3)])
+
+        functions = {"a": (ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p), "b": (ctypes.c_char_p,)}
+        return types.SimpleNamespace(**{"_pair": Pair, "_FUNCTIONS": functions, "MAX": 3, "UP": 0,
+                                        "Hagcs": types.SimpleNamespace(a=print), "b": print, **changes})
+
+    header = libhagcs.Header(HAGCS_H)
+    facts = {"hagcs_pair": 24, "HAGCS_MAX": 3, "HAGCS_UP": 0}
+    for field, offset, size in (("one", 0, 8), ("two", 8, 8), ("three", 16, 3)):
+        facts.update({f"hagcs_pair.{field} offset": offset, f"hagcs_pair.{field} size": size})
+    assert not binding.judge_functions(module(), header)
+    assert not binding.judge_structs(module(), header, facts)
+    assert not binding.judge_constants(module(), header, facts)
+    good = module()._FUNCTIONS
+    for bad in ({"a": good["a"]}, {**good, "c": good["a"]}, {**good, "a": (ctypes.c_int, ctypes.c_void_p)},
+                {**good, "b": (ctypes.c_void_p,)}):
+        assert binding.judge_functions(module(_FUNCTIONS=bad), header), bad
+    assert binding.judge_functions(module(Hagcs=types.SimpleNamespace()), header)
+    for bad in ([("one", ctypes.c_char_p), ("three", ctypes.c_uint8 * 3)],
+                [("two", ctypes.c_char_p), ("one", ctypes.c_char_p), ("three", ctypes.c_uint8 * 3)],
+                [("one", ctypes.c_char_p), ("two", ctypes.c_char_p), ("three", ctypes.c_uint8 * 4)]):
+        assert binding.judge_structs(module(fields=bad), header, facts), bad
+    assert binding.judge_constants(module(UP=1), header, facts)
+    assert binding.judge_constants(module(MAX=None), header, facts)
+
+
 def results_are_counted():
     tap = "== TAP of all tests ==\nok 1 /a\nnot ok 2 /b\nok 3 /c # SKIP no\nok 4 /d\n"
     assert counting.count(tap, 1) == (2, 1)
@@ -189,7 +222,7 @@ def results_are_counted():
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
          behaviours_refuses_skipped_tests, catalog_refuses_gaps, hagcs_h_is_understood,
-         pages_are_held_to_the_header, libhagcs_refuses_what_ends_the_process, libhagcs_refuses_symbols_without_a_version, results_are_counted]
+         pages_are_held_to_the_header, binding_is_held_to_the_header, libhagcs_refuses_what_ends_the_process, libhagcs_refuses_symbols_without_a_version, results_are_counted]
 
 
 def main():
