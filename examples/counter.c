@@ -4,6 +4,7 @@
  * applies the same additions in the same order, so all have the same sum, and who joins later is given it.
  *
  *     cc counter.c $(pkg-config --cflags --libs libhagcs) -o counter
+ *     ./counter [SOCKET]
  */
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 static int64_t sum;
 static bool member; /* only then can anything be sent */
+static bool input = true;
 
 static int on_event(hagcs *h, const hagcs_event *e) {
         switch (e->type) {
@@ -30,7 +32,7 @@ static int on_event(hagcs *h, const hagcs_event *e) {
                        e->view.n_joined,
                        e->view.n_left);
                 if (e->view.fresh)
-                        sum = 0; /* a snapshot follows, unless we are the first */
+                        sum = 0; /* a snapshot follows; it is an empty one if nobody has a sum */
                 return 0;
         case HAGCS_EVENT_MESSAGE:
                 if (e->size == sizeof(sum)) {
@@ -59,13 +61,9 @@ static int on_event(hagcs *h, const hagcs_event *e) {
         case HAGCS_EVENT_DISCONNECTED:
                 fprintf(stderr, "%s\n", e->text);
                 return -ENOTCONN;
-        case HAGCS_EVENT_CLUSTER:
-        case HAGCS_EVENT_WRITABLE:
-        case HAGCS_EVENT_MEMBERSHIP:
-        case HAGCS_EVENT_RELOADED:
+        default: /* and what later versions may tell */
                 return 0;
         }
-        return 0;
 }
 
 /* One line, one number. The additions of one member arrive in its order, those of all in one order. */
@@ -74,8 +72,10 @@ static int on_line(hagcs *h) {
         int64_t n;
         int r;
 
-        if (!fgets(line, sizeof(line), stdin))
+        if (!fgets(line, sizeof(line), stdin)) {
+                input = false;
                 return hagcs_unregister(h);
+        }
         n = strtoll(line, NULL, 10);
         r = hagcs_send(h, &n, sizeof(n), 0);
         if (r == -EAGAIN)
@@ -83,19 +83,19 @@ static int on_line(hagcs *h) {
         return r == -EAGAIN ? 0 : r;
 }
 
-int main(void) {
+int main(int argc, char *argv[]) {
         const hagcs_registration registration = {
                 .group = "counter",
                 .name = "counter",
                 .flags = HAGCS_WANT_SNAPSHOT,
                 .liveliness_usec = 2000000,
         };
-        bool input = true;
         hagcs *h;
         int r;
 
         setvbuf(stdin, NULL, _IONBF, 0); /* poll() must see what is left */
-        r = hagcs_open(NULL, &h);
+        setvbuf(stdout, NULL, _IOLBF, 0);
+        r = hagcs_open(argv[1], &h);
         if (r < 0) {
                 fprintf(stderr, "cannot reach hagcd: %s\n", strerror(-r));
                 return EXIT_FAILURE;
@@ -112,10 +112,8 @@ int main(void) {
                         r = -errno;
                 while (r >= 0 && (r = hagcs_dispatch(h, &e)) > 0)
                         r = on_event(h, e);
-                if (r >= 0 && fds[1].revents) {
+                if (r >= 0 && fds[1].revents)
                         r = on_line(h);
-                        input = !feof(stdin);
-                }
         }
         hagcs_close(h);
         return r == -ESHUTDOWN ? EXIT_SUCCESS : EXIT_FAILURE;

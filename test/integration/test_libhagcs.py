@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What programs make of libhagcs: scripts by hagcs.py on real hagcds."""
+"""What programs make of libhagcs: the examples, and scripts by hagcs.py, each on real hagcds."""
 
 import ctypes
 import errno
 import os
 import select
+import signal
+import subprocess
 import sys
 import time
 
@@ -13,7 +15,7 @@ import pytest
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/libhagcs")]
 import hagcs  # noqa: E402
-from hagcd_lab import DEADLINE, Lab, program  # noqa: E402
+from hagcd_lab import DEADLINE, Lab, Lines, program  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")
 
@@ -27,6 +29,42 @@ def lab():
         for node in made.nodes.values():
             node.wait_members(1, 2, 3)
         yield made
+
+
+@pytest.fixture(scope="module")
+def leaders():
+    return {}
+
+
+class Example:
+    """A running example on a node."""
+
+    def __init__(self, node, example, *arguments):
+        self.name = arguments[0] if arguments else example
+        self.process = subprocess.Popen(
+            [program("..", "examples", example), *arguments, f"{node.folder}/run/hagcd.sock"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+        node.lab.processes.append(self.process)
+        self.lines = Lines(self.process.stdout, f"{node.folder}/{example}-{self.process.pid}.log")
+
+    def say(self, *lines):
+        self.process.stdin.write("".join(f"{line}\n" for line in lines))
+        self.process.stdin.flush()
+
+    def wait(self, pattern):
+        return self.lines.wait(pattern)[1]
+
+    def wait_time(self, pattern):
+        return self.lines.wait(pattern)[0]
+
+    def leave(self):
+        """The end of its input; it has to leave cleanly."""
+        self.process.stdin.close()
+        assert self.process.wait(timeout=DEADLINE) == 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
 
 def open_at(node):
@@ -58,6 +96,9 @@ def join(h, group, name, flags=0):
     view = take(h, hagcs.EVENT_VIEW)
     assert view.view.fresh
     return view
+
+
+# ---- hagcs.py ----
 
 
 def test_python_members_see_one_order(lab):
@@ -150,3 +191,110 @@ def test_python_shows_the_cluster_and_its_membership(lab):
     assert hagcs.node_state_to_string(hagcs.NODE_UP) == "up"
     assert hagcs.quorum_to_string(hagcs.QUORUM_YES) == "quorate"
     assert hagcs.reason_to_string(99) == "invalid"
+
+
+# ---- The examples ----
+
+
+def test_chat(lab):
+    ann = Example(lab.nodes[1], "chat", "ann")
+    ann.wait("ann is here")
+    bob = Example(lab.nodes[2], "chat", "bob")
+    bob.wait("ann is here")
+    ann.wait("bob came")
+    eve = Example(lab.nodes[3], "chat", "eve")
+    bob.wait("eve came")
+    bob.say("hello", "ann")
+    eve.wait("<bob> hello")
+    eve.wait("<bob> ann")
+    eve.kill()
+    ann.wait("eve left: exited")
+    bob.process.stdin.write("the end")  # of a line without one
+    bob.leave()
+    ann.wait("<bob> the end")
+    ann.wait("bob left: unregistered")
+    ann.leave()
+
+
+def test_counter(lab):
+    first = Example(lab.nodes[1], "counter")
+    first.say("5", "7")
+    first.wait("adds 7: 12")
+    second = Example(lab.nodes[2], "counter")
+    second.wait("the sum is 12")
+    second.say("-2")
+    first.wait("adds -2: 10")
+    first.process.stdin.write("1")
+    first.leave()
+    second.wait("adds 1: 11")
+    second.leave()
+
+
+def test_map_survives_kills(lab):
+    """While one is killed and started again, in turn, another writes; nothing that was confirmed is lost."""
+    writer = Example(lab.nodes[1], "map", "writer")
+    writer.wait("the map is new")
+    victims = {i: Example(lab.nodes[i], "map", f"victim{i}") for i in (2, 3)}
+    for victim in victims.values():
+        victim.wait("the map was handed over")
+    n = 0
+    for i in (2, 3, 2, 3):
+        writer.say(*(f"set key{n + k} value {n + k}" for k in range(50)), f"get key{n}")
+        victims[i].kill()
+        writer.wait(f"key{n} = value {n}")
+        victims[i] = Example(lab.nodes[i], "map", f"victim{i}")
+        victims[i].wait("the map was handed over")
+        n += 50
+    # The one that was there from the beginning dies too, and what it said last is known to those it left.
+    writer.say("set last word", "get last")
+    writer.wait("last = word")
+    writer.kill()
+    for victim in victims.values():
+        victim.say(*(f"get key{k}" for k in range(n)), "get last", "get none")
+        for k in range(n):
+            assert victim.wait(r"^key(\d+) = (.*)$").groups() == (str(k), f"value {k}")
+        victim.wait("last = word")
+        victim.wait(r"none = \(nothing\)")
+        victim.leave()
+
+
+def test_leader_is_one_and_takes_its_node_along(lab, leaders):
+    for i in (1, 2, 3):
+        leaders[i] = Example(lab.nodes[i], "leader", f"leader{i}")
+        leaders[i].wait("leading" if i == 1 else "following node 1")
+    # Asked to stop it leaves, and the next leads at once.
+    leaders[1].process.send_signal(signal.SIGTERM)
+    leaders[1].wait("stopped: asked to")
+    leaders[2].wait("leading")
+    assert leaders[1].process.wait(timeout=DEADLINE) == 0
+    # One that hangs takes its node along. Nobody leads before it is certain that it does not any more.
+    leaders[2].process.send_signal(signal.SIGSTOP)
+    assert lab.nodes[2].hagcd.wait(timeout=DEADLINE) != 0
+    leaders[3].wait("waiting: node 2 is neither proven dead nor back")
+    with open_at(lab.nodes[3]) as h:
+        lost = join(h, "watch", "watch").view
+        while lost.nodes[1].state == hagcs.NODE_UP:
+            lost = take(h, hagcs.EVENT_VIEW).view
+        assert lost.nodes[1].state == hagcs.NODE_UNKNOWN
+        assert not [line for line in leaders[3].lines.drain() if line.startswith("leading")]
+        # The reset.
+        leaders[2].kill()
+        lab.nodes[2].start()
+        leaders[3].wait("leading")
+        back = take(h, hagcs.EVENT_VIEW).view.nodes[1]
+        assert (back.state, back.incarnation != lost.nodes[1].incarnation) == (hagcs.NODE_UP, True)
+    leaders[2] = Example(lab.nodes[2], "leader", "leader2")
+    leaders[2].wait("following node 3")
+
+
+def test_leader_that_was_shut_out_stops_before_another_leads(lab, leaders):
+    """Goes on where the last one ended: 3 leads, and 2 follows."""
+    for link in range(2):
+        lab.nodes[3].unplug(link)
+    stopped = leaders[3].wait_time("stopped: ")
+    leaders[2].wait("waiting: node 3 is neither proven dead nor back")
+    assert not [line for line in leaders[2].lines.drain() if line.startswith("leading")]
+    for link in range(2):
+        lab.nodes[3].plug(link)
+    assert stopped < leaders[2].wait_time("leading")
+    leaders[3].wait("following node 2")
