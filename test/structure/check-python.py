@@ -36,7 +36,9 @@ def type_of(module, header, declared):
     name = re.search(r"hagcs_(\w+)", declared)[1]
     if f"hagcs_{name}" in header.enums:
         return ctypes.c_int
-    found = getattr(module, f"_{name}")
+    found = getattr(module, f"_{name}", None)
+    if found is None:
+        return f"no _{name}"  # which is equal to no type
     for _ in range(declared.count("*")):
         found = ctypes.POINTER(found)
     return found
