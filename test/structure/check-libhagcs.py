@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Holds libhagcs.so to its promises: it exports what hagcs.h declares, each symbol with the version that
-libhagcs.sym gives it, and calls nothing that ends, stops or talks over the process that it is part of.
+libhagcs.sym gives it, calls nothing that ends, stops or talks over the process that it is part of, and has no variables
+of its own, so that handles of different threads have nothing in common.
 
 Usage: check-libhagcs.py SOURCE_ROOT LIBRARY
 """
@@ -16,11 +17,14 @@ from hagcs_header import Header
 # A function that is not here is not wrong as such: think of whether it ends the process (exit, abort, assert), blocks,
 # logs, starts a thread, takes a signal, or changes what belongs to the whole process, and then add it.
 CALLS = set("""
-    __errno_location calloc close connect fcntl fcntl64 free malloc memchr memcmp memcpy memmove memset realloc recv send
-    snprintf socket strlen
+    __errno_location calloc close connect fcntl fcntl64 free malloc memchr memcmp memcpy memmove memset realloc recv
+    send snprintf socket strlen
 """.split())
 # What the compiler adds: start and end of a library, sanitizers, hardening.
 COMPILER = re.compile(r"^(_ITM_\w+|__cxa_finalize|__gmon_start__|__(asan|ubsan|sanitizer|gcov)_\w+|__stack_chk_fail)$")
+
+VARIABLES = re.compile(r"^(_DYNAMIC|_GLOBAL_OFFSET_TABLE_|__TMC_END__|__dso_handle|completed\.\d+|"
+                       r"__do_global_dtors_aux_fini_array_entry|__frame_dummy_init_array_entry)$")
 
 
 def judge_calls(undefined):
@@ -44,9 +48,18 @@ def judge_exports(functions, script, exported):
     return complaints
 
 
+def judge_variables(lines):
+    """Lines of nm."""
+    found = [line.split()[-1] for line in lines if re.search(r" [bBdDcCsSgG] ", line)]
+    return [f"the library has a variable, {name}" for name in sorted(found) if not VARIABLES.match(name)]
+
+
+def nm(library, *options):
+    return subprocess.run(["nm", *options, library], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
 def symbols(library, *options):
-    lines = subprocess.run(["nm", "-D", *options, library], check=True, capture_output=True, text=True).stdout.splitlines()
-    return [line.split()[-1] for line in lines if " A " not in line]
+    return [line.split()[-1] for line in nm(library, "-D", *options) if " A " not in line]
 
 
 def main():
@@ -56,6 +69,7 @@ def main():
     results = {
         "exports-what-the-header-declares": judge_exports(header.functions, script, symbols(library, "--defined-only")),
         "ends-no-process": judge_calls(symbols(library, "--undefined-only")),
+        "has-no-variables": judge_variables(nm(library)),
     }
 
     print(f"1..{len(results)}")

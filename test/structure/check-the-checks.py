@@ -128,6 +128,8 @@ def libhagcs_refuses_what_ends_the_process():
     for bad in ("exit@GLIBC_2.2.5", "abort", "__assert_fail@GLIBC_2.2.5", "pthread_create", "fprintf", "syslog",
                 "__fprintf_chk", "sleep", "signal"):
         assert libhagcs.judge_calls([bad]), bad
+    assert libhagcs.judge_variables(["000000000000a0a8 b last_handle"])
+    assert not libhagcs.judge_variables(["000000000000a0a8 b completed.0", "0000000000001f50 T hagcs_dispatch"])
     assert not libhagcs.judge_calls(["malloc@GLIBC_2.2.5", "__memcpy_chk@GLIBC_2.3.4", "__asan_load8", "__gmon_start__"])
 
 
