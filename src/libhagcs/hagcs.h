@@ -224,13 +224,13 @@ typedef enum hagcs_event_type {
         HAGCS_EVENT_MESSAGE, /* ordered: a message, own ones too */
         HAGCS_EVENT_SNAPSHOT_REQUEST, /* ordered: save your state as of now, hand it over by
                                          hagcs_give_snapshot() */
-        HAGCS_EVENT_SNAPSHOT, /* ordered: the state as of the `fresh` VIEW just seen, one for each; before
-                               * any later message */
-        HAGCS_EVENT_FROZEN,   /* nothing is delivered until the next VIEW or SHUT_OUT */
-        HAGCS_EVENT_SHUT_OUT, /* the others went on without this node: what was sent and not seen back is
-                               * lost, or only they have seen it; the next VIEW is a fresh start */
-        HAGCS_EVENT_CLUSTER,  /* not ordered: hagcs_get_cluster() changed */
-        HAGCS_EVENT_WRITABLE, /* hagcs_send() may be tried again after -EAGAIN */
+        HAGCS_EVENT_SNAPSHOT,     /* ordered: the state as of the `fresh` VIEW just seen, before any later
+                                   * message; or another `fresh` VIEW comes in its place */
+        HAGCS_EVENT_FROZEN,       /* nothing is delivered until the next VIEW or SHUT_OUT */
+        HAGCS_EVENT_SHUT_OUT,     /* the others went on without this node: what was sent and not seen back is
+                                   * lost, or only they have seen it; the next VIEW is a fresh start */
+        HAGCS_EVENT_CLUSTER,      /* not ordered: hagcs_get_cluster() changed */
+        HAGCS_EVENT_WRITABLE,     /* hagcs_send() may be tried again after -EAGAIN */
         HAGCS_EVENT_UNREGISTERED, /* left cleanly; the handle may be closed or register again */
         HAGCS_EVENT_DISCONNECTED, /* hagcd is gone or threw us out (`error`, `text`); nothing comes after it
                                    */
