@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Holds libhagcs.so to its promises: it exports what hagcs.h declares, each symbol with the version that
 libhagcs.sym gives it, calls nothing that ends, stops or talks over the process that it is part of, and has no variables
-of its own, so that handles of different threads have nothing in common.
+of its own, so that handles of different threads have nothing in common. Each function is called in some test.
 
 Usage: check-libhagcs.py SOURCE_ROOT LIBRARY
 """
@@ -54,6 +54,12 @@ def judge_variables(lines):
     return [f"the library has a variable, {name}" for name in sorted(found) if not VARIABLES.match(name)]
 
 
+def judge_tests(functions, in_c, in_python):
+    return [f"no test calls {name}()" for name in functions
+            if not re.search(rf"\b{name}\b[(,]", in_c)
+            and not re.search(rf"\.{name.removeprefix('hagcs_')}\(", in_python)]
+
+
 def nm(library, *options):
     return subprocess.run(["nm", *options, library], check=True, capture_output=True, text=True).stdout.splitlines()
 
@@ -69,6 +75,9 @@ def main():
     results = {
         "exports-what-the-header-declares": judge_exports(header.functions, script, symbols(library, "--defined-only")),
         "ends-no-process": judge_calls(symbols(library, "--undefined-only")),
+        "every-function-is-tested": judge_tests(
+            header.functions, "".join(file.read_text() for file in root.glob("test/unit/*.c")),
+            (root / "test/integration/test_libhagcs.py").read_text()),
         "has-no-variables": judge_variables(nm(library)),
     }
 

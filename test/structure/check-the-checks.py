@@ -133,6 +133,11 @@ def libhagcs_refuses_what_ends_the_process():
     assert not libhagcs.judge_calls(["malloc@GLIBC_2.2.5", "__memcpy_chk@GLIBC_2.3.4", "__asan_load8", "__gmon_start__"])
 
 
+def libhagcs_refuses_functions_without_a_test():
+    assert not libhagcs.judge_tests(["hagcs_a", "hagcs_b", "hagcs_c"], "x = hagcs_a(h); CALL(hagcs_b, 1)", "h.c()")
+    assert libhagcs.judge_tests(["hagcs_a"], "hagcs_ab(h); /* hagcs_a */", "h.aa()")
+
+
 def libhagcs_refuses_symbols_without_a_version():
     script = "HAGCS_0 {\nglobal:\n        hagcs_a;\nlocal:\n        *;\n};\nHAGCS_1 {\nglobal:\n        hagcs_b;\n} HAGCS_0;\n"
     both = ["hagcs_a@@HAGCS_0", "hagcs_b@@HAGCS_1"]
@@ -224,7 +229,8 @@ def results_are_counted():
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
          behaviours_refuses_skipped_tests, catalog_refuses_gaps, hagcs_h_is_understood,
-         pages_are_held_to_the_header, binding_is_held_to_the_header, libhagcs_refuses_what_ends_the_process, libhagcs_refuses_symbols_without_a_version, results_are_counted]
+         pages_are_held_to_the_header, binding_is_held_to_the_header, libhagcs_refuses_what_ends_the_process,
+         libhagcs_refuses_functions_without_a_test, libhagcs_refuses_symbols_without_a_version, results_are_counted]
 
 
 def main():

@@ -55,6 +55,7 @@ static void set_up(Fixture *f, const void *data) {
 
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), ==, 0);
         g_assert_cmpint(hagcs_open_fd(fds[0], &f->h), ==, 0);
+        g_assert_cmpint(hagcs_get_fd(f->h), ==, fds[0]);
         f->server = fds[1];
         f->in.cluster = &f->cluster;
         f->in.view = &f->view;
@@ -462,6 +463,24 @@ static void test_other_version(Fixture *f, const void *data) {
         g_assert_cmpstr(e->text, ==, PROTO_OTHER_VERSION_TEXT);
 }
 
+/* Each value has a word of its own, and what is none has one too. */
+static void test_words(void) {
+#define TEST_WORDS(to_string, last)                                                                         \
+        ({                                                                                                  \
+                for (int i = 0; i <= (int) (last); i++)                                                     \
+                        for (int k = i + 1; k <= (int) (last) + 1; k++)                                     \
+                                g_assert_cmpstr(to_string(i), !=, to_string(k));                            \
+                g_assert_cmpstr(to_string((int) (last) + 1), ==, "invalid");                                \
+        })
+
+        TEST_WORDS(hagcs_node_state_to_string, HAGCS_NODE_DETACHED);
+        TEST_WORDS(hagcs_reason_to_string, HAGCS_LEFT_SHUT_OUT);
+        TEST_WORDS(hagcs_link_state_to_string, HAGCS_LINK_NO_CARRIER);
+        TEST_WORDS(hagcs_quorum_to_string, HAGCS_QUORUM_YES);
+        TEST_WORDS(hagcs_move_to_string, HAGCS_MOVE_PROVEN);
+#undef TEST_WORDS
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/libhagcs/messages-and-cookies", Fixture, NULL, set_up, test_messages, tear_down);
@@ -491,6 +510,7 @@ int main(int argc, char *argv[]) {
         g_test_add("/libhagcs/armed-and-confirmed-down", Fixture, NULL, set_up, test_orders, tear_down);
         g_test_add("/libhagcs/refused-then-again", Fixture, NULL, set_up, test_refused, tear_down);
         g_test_add("/libhagcs/goodbye-tells-why", Fixture, NULL, set_up, test_goodbye, tear_down);
+        g_test_add_func("/libhagcs/words", test_words);
         g_test_add("/libhagcs/garbage-ends-the-connection", Fixture, NULL, set_up, test_garbage, tear_down);
         g_test_add("/libhagcs/other-version-is-told", Fixture, NULL, set_up, test_other_version, tear_down);
         return g_test_run();
