@@ -89,6 +89,35 @@ def take(h, *types, turning=()):
         assert poll.poll(max(0.0, end - time.monotonic()) * 1000), f"none of {types} came, but {before}"
 
 
+def turn_until(seen, condition):
+    """Turns the loops of all handles, {handle: [event, ...]}, until something is so."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        for h, events in seen.items():
+            while (not events or events[-1].type != hagcs.EVENT_DISCONNECTED) and (event := h.dispatch()) is not None:
+                events.append(event)
+        if condition():
+            return
+        poll = select.poll()
+        for h, events in seen.items():
+            if not events or events[-1].type != hagcs.EVENT_DISCONNECTED:
+                poll.register(h, h.get_events())
+        assert poll.poll(max(0.0, end - time.monotonic()) * 1000), "it did not come to be"
+
+
+def n_members(events):
+    views = [e.view for e in events if e.type == hagcs.EVENT_VIEW]
+    return len(views[-1].members) if views else 0
+
+
+def history(events, n_all):
+    """What is ordered, from the first view of so many members on."""
+    ordered = [(e.type.name, e.mid, e.sequence, e.data, sorted((m.name, m.reason) for m in e.view.left), e.sender.name)
+               if e.type != hagcs.EVENT_VIEW or len(e.view.members) != n_all else "all here"
+               for e in events if e.type in (hagcs.EVENT_VIEW, hagcs.EVENT_MESSAGE)]
+    return ordered[ordered.index("all here"):]
+
+
 def join(h, group, name, flags=0):
     h.register(group, name, flags)
     event = take(h, hagcs.EVENT_REGISTERED)
@@ -193,6 +222,54 @@ def test_python_shows_the_cluster_and_its_membership(lab):
     assert hagcs.reason_to_string(99) == "invalid"
 
 
+def test_C20_message_reaches_every_local_member(lab):
+    seen = {open_at(lab.nodes[i]): [] for i in (1, 2, 3) for _ in range(8)}
+    for k, h in enumerate(seen):
+        h.register("many", f"m{k}")
+    turn_until(seen, lambda: all(n_members(events) == 24 for events in seen.values()))
+    for k, h in enumerate(seen):
+        h.send(str(k).encode())
+    turn_until(seen, lambda: all(sum(e.type == hagcs.EVENT_MESSAGE for e in events) == 24 for events in seen.values()))
+    orders = [[(e.sender.name, e.data) for e in events if e.type == hagcs.EVENT_MESSAGE] for events in seen.values()]
+    assert all(order == orders[0] for order in orders)
+    assert sorted(orders[0]) == sorted((f"m{k}", str(k).encode()) for k in range(24))
+    for h in seen:
+        h.close()
+
+
+def test_C17_same_messages_between_the_same_views(lab):
+    """All send while a node dies: survivors see the same before and after, and what the dead one saw they saw too."""
+    seen = {open_at(lab.nodes[i]): [] for i in (1, 2, 3)}
+    handles = list(seen)
+    for i, h in enumerate(handles, 1):
+        h.register("same", f"m{i}")
+    turn_until(seen, lambda: all(n_members(events) == 3 for events in seen.values()))
+    for k in range(300):
+        if k == 200:
+            lab.nodes[3].kill()
+            lab.nodes[3].hagcd.wait()
+        for i, h in enumerate(handles if k < 200 else handles[:2], 1):
+            h.send(f"{i} {k}".encode())
+        turn_until(seen, lambda: True)
+    for h in handles[:2]:
+        h.send(b"end")
+    turn_until({h: seen[h] for h in handles[:2]},
+               lambda: all(sum(e.data == b"end" for e in seen[h]) == 2 for h in handles[:2]))
+    turn_until({handles[2]: seen[handles[2]]}, lambda: seen[handles[2]][-1].type == hagcs.EVENT_DISCONNECTED)
+    first, second, dead = (history(seen[h], 3) for h in handles)
+    assert first == second
+    assert dead == first[:len(dead)]
+    assert any(("m3", hagcs.LEFT_NODE_LOST) in what[4] for what in first[1:])
+    for i in (1, 2):
+        assert [w[3] for w in first[1:] if w[5] == f"m{i}"] == [f"{i} {k}".encode() for k in range(300)] + [b"end"]
+    mine = [w[3] for w in first[1:] if w[5] == "m3"]
+    assert mine == [f"3 {k}".encode() for k in range(len(mine))]
+    for h in handles:
+        h.close()
+    lab.nodes[3].start()
+    lab.nodes[3].wait_members(1, 2, 3)
+
+
 # ---- The examples ----
 
 
@@ -227,6 +304,22 @@ def test_counter(lab):
     first.process.stdin.write("1")
     first.leave()
     second.wait("adds 1: 11")
+    second.leave()
+
+
+def test_counter_newcomer_misses_and_repeats_nothing(lab):
+    """It joins while another adds: a sum shows what it had twice, or not at all."""
+    first = Example(lab.nodes[1], "counter")
+    first.wait("1 members")
+    first.say(*(["1"] * 300))
+    first.wait(": 100$")
+    second = Example(lab.nodes[2], "counter")
+    first.say(*(["1"] * 300), "0")
+    second.wait("the sum is")
+    first.say(*(["1"] * 300), "1000")
+    for counter in (first, second):
+        counter.wait("adds 1000: 1900$")
+    first.leave()
     second.leave()
 
 
