@@ -46,7 +46,7 @@ move = enum.IntEnum("move", ["MOVE_JOINED", "MOVE_LEFT", "MOVE_PROVEN"], start=0
 event_type = enum.IntEnum(
     "event_type", ["EVENT_REGISTERED", "EVENT_VIEW", "EVENT_MESSAGE", "EVENT_SNAPSHOT_REQUEST", "EVENT_SNAPSHOT",
                    "EVENT_FROZEN", "EVENT_SHUT_OUT", "EVENT_CLUSTER", "EVENT_WRITABLE", "EVENT_UNREGISTERED",
-                   "EVENT_DISCONNECTED", "EVENT_MEMBERSHIP"])
+                   "EVENT_DISCONNECTED", "EVENT_MEMBERSHIP", "EVENT_RELOADED"])
 
 for _type in (flags, node_state, quorum, reason, link_state, move, event_type):
     globals().update(_type.__members__)
@@ -109,6 +109,11 @@ class _cluster(_Struct):
                 ("frozen", c_bool), ("shut_out", c_bool), ("nodes", POINTER(_node)), ("n_nodes", c_size_t)]
     _enums_ = {"quorum": quorum}
     _lists_ = {"nodes": "n_nodes"}
+
+
+class _configuration(_Struct):
+    _fields_ = [("hash", c_uint64), ("mid", _mid), ("wanted", c_uint64), ("why", c_char_p), ("waits_for", c_uint64),
+                ("text", c_char_p)]
 
 
 class _link(_Struct):
@@ -194,6 +199,8 @@ _FUNCTIONS = {
     "set_armed": (c_int, c_void_p, c_bool),
     "confirm_down": (c_int, c_void_p, c_uint32, c_uint64, _mid),
     "get_cluster": (POINTER(_cluster), c_void_p),
+    "reload": (c_int, c_void_p),
+    "get_configuration": (POINTER(_configuration), c_void_p),
     "ask_membership": (c_int, c_void_p),
     "get_membership": (POINTER(_membership), c_void_p),
     "membership_peer": (POINTER(_peer), c_void_p, c_size_t),
@@ -329,6 +336,12 @@ class Hagcs:
 
     def get_cluster(self):
         return _call("get_cluster", self._h).contents.copy()
+
+    def reload(self):
+        _call("reload", self._h)
+
+    def get_configuration(self):
+        return _call("get_configuration", self._h).contents.copy()
 
     def ask_membership(self):
         _call("ask_membership", self._h)
