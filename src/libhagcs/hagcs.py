@@ -41,7 +41,8 @@ quorum = enum.IntEnum("quorum", ["QUORUM_NONE", "QUORUM_HALF", "QUORUM_YES"], st
 reason = enum.IntEnum(
     "reason", ["LEFT_UNREGISTERED", "LEFT_EXITED", "LEFT_UNRESPONSIVE", "LEFT_EXPELLED", "LEFT_NODE_LOST",
                "LEFT_SHUT_OUT"], start=0)
-link_state = enum.IntEnum("link_state", ["LINK_GOOD", "LINK_SILENT", "LINK_ONE_WAY", "LINK_NO_CARRIER"], start=0)
+link_state = enum.IntEnum("link_state", ["LINK_GOOD", "LINK_SILENT", "LINK_ONE_WAY", "LINK_NO_CARRIER", "LINK_NARROW",
+                                         "LINK_TOO_NARROW"], start=0)
 move = enum.IntEnum("move", ["MOVE_JOINED", "MOVE_LEFT", "MOVE_PROVEN"], start=0)
 event_type = enum.IntEnum(
     "event_type", ["EVENT_REGISTERED", "EVENT_VIEW", "EVENT_MESSAGE", "EVENT_SNAPSHOT_REQUEST", "EVENT_SNAPSHOT",
@@ -118,7 +119,7 @@ class _configuration(_Struct):
 
 class _link(_Struct):
     _fields_ = [("index", c_uint32), ("state", c_int), ("heard_age_usec", c_uint64), ("rtt_usec", c_uint64),
-                ("n_received", c_uint64), ("n_lost", c_uint64)]
+                ("n_received", c_uint64), ("n_lost", c_uint64), ("longest_bytes", c_uint32)]
     _enums_ = {"state": link_state}
 
 

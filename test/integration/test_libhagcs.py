@@ -214,8 +214,10 @@ def test_python_shows_the_cluster_and_its_membership(lab):
         assert (membership.phase, membership.mid, membership.members) == ("stable", cluster.mid, 0b111)
         assert [(p.name, len(p.links)) for p in membership.peers] == [("n1", 2), ("n2", 0), ("n3", 2)]
         assert {link.state for p in membership.peers for link in p.links} == {hagcs.LINK_GOOD}
+        assert {link.longest_bytes for p in membership.peers for link in p.links} == {1452}
         assert {m.move for c in membership.changes for m in c.moved} == {hagcs.MOVE_JOINED}
         assert h.membership_peer(3) is None
+        assert h.get_configuration().text == ""
         assert h.wait(0) is None
     assert hagcs.node_state_to_string(hagcs.NODE_UP) == "up"
     assert hagcs.quorum_to_string(hagcs.QUORUM_YES) == "quorate"

@@ -475,7 +475,7 @@ static void test_words(void) {
 
         TEST_WORDS(hagcs_node_state_to_string, HAGCS_NODE_DETACHED);
         TEST_WORDS(hagcs_reason_to_string, HAGCS_LEFT_SHUT_OUT);
-        TEST_WORDS(hagcs_link_state_to_string, HAGCS_LINK_NO_CARRIER);
+        TEST_WORDS(hagcs_link_state_to_string, HAGCS_LINK_TOO_NARROW);
         TEST_WORDS(hagcs_quorum_to_string, HAGCS_QUORUM_YES);
         TEST_WORDS(hagcs_move_to_string, HAGCS_MOVE_PROVEN);
 #undef TEST_WORDS
