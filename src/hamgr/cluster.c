@@ -16,6 +16,8 @@
 #define HAGCS_PROGRAM "/usr/bin/hagcs"
 #define WRITE_USEC (60 * USEC_PER_SEC)
 #define RETRY_USEC (5 * USEC_PER_SEC)
+/* Whoever is let in knows what the others have sooner. */
+#define ALONE_USEC (3 * USEC_PER_SEC)
 
 struct ClusterFile {
         GBytes *text;           /* owned; to be this node's file; NULL: nothing to do */
@@ -23,6 +25,7 @@ struct ClusterFile {
         bool written;           /* the second of the two */
         bool again;             /* text is a newer one than the child has */
         sd_event_source *retry; /* owned timer */
+        sd_event_source *alone; /* owned timer: the others do not let this node in */
 
         uint64_t said; /* hash: the others were told that it is in force */
 };
@@ -203,6 +206,67 @@ void cluster_take_over(Manager *m) {
                 group_say_hello(m);
 }
 
+/* ---- Power was lost in the middle ---- */
+
+typedef struct Kept {
+        GBytes *text;      /* owned; what was not finished; NULL: all was */
+        uint64_t in_force; /* hash; 0: not known */
+        HaNodes nodes;
+} Kept;
+
+static void kept_done(Kept *k) {
+        g_clear_pointer(&k->text, g_bytes_unref);
+}
+
+/* What this node wrote down last. */
+static void read_kept(const Manager *m, Kept *ret) {
+        GBytes *record = record_newest(m->record);
+        g_autoptr(GBytes) in_force = NULL;
+        const void *data;
+        gsize size;
+
+        *ret = (Kept){ 0 };
+        if (!record)
+                return;
+        data = g_bytes_get_data(record, &size);
+        if (state_durable_cluster(data, size, &in_force, &ret->nodes))
+                ret->in_force = ret->nodes.hash;
+        (void) state_durable_unfinished(data, size, &ret->text, &ret->nodes);
+}
+
+/* It had agreed, and the others may have gone on: they let it in only when its file says the same. A file
+ * that somebody edited since is left alone. */
+static int on_alone(sd_event_source *source, uint64_t usec, void *userdata) {
+        _cleanup_(kept_done) Kept kept = {};
+        Manager *m = userdata;
+
+        if (m->state || !m->group)
+                return 0;
+        read_kept(m, &kept);
+        if (!kept.text || kept.in_force != hagcs_get_configuration(m->group)->wanted)
+                return 0;
+        log_notice("%s was being changed when this node ended, and it is not let in: finishing that",
+                   CLUSTER_CONF_PATH);
+        cluster_write(m, kept.text);
+        return 0;
+}
+
+void cluster_catch_up(Manager *m) {
+        const hagcs_configuration *c = hagcs_get_configuration(m->group);
+        _cleanup_(kept_done) Kept kept = {};
+        const HaNodes *wanted;
+
+        if (c->hash == c->wanted || c->hash != state_nodes(m->state)->hash ||
+            !state_cluster_text(m->state) || state_cluster_wanted(m->state, &wanted) ||
+            state_apply_pending(m->state, NULL))
+                return;
+        read_kept(m, &kept);
+        if (c->wanted != kept.in_force && !(kept.text && c->wanted == kept.nodes.hash))
+                return;
+        log_notice("%s on this node is not what the others have: taking theirs", CLUSTER_CONF_PATH);
+        cluster_write(m, state_cluster_text(m->state));
+}
+
 void cluster_begin_nodes(Manager *m, HaNodes *ret) {
         uint64_t hash = m->group ? hagcs_get_configuration(m->group)->hash : 0;
         GBytes *record = record_newest(m->record);
@@ -275,8 +339,13 @@ char **cluster_changes(const ClusterConf *before, const ClusterConf *now) {
 }
 
 int cluster_start(Manager *m) {
+        int r;
+
         m->cluster_file = g_new0(ClusterFile, 1);
-        return event_timer_new(m->event, "cluster-conf-retry", on_retry, m, &m->cluster_file->retry);
+        r = event_timer_new(m->event, "cluster-conf-retry", on_retry, m, &m->cluster_file->retry);
+        if (r >= 0)
+                r = event_timer_new(m->event, "cluster-conf-alone", on_alone, m, &m->cluster_file->alone);
+        return r < 0 ? r : event_timer_in(m->cluster_file->alone, ALONE_USEC);
 }
 
 void cluster_stop(Manager *m) {
@@ -286,6 +355,7 @@ void cluster_stop(Manager *m) {
                 return;
         child_free(f->child);
         sd_event_source_disable_unref(f->retry);
+        sd_event_source_disable_unref(f->alone);
         g_clear_pointer(&f->text, g_bytes_unref);
         g_free(f);
         m->cluster_file = NULL;

@@ -286,6 +286,7 @@ static void on_snapshot(Manager *m, const hagcs_event *e) {
                 return;
         }
         manager_begin(m, s);
+        cluster_catch_up(m);
         group_say_hello(m);
 }
 

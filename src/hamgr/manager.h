@@ -213,6 +213,8 @@ int cluster_write_here(void);
 void cluster_take_over(Manager *m);
 /* Something changed by which hagcd may have another configuration in force than the state knows. */
 void cluster_follow(Manager *m);
+/* This node has the state of the others: does its file lag behind, or ahead? */
+void cluster_catch_up(Manager *m);
 /* What differs, a line for each node and setting; for g_strfreev(). */
 char **cluster_changes(const ClusterConf *before, const ClusterConf *now);
 /* For a state that begins with nobody: what is in force. */

@@ -150,6 +150,16 @@ bool state_durable_cluster(const void *data, size_t size_bytes, GBytes **ret_tex
         return true;
 }
 
+bool state_durable_unfinished(const void *data, size_t size_bytes, GBytes **ret_text, HaNodes *ret_nodes) {
+        _cleanup_(state_record_done) StateRecord r = { 0 };
+
+        if (state_record_read(data, size_bytes, &r) < 0 || (!r.prepared_text && !r.wanted_text))
+                return false;
+        *ret_nodes = r.prepared_text ? r.prepared_nodes : r.wanted_nodes;
+        *ret_text = g_bytes_ref(r.prepared_text ?: r.wanted_text);
+        return true;
+}
+
 /* ---- Storing, and answering when it is stored ---- */
 
 void state_record_store(State *s, bool in_force) {

@@ -332,6 +332,10 @@ int state_durable_check(const void *data, size_t size_bytes, HaMid *ret_mid, uin
  * there is none in it. */
 bool state_durable_cluster(const void *data, size_t size_bytes, GBytes **ret_text, HaNodes *ret_nodes);
 
+/* One that was agreed to, or asked about, when that record was written, and not in force then. False: none.
+ */
+bool state_durable_unfinished(const void *data, size_t size_bytes, GBytes **ret_text, HaNodes *ret_nodes);
+
 /* Asserts every invariant that one replica can see. */
 void state_check(const State *s);
 
