@@ -319,6 +319,7 @@ def test_other_version_is_told(lab):
         subprocess.run(["ip", "netns", "exec", lab.nodes[i].ns, sys.executable, "-c", send, address, str(port), str(i)],
                        check=True)
     lab.nodes[1].membership_until(r"^node n3 .* problem key mismatch")
+    lab.nodes[1].wait(r"n3: key mismatch")
     told = [line for line in lab.nodes[1].lines.drain() if "another version" in line or "key mismatch" in line]
     # Of one who is heard nobody else says so, and who says now this and now that is told of once. Who sends from an
     # address that is no node's may be a node all the same.
