@@ -364,3 +364,17 @@ Both *both_free(Both *x) {
         g_free(x);
         return NULL;
 }
+
+void both_run(Both *x, uint64_t usec) {
+        world_run_until(x->w, x->w->now_usec + usec);
+        if (x->w->failed)
+                world_print_trace(x->w, 200);
+        g_assert_false(x->w->failed);
+        x->c->now_usec = x->w->now_usec;
+}
+
+void both_end(Both *x) {
+        history_check(x->c);
+        g_assert_false(x->w->failed);
+        (void) both_free(x);
+}

@@ -44,5 +44,9 @@ Both *both_new(uint64_t seed, unsigned n_nodes);
 /* and the groups in it. */
 void both_set_cluster(Both *x, const ClusterConfig *config);
 
+void both_run(Both *x, uint64_t usec);
+/* Judges what was delivered, and frees it all. */
+void both_end(Both *x);
+
 /* Frees the world first, whose actors live in the rest. */
 Both *both_free(Both *x);

@@ -23,14 +23,6 @@ static NodeSet node_set_of_all(const uint32_t *ids) {
         return set;
 }
 
-static void run(Both *x, uint64_t usec) {
-        world_run_until(x->w, x->w->now_usec + usec);
-        if (x->w->failed)
-                world_print_trace(x->w, 200);
-        g_assert_false(x->w->failed);
-        x->c->now_usec = x->w->now_usec;
-}
-
 static Both *formed(unsigned n_nodes, GcsDissemination dissemination) {
         ClusterConfig config = { .seed = 1, .n_nodes = n_nodes, .core.dissemination = dissemination };
         Both *x = both_new(1, n_nodes);
@@ -39,21 +31,15 @@ static Both *formed(unsigned n_nodes, GcsDissemination dissemination) {
         both_set_cluster(x, &config);
         for (uint32_t id = 1; id <= n_nodes; id++)
                 world_start(x->w, id, true);
-        run(x, 2 * USEC_PER_SEC);
+        both_run(x, 2 * USEC_PER_SEC);
         g_assert_true(cluster_is_active(x->c, x->s->config.enabled));
         return x;
-}
-
-static void end(Both *x) {
-        history_check(x->c);
-        g_assert_false(x->w->failed);
-        (void) both_free(x);
 }
 
 static Actor *join(Both *x, uint32_t node) {
         Actor *a = cluster_join(x->c, node, "shop", "a", 0);
 
-        run(x, USEC_PER_SEC);
+        both_run(x, USEC_PER_SEC);
         g_assert_true(a->member);
         return a;
 }
@@ -75,7 +61,7 @@ static uint64_t await_work(Both *x, NodeSet set, NodeSet kept, uint64_t limit_us
                         world_print_trace(x->w, 200);
                         g_error("the rest does not go on");
                 }
-                run(x, MSEC);
+                both_run(x, MSEC);
                 NODE_SET_FOREACH(id, kept) {
                         const Membership *m = cms_membership(x->s->nodes[id - 1].cms);
 
@@ -97,7 +83,7 @@ static void check_flows(Both *x, Actor *sender) {
         unsigned before = sender->told->len;
 
         g_assert_cmpint(actor_send(sender, LONG_BYTES), ==, GCS_VERDICT_QUEUED);
-        run(x, FAILURE / 2);
+        both_run(x, FAILURE / 2);
         g_assert_cmpuint(sender->told->len, >, before);
 }
 
@@ -120,7 +106,7 @@ static void member_is_left_out(GcsDissemination dissemination) {
         world_heal_all(x->w);
         await_work(x, SET(1, 2, 3, 4, 5), SET(1, 2, 4, 5), 4 * FAILURE);
         check_flows(x, a);
-        end(x);
+        both_end(x);
 }
 
 static void test_member_is_left_out(void) {
@@ -140,7 +126,7 @@ static void coordinator_is_left_out(GcsDissemination dissemination) {
         check_flows(x, a);
         world_heal_all(x->w);
         await_work(x, SET(1, 2, 3, 4, 5), SET(2, 3, 4, 5), 4 * FAILURE);
-        end(x);
+        both_end(x);
 }
 
 static void test_coordinator_is_left_out(void) {
@@ -156,13 +142,13 @@ static void test_two_do_not_accuse_each_other(void) {
 
         narrow(x, SET(1), SET(2));
         g_assert_cmpint(actor_send(a, LONG_BYTES), ==, GCS_VERDICT_QUEUED);
-        run(x, 10 * FAILURE);
+        both_run(x, 10 * FAILURE);
         g_assert_cmpuint(x->s->n_memberships, ==, before);
         world_heal_all(x->w);
-        run(x, FAILURE / 2);
+        both_run(x, FAILURE / 2);
         check_flows(x, a);
         g_assert_cmpuint(x->s->n_memberships, ==, before);
-        end(x);
+        both_end(x);
 }
 
 /* The transport needs a moment to find another way. */
@@ -173,12 +159,12 @@ static void test_short_stall_changes_nothing(void) {
 
         narrow(x, SET(1, 2), SET(3));
         g_assert_cmpint(actor_send(a, LONG_BYTES), ==, GCS_VERDICT_QUEUED);
-        run(x, 2 * FAILURE - 50 * MSEC);
+        both_run(x, 2 * FAILURE - 50 * MSEC);
         world_heal_all(x->w);
-        run(x, 5 * FAILURE);
+        both_run(x, 5 * FAILURE);
         g_assert_cmpuint(x->s->n_memberships, ==, before);
         check_flows(x, a);
-        end(x);
+        both_end(x);
 }
 
 /* Nothing long is on its way: nobody stands still, whatever the ways are like. */
@@ -190,10 +176,10 @@ static void test_idle_groups_accuse_nobody(void) {
         narrow(x, SET(1, 2, 3), SET(1, 2, 3));
         for (unsigned i = 0; i < 20; i++) {
                 g_assert_cmpint(actor_send(a, 50), ==, GCS_VERDICT_QUEUED);
-                run(x, FAILURE / 2);
+                both_run(x, FAILURE / 2);
         }
         g_assert_cmpuint(x->s->n_memberships, ==, before);
-        end(x);
+        both_end(x);
 }
 
 /* It is heard all the while, and would be back at once, and out again: it waits longer each time. */
@@ -206,11 +192,11 @@ static void test_stalled_node_does_not_flap(void) {
         for (unsigned i = 0; i < 40; i++) {
                 if (!a->blocked)
                         (void) actor_send(a, LONG_BYTES);
-                run(x, FAILURE);
+                both_run(x, FAILURE);
         }
         g_assert_cmpuint(x->s->n_memberships - before, >=, 3);
         g_assert_cmpuint(x->s->n_memberships - before, <=, 8);
-        end(x);
+        both_end(x);
 }
 
 /* Whoever coordinates and was starved itself has heard nobody meanwhile, and accuses nobody. */
@@ -221,16 +207,16 @@ static void test_own_pause_accuses_nobody(void) {
 
         for (unsigned i = 0; i < 10; i++) {
                 g_assert_cmpint(actor_send(a, LONG_BYTES), ==, GCS_VERDICT_QUEUED);
-                run(x, 2 * MSEC);
+                both_run(x, 2 * MSEC);
                 for (uint32_t id = 1; id <= 3; id++)
                         world_pause(x->w, id);
-                run(x, 3 * FAILURE);
+                both_run(x, 3 * FAILURE);
                 for (uint32_t id = 1; id <= 3; id++)
                         world_resume(x->w, id);
-                run(x, 100 * MSEC);
+                both_run(x, 100 * MSEC);
         }
         g_assert_cmpuint(x->s->n_memberships, ==, before);
-        end(x);
+        both_end(x);
 }
 
 int main(int argc, char *argv[]) {

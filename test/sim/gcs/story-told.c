@@ -18,28 +18,14 @@ static Both *both_of(unsigned n_nodes) {
         return x;
 }
 
-static void run(Both *x, uint64_t usec) {
-        world_run_until(x->w, x->w->now_usec + usec);
-        if (x->w->failed)
-                world_print_trace(x->w, 200);
-        g_assert_false(x->w->failed);
-        x->c->now_usec = x->w->now_usec;
-}
-
 static Both *formed(unsigned n_nodes) {
         Both *x = both_of(n_nodes);
 
         for (uint32_t id = 1; id <= n_nodes; id++)
                 world_start(x->w, id, true);
-        run(x, 2 * SECOND);
+        both_run(x, 2 * SECOND);
         g_assert_true(cluster_is_active(x->c, x->s->config.enabled));
         return x;
-}
-
-static void end(Both *x) {
-        history_check(x->c);
-        g_assert_false(x->w->failed);
-        (void) both_free(x);
 }
 
 static Actor *join(Both *x, uint32_t node, const char *name) {
@@ -68,18 +54,18 @@ static void test_no_group_before_a_membership(void) {
 
         world_start(x->w, 1, true);
         a = join(x, 1, "a");
-        run(x, 3 * SECOND);
+        both_run(x, 3 * SECOND);
         g_assert_true(cms_membership(x->s->nodes[0].cms) && !cms_membership(x->s->nodes[0].cms)->quorate);
         g_assert_false(a->member || a->refused);
         g_assert_cmpuint(a->told->len, ==, 0);
         g_assert_cmpint(actor_send(a, 10), ==, GCS_VERDICT_NOT_MEMBER);
 
         world_start(x->w, 2, true);
-        run(x, SECOND);
+        both_run(x, SECOND);
         g_assert_true(a->member);
         g_assert_cmpint(g_array_index(a->told, Told, 0).type, ==, GCS_EFFECT_VIEW);
         g_assert_true(mid_equal(g_array_index(a->told, Told, 0).mid, mid_at(x, 1)));
-        end(x);
+        both_end(x);
 }
 
 /* ---- B02 ---- */
@@ -97,29 +83,29 @@ static void test_lost_stable_is_made_up_for(void) {
         Both *x = formed(3);
         Actor *a = join(x, 1, "a"), *b = join(x, 2, "b");
 
-        run(x, SECOND);
+        both_run(x, SECOND);
         g_assert_true(a->member && b->member);
         x->asks_not = true;
-        run(x, SECOND);
+        both_run(x, SECOND);
         x->lose = lose_stable_at_2;
         world_crash(x->w, 3, true);
-        run(x, 3 * SECOND);
+        both_run(x, 3 * SECOND);
         g_assert_true(cms_sim_is_settled(x->w, x->s, 3));
         g_assert_true(gcs_is_frozen(x, 1) && gcs_is_frozen(x, 2));
-        end(x);
+        both_end(x);
 
         x = formed(3);
         a = join(x, 1, "a");
         b = join(x, 2, "b");
-        run(x, SECOND);
+        both_run(x, SECOND);
         x->lose = lose_stable_at_2;
         world_crash(x->w, 3, true);
-        run(x, SECOND + BOTH_ASK_USEC);
+        both_run(x, SECOND + BOTH_ASK_USEC);
         g_assert_true(cluster_is_active(x->c, 3));
         g_assert_cmpint(actor_send(a, 10), ==, GCS_VERDICT_QUEUED);
-        run(x, SECOND / 2);
+        both_run(x, SECOND / 2);
         g_assert_cmpuint(g_array_index(b->told, Told, b->told->len - 1).n, ==, 1);
-        end(x);
+        both_end(x);
 }
 
 /* Nobody hears node 3, which hears all: it is shut out, and its GCS is told nothing of it. It must not hold
@@ -129,18 +115,18 @@ static void test_lost_exclusion_is_made_up_for(void) {
                 Both *x = formed(3);
                 Actor *c = join(x, 3, "c");
 
-                run(x, SECOND);
+                both_run(x, SECOND);
                 g_assert_true(c->member);
                 x->asks_not = !asks;
-                run(x, SECOND);
+                both_run(x, SECOND);
                 x->lose = lose_all_at_3;
                 world_cut(x->w, 4, 3, WORLD_ALL_LINKS);
-                run(x, SECOND + BOTH_ASK_USEC);
+                both_run(x, SECOND + BOTH_ASK_USEC);
                 g_assert_true(cms_sim_is_settled(x->w, x->s, 3));
                 g_assert_null(cms_membership(x->s->nodes[2].cms));
                 g_assert_cmpint(gcs_is_frozen(x, 3), ==, asks);
                 g_assert_cmpint(c->frozen, ==, asks);
-                end(x);
+                both_end(x);
         }
 }
 
@@ -195,22 +181,22 @@ static void only_old_messages_complete(bool comes) {
 
         if (comes) {
                 world_crash(x->w, 5, true);
-                run(x, 2 * SECOND);
+                both_run(x, 2 * SECOND);
         }
         before = mid_at(x, 1);
         memset(&change, 0, sizeof(change));
         change.actors[0] = join(x, 1, "a");
         change.actors[1] = join(x, 2, "b");
         change.actors[2] = join(x, 3, "c");
-        run(x, SECOND);
+        both_run(x, SECOND);
         send_more(x->w, x->w->now_usec + 2 * SECOND, 0, x);
-        run(x, 100 * USEC_PER_MSEC);
+        both_run(x, 100 * USEC_PER_MSEC);
         x->lose = note_change;
         if (comes)
                 world_start(x->w, 5, true);
         else
                 world_crash(x->w, 5, true);
-        run(x, 3 * SECOND);
+        both_run(x, 3 * SECOND);
 
         for (unsigned i = 0; i < 3; i++) {
                 GArray *told = change.actors[i]->told;
@@ -228,7 +214,7 @@ static void only_old_messages_complete(bool comes) {
                         g_assert_true(mid_equal(g_array_index(told, Told, k).mid, change.at[i].mid));
         }
         g_assert_cmpuint(n_old, >, 0);
-        end(x);
+        both_end(x);
 }
 
 static void test_only_old_messages_complete(void) {
