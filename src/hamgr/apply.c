@@ -82,6 +82,16 @@ on_validated(DriveValidation *v, const char *const *errors, const char *const *w
         apply_stored(m, m->written_serial); /* a newer record may hold it already */
 }
 
+static Preparation *begin(Manager *m, const StateEffect *e) {
+        Preparation *p = m->preparation = g_new0(Preparation, 1);
+
+        p->manager = m;
+        p->version = e->version;
+        p->record = g_bytes_ref(e->record);
+        p->serial = e->serial;
+        return p;
+}
+
 void apply_prepare(Manager *m, const StateEffect *e) {
         g_autofree char *reasons = NULL;
         Preparation *p;
@@ -99,11 +109,7 @@ void apply_prepare(Manager *m, const StateEffect *e) {
                        "the files could not be read; is another version of hamgr running?");
                 return;
         }
-        m->preparation = p = g_new0(Preparation, 1);
-        p->manager = m;
-        p->version = e->version;
-        p->record = g_bytes_ref(e->record);
-        p->serial = e->serial;
+        p = begin(m, e);
         r = parse(m, files, n_files, &p->config, &reasons);
         ha_files_free(files, n_files);
         if (r >= 0) {
@@ -150,11 +156,7 @@ void apply_prepare_cluster(Manager *m, const StateEffect *e) {
                 answer(m, e->version, false, reasons);
                 return;
         }
-        m->preparation = p = g_new0(Preparation, 1);
-        p->manager = m;
-        p->version = e->version;
-        p->record = g_bytes_ref(e->record);
-        p->serial = e->serial;
+        p = begin(m, e);
         p->writing = true;
         manager_store(m, p->record, p->serial);
         apply_stored(m, m->written_serial); /* a newer record may hold it already */

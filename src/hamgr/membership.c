@@ -62,18 +62,6 @@ static const char *quorum_text(hagcs_quorum quorum) {
         return "none";
 }
 
-static const char *move_text(hagcs_move move) {
-        switch (move) {
-        case HAGCS_MOVE_JOINED:
-                return "joined";
-        case HAGCS_MOVE_LEFT:
-                return "left";
-        case HAGCS_MOVE_PROVEN:
-                break;
-        }
-        return "proven";
-}
-
 static void fill_peer(hagcs *h, size_t i, ApiPeer *ret, ApiLink *links) {
         const hagcs_peer *p = hagcs_membership_peer(h, i);
 
@@ -126,7 +114,7 @@ static void fill_change(hagcs *h, size_t i, ApiChange *ret, ApiMoved *moved) {
 
                 moved[k] = (ApiMoved){
                         .node = one->node_id,
-                        .move = move_text(one->move),
+                        .move = hagcs_move_to_string(one->move),
                         .state = hagcs_node_state_to_string(one->state),
                         .reason = one->reason,
                 };

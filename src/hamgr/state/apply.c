@@ -114,6 +114,17 @@ bool state_apply_may_begin(State *s, const StateViewMember *sender, uint64_t req
         return false;
 }
 
+void state_prepared_begin(State *s, const StateViewMember *sender, uint64_t request) {
+        s->prepared = (StatePrepared){
+                .pending = true,
+                .version = { s->mid, MAX(s->version.number, s->prepared.version.number) + 1 },
+                .waiting = state_members(s),
+                .request = request,
+                .node = sender->node,
+                .instance = sender->instance,
+        };
+}
+
 void state_take_prepare(State *s, const StateViewMember *sender, const StateApplyPrepare *a) {
         _cleanup_(ha_config_freep) HaConfig *config = NULL;
         g_autofree char *text = NULL;
@@ -147,15 +158,8 @@ void state_take_prepare(State *s, const StateViewMember *sender, const StateAppl
                 return;
         }
 
-        s->prepared = (StatePrepared){
-                .pending = true,
-                .files = g_bytes_ref(a->files),
-                .version = { s->mid, MAX(s->version.number, s->prepared.version.number) + 1 },
-                .waiting = state_members(s),
-                .request = a->request,
-                .node = sender->node,
-                .instance = sender->instance,
-        };
+        state_prepared_begin(s, sender, a->request);
+        s->prepared.files = g_bytes_ref(a->files);
         state_event(s,
                     STATE_EVENT_CONFIG_PREPARED,
                     NULL,

@@ -108,16 +108,9 @@ void state_take_cluster_prepare(State *s, const StateViewMember *sender, const S
                 state_answer(s, sender, c->request, STATE_RESULT_REFUSED, text);
                 return;
         }
-        s->prepared = (StatePrepared){
-                .pending = true,
-                .text = g_bytes_ref(c->text),
-                .nodes = *c->nodes,
-                .version = { s->mid, MAX(s->version.number, s->prepared.version.number) + 1 },
-                .waiting = state_members(s),
-                .request = c->request,
-                .node = sender->node,
-                .instance = sender->instance,
-        };
+        state_prepared_begin(s, sender, c->request);
+        s->prepared.text = g_bytes_ref(c->text);
+        s->prepared.nodes = *c->nodes;
         state_event(s,
                     STATE_EVENT_CONFIG_PREPARED,
                     NULL,

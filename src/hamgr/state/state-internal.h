@@ -217,6 +217,8 @@ void state_take_prepare_answer(State *s, const StateViewMember *sender, const St
 /* All that were asked have answered or left. */
 void state_prepared_settle(State *s);
 bool state_apply_may_begin(State *s, const StateViewMember *sender, uint64_t request);
+/* Every member is asked from now on; about what, the caller adds. */
+void state_prepared_begin(State *s, const StateViewMember *sender, uint64_t request);
 void state_prepared_drop(State *s, StateResult result, const char *text);
 /* Makes the parsed configuration the one in force: groups come, stay and go. */
 void state_install_config(State *s, HaConfig *config);
