@@ -369,12 +369,12 @@ void cms_install(Cms *c, const CmsPropose *p, const CmsEchoAges *echoed) {
         bool same_split = continues_split(c, m), no_progress = is_no_progress(c, m);
 
         hold_off_lost(c, m);
-        cms_config_install(c, p);
         if (!same_split)
                 c->lineage = m->mid;
         c->installed = *m;
         c->has_installed = true;
         c->excluded = false;
+        cms_config_install(c, p);
         learn(c, m, same_split);
         cms_lease_install(c, p, echoed);
         if (m->quorate) {

@@ -232,6 +232,13 @@ static CmsProblem compare(const Cms *c, const CmsHeartbeat *h) {
         return CMS_PROBLEM_NONE;
 }
 
+/* All members have acknowledged what is in force in their membership. What one said before it installed it is
+ * older than that: of a file that it has read since, too, for it may have told nobody yet. */
+static bool has_agreed_since(const Cms *c, const CmsPeer *p, uint32_t id) {
+        return c->has_installed && !c->excluded && membership_has(&c->installed, id, p->incarnation) &&
+               mid_compare(p->heartbeat.mid, c->installed.mid) < 0;
+}
+
 void cms_judge_config(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
         CmsProblem differs;
@@ -242,7 +249,7 @@ void cms_judge_config(Cms *c, uint32_t id) {
                 p->file_differs_since = 0;
         else if (p->file_differs_since == 0)
                 p->file_differs_since = c->now_usec;
-        differs = compare(c, &p->heartbeat);
+        differs = has_agreed_since(c, p, id) ? CMS_PROBLEM_NONE : compare(c, &p->heartbeat);
         p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
         if (differs != CMS_PROBLEM_NONE)
                 cms_set_problem(c, id, differs);

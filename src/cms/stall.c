@@ -34,6 +34,16 @@ static NodeSet who_stands_still(const Cms *c, NodeSet lacking) {
         return NODE_SET_EMPTY;
 }
 
+/* Whoever is in another membership by now answers nobody in this one, and stands still no more than we do. */
+static NodeSet still_with_us(const Cms *c) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, node_set_without(c->installed.members, c->config.self))
+                if (mid_equal(c->peers[id - 1].heartbeat.mid, c->installed.mid))
+                        node_set_add(&set, id);
+        return set;
+}
+
 static void set_nodes(Cms *c, NodeSet nodes) {
         if (c->stall.nodes == nodes)
                 return;
@@ -49,7 +59,7 @@ void cms_on_stalled(Cms *c, NodeSet nodes) {
 
         if (c->phase != CMS_PHASE_STABLE || !c->installed.quorate || CMS_BROKEN(c, STALL_IGNORED))
                 return;
-        nodes &= node_set_without(c->installed.members, c->config.self);
+        nodes &= still_with_us(c);
         if (s->told == NODE_SET_EMPTY || !in_a_row) {
                 s->since_usec = sense_now(c);
                 s->told = nodes;

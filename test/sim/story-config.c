@@ -145,6 +145,31 @@ static void test_files_change_one_after_the_other(void) {
         story_free(t);
 }
 
+/* Whoever is the last to read its file may not have said so to everybody before it is in force: news is
+ * told every HeartbeatSec/10 at most, and gets lost. Nobody loses anybody by that, whenever it comes. */
+static void test_last_file_comes_at_any_moment(void) {
+        Story *t = story_settled(3);
+        CmsConfig config = with_votes(t, 1, 3);
+
+        (void) cms_sim_write_file(t->s, &config);
+        t->w->knobs.write_max_usec = t->w->knobs.write_min_usec;
+        for (unsigned k = 0; k < 120; k++) {
+                uint32_t last = 1 + k % 3;
+                unsigned number = 1 - k % 2;
+
+                give(t, node_set_without(SET3, last), number);
+                story_run(t, 3 * MSEC);
+                give(t, node_set_of(last), number);
+                t->n_heard = 0;
+                story_run(t, 100 * MSEC + k * MSEC);
+                assert_in_force(t, SET3, number);
+                STORY_FOREACH_STABLE(h, t)
+                        g_assert_cmphex(h->stable.members, ==, SET3);
+                g_assert_cmphex(story_members(t, last), ==, SET3);
+        }
+        story_free(t);
+}
+
 /* Nodes 4 and 5 go after the change is wanted, and node 3 before it is decided: two of five cannot decide
  * anything, though they would be all of the votes under the new one. */
 static void test_old_quorum_is_gone(void) {
@@ -664,6 +689,7 @@ void story_add_config(void) {
         g_test_add_func("/cms/config/votes-change", test_votes_change);
         g_test_add_func("/cms/config/files-change-one-after-the-other",
                         test_files_change_one_after_the_other);
+        g_test_add_func("/cms/config/last-file-comes-at-any-moment", test_last_file_comes_at_any_moment);
         g_test_add_func("/cms/config/old-quorum-is-gone", test_old_quorum_is_gone);
         g_test_add_func("/cms/config/takes-no-quorum-from-its-own-set",
                         test_takes_no_quorum_from_its_own_set);

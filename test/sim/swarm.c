@@ -686,7 +686,8 @@ static void judge_narrow(Swarm *x, Actor *a, NodeSet from, NodeSet to, NodeSet o
 }
 
 static void judge_stall(Swarm *x) {
-        NodeSet all = x->s->config.enabled, out, rest;
+        const CmsConfig *now = cms_sim_file(x->s, cms_sim_file_in_force(x->s));
+        NodeSet all = now->enabled, out, rest;
         bool own = prng_one_in(&x->prng, 2);
         const Membership *m;
         uint32_t first;
@@ -699,7 +700,7 @@ static void judge_stall(Swarm *x) {
         first = m->rank[0];
         out = node_set_of(own ? first : m->rank[prng_between(&x->prng, 1, m->n_members - 1)]);
         rest = node_set_minus(all, out);
-        if (!is_majority(x, rest))
+        if (margin(now, rest) <= 0)
                 return;
         a = cluster_join(x->both->c, node_set_highest(rest), "g0", "press", GCS_JOIN_SNAPSHOT);
         world_run_until(x->w, x->w->now_usec + 2 * x->s->config.failure_usec);

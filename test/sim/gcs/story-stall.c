@@ -182,6 +182,24 @@ static void test_idle_groups_accuse_nobody(void) {
         both_end(x);
 }
 
+/* Node 1 says that it stands still, and while the others leave it out node 5 dies: they are half of six, and
+ * need node 1. Nobody answers it in a membership that is over for them, which is no standing still. */
+static void test_what_is_over_does_not_stand_still(void) {
+        Both *x = formed(6, GCS_DISSEMINATION_RING);
+        Actor *a = join(x, 4);
+
+        world_power_off(x->w, 6, WORLD_WRITE_DONE);
+        await_work(x, SET(1, 2, 3, 4, 5), SET(1, 2, 3, 4, 5), 4 * FAILURE);
+        narrow(x, SET(1), SET(2, 3, 4, 5));
+        g_assert_cmpint(actor_send(a, LONG_BYTES), ==, GCS_VERDICT_QUEUED);
+        while (x->s->nodes[0].cms->stall.nodes == NODE_SET_EMPTY)
+                both_run(x, MSEC);
+        world_power_off(x->w, 5, WORLD_WRITE_DONE);
+        world_heal_all(x->w);
+        await_work(x, SET(1, 2, 3, 4), SET(2, 3, 4), 10 * FAILURE);
+        both_end(x);
+}
+
 /* It is heard all the while, and would be back at once, and out again: it waits longer each time. */
 static void test_stalled_node_does_not_flap(void) {
         Both *x = formed(3, GCS_DISSEMINATION_RING);
@@ -227,6 +245,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/stall/two-do-not-accuse-each-other", test_two_do_not_accuse_each_other);
         g_test_add_func("/stall/short-stall-changes-nothing", test_short_stall_changes_nothing);
         g_test_add_func("/stall/idle-groups-accuse-nobody", test_idle_groups_accuse_nobody);
+        g_test_add_func("/stall/what-is-over-does-not-stand-still", test_what_is_over_does_not_stand_still);
         g_test_add_func("/stall/stalled-node-does-not-flap", test_stalled_node_does_not_flap);
         g_test_add_func("/stall/own-pause-accuses-nobody", test_own_pause_accuses_nobody);
 
