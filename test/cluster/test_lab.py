@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from hamgrlab.cluster import at_once
 from hamgrlab.lab import Lab, LabError, boottime
 from hamgrlab.network import CLIENT_ADDRESS
 from hamgrlab.supervisor import control_path, run_folder
@@ -126,6 +127,13 @@ def test_power_that_is_cut_at_once_ends_the_boot(lab):
         assert lab.status()["nodes"]["n1"]["state"] == "off"
     lab.on("n1")
     assert lab.run("n1", "systemctl", "is-system-running").strip() == "running"
+
+
+def test_power_that_is_switched_on_during_its_cut_boots(lab):
+    """A fence device and a test may both order; whoever is second waits for the first."""
+    for _ in range(4):
+        at_once(lambda: lab.off("n1"), lambda: lab.on("n1", wait=False))
+        lab.on("n1")
 
 
 def test_paused_node_does_nothing_and_goes_on(lab):

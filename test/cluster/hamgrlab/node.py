@@ -110,14 +110,15 @@ class Node:
 
     def on(self):
         """Switch it on. Returns at once; a node that is on stays as it is, a crashed one boots."""
-        if self.state in ("off", "crashed"):
-            self.cleared.wait(30)
-        with self.lock:
-            if self.state in ("on", "booting"):
-                return
-            if not self.cleared.is_set():
+        while True:
+            with self.lock:
+                if self.state in ("on", "booting"):
+                    return
+                if self.cleared.is_set():
+                    self._boot()
+                    return
+            if not self.cleared.wait(30):
                 raise LabError("%s: the last life of it is not cleared away" % self.name)
-            self._boot()
 
     def _boot(self):
         self._await_disks()
