@@ -251,7 +251,7 @@ void cms_judge_config(Cms *c, uint32_t id) {
                 p->file_differs_since = c->now_usec;
         differs = has_agreed_since(c, p, id) ? CMS_PROBLEM_NONE : compare(c, &p->heartbeat);
         p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
-        if (differs != CMS_PROBLEM_NONE)
+        if (differs != CMS_PROBLEM_NONE && !cms_is_silent(c, id))
                 cms_set_problem(c, id, differs);
 }
 

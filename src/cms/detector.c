@@ -16,17 +16,20 @@ static bool is_fresh(const Cms *c, const CmsPeer *p, unsigned link) {
                sense_now(c) - p->sense_usec[link] < c->config.failure_usec;
 }
 
-static bool is_heard(const Cms *c, uint32_t id) {
+/* Or it has left: what it said last is of no more concern. */
+bool cms_is_silent(const Cms *c, uint32_t id) {
         const CmsPeer *p = &c->peers[id - 1];
 
-        if (!node_set_contains(c->others, id) || p->incarnation == 0 || p->mismatch)
-                return false;
-        if (p->left == p->incarnation)
-                return false;
+        if (p->incarnation == 0 || p->left == p->incarnation)
+                return true;
         for (unsigned l = 0; l < c->config.n_links; l++)
                 if (is_fresh(c, p, l))
-                        return true;
-        return false;
+                        return false;
+        return true;
+}
+
+static bool is_heard(const Cms *c, uint32_t id) {
+        return node_set_contains(c->others, id) && !c->peers[id - 1].mismatch && !cms_is_silent(c, id);
 }
 
 bool cms_hears(const Cms *c, uint32_t id, uint64_t incarnation) {
@@ -472,7 +475,7 @@ void cms_node_goes(Cms *c, uint32_t id) {
 static void update_problem(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
 
-        if (p->mismatch)
+        if (p->mismatch && (p->problem == CMS_PROBLEM_VERSION || !cms_is_silent(c, id)))
                 return;
         if (!node_set_contains(c->config.enabled, id))
                 cms_set_problem(c, id, CMS_PROBLEM_DISABLED);

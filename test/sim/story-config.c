@@ -540,6 +540,8 @@ static void test_node_returns_with_the_old_file(void) {
         number = configure(t, 0x3, &config);
         story_run(t, USEC_PER_SEC);
         assert_in_force(t, 0x3, number);
+        /* What its file says is of no concern while it is off. */
+        g_assert_cmpint(story_peer_view(t, 1, 3).problem, ==, CMS_PROBLEM_NOT_HEARD);
         world_start(t->w, 3, true);
         story_run(t, 3 * USEC_PER_SEC);
         g_assert_true(cms_sim_is_settled(t->w, t->s, 0x3));
