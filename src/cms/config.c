@@ -12,7 +12,7 @@
 /* ---- what a set holds ---- */
 
 int cms_margin(const Cms *c, const CmsVotings *v, NodeSet set) {
-        bool pending = !cms_voting_is_none(&v->proposed);
+        bool pending = cms_votings_are_pending(v);
 
         if (pending && CMS_BROKEN(c, QUORUM_BY_NEW))
                 return cms_voting_margin(&v->proposed, set);
@@ -176,7 +176,7 @@ void cms_config_run(Cms *c) {
 void cms_fill_config(const Cms *c, CmsHeartbeat *ret) {
         ret->config_mid = c->votings.committed.mid;
         memcpy(ret->config_hash, c->config.hash, sizeof(ret->config_hash));
-        if (!cms_voting_is_none(&c->votings.proposed))
+        if (cms_votings_are_pending(&c->votings))
                 ret->config_proposed = cms_config_hash(c->votings.proposed.hash);
         ret->config_wanted = c->wanted_hash;
 }
@@ -189,7 +189,7 @@ static bool may_meet(const Cms *c, const CmsHeartbeat *h) {
 
         if (h->config_proposed == c->config_hash)
                 return true;
-        if (!cms_voting_is_none(&c->votings.proposed) &&
+        if (cms_votings_are_pending(&c->votings) &&
             memcmp(c->votings.proposed.hash, h->config_hash, sizeof(h->config_hash)) == 0)
                 return true;
         if (newer < 0)
@@ -209,7 +209,7 @@ void cms_give_votings(Cms *c, uint32_t to) {
         if (!node_set_contains(c->row, to))
                 return;
         if (!older &&
-            (cms_voting_is_none(&v->proposed) || h->config_proposed == cms_config_hash(v->proposed.hash) ||
+            (!cms_votings_are_pending(v) || h->config_proposed == cms_config_hash(v->proposed.hash) ||
              mid_compare(h->config_mid, v->proposed.mid) >= 0))
                 return;
         m = cms_message(c, CMS_MESSAGE_CONFIGURATION);
@@ -232,8 +232,8 @@ static CmsProblem compare(const Cms *c, const CmsHeartbeat *h) {
         return CMS_PROBLEM_NONE;
 }
 
-/* All members have acknowledged what is in force in their membership. What one said before it installed it is
- * older than that: of a file that it has read since, too, for it may have told nobody yet. */
+/* All members have acknowledged what is in force in their membership. What one said before it installed it
+ * is older than that: of a file that it has read since, too, for it may have told nobody yet. */
 static bool has_agreed_since(const Cms *c, const CmsPeer *p, uint32_t id) {
         return c->has_installed && !c->excluded && membership_has(&c->installed, id, p->incarnation) &&
                mid_compare(p->heartbeat.mid, c->installed.mid) < 0;
@@ -356,7 +356,7 @@ static bool are_flushed(const Cms *c, NodeSet members) {
 }
 
 static bool is_pending(const Cms *c) {
-        return !cms_voting_is_none(&c->votings.proposed);
+        return cms_votings_are_pending(&c->votings);
 }
 
 CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
@@ -421,7 +421,7 @@ void cms_fill_votings(const Cms *c, NodeSet members, NodeSet counted, CmsVotings
 bool cms_votings_are_valid(const Cms *c, const CmsPropose *p) {
         const Membership *m = &p->membership;
         const CmsVotings *v = &p->votings;
-        bool carried = !cms_voting_is_none(&v->proposed) && mid_equal(v->proposed.mid, m->mid);
+        bool carried = cms_votings_are_pending(v) && mid_equal(v->proposed.mid, m->mid);
 
         if (mid_compare(v->committed.mid, m->mid) >= 0 || mid_compare(v->proposed.mid, m->mid) > 0)
                 return false;
@@ -446,7 +446,7 @@ void cms_config_accept(Cms *c, const CmsPropose *p) {
         NodeSet met = p->membership.quorate ? p->met : NODE_SET_EMPTY;
 
         (void) adopt(c, &p->votings);
-        if (!cms_voting_is_none(&p->votings.proposed))
+        if (cms_votings_are_pending(&p->votings))
                 c->lease.longest_usec = MAX(c->lease.longest_usec, p->votings.proposed.lease_usec);
         if (!p->membership.quorate && goes_by_file(c))
                 return;
@@ -472,7 +472,7 @@ void cms_config_install(Cms *c, const CmsPropose *p) {
                 const CmsVoting *after = cms_votings_after(&p->votings, m->mid);
                 CmsVoting former = c->votings.committed;
 
-                if (after == &p->votings.proposed || cms_voting_is_none(&p->votings.proposed)) {
+                if (after == &p->votings.proposed || !cms_votings_are_pending(&p->votings)) {
                         CmsVoting now = *after;
 
                         now.mid = m->mid;

@@ -68,7 +68,7 @@ static void check_installed(const Cms *c) {
         assert(!mid_is_none(c->lineage));
         assert(mid_compare(c->lineage, m->mid) <= 0);
         /* What was learned since may count otherwise. */
-        if (c->installed_config == c->config_hash && cms_voting_is_none(&c->votings.proposed)) {
+        if (c->installed_config == c->config_hash && !cms_votings_are_pending(&c->votings)) {
                 assert(m->half == cms_is_half(c, m->members));
                 assert(!m->quorate || cms_margin(c, &c->votings, m->members) >= 0);
         }

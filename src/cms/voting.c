@@ -56,7 +56,7 @@ int cms_voting_margin(const CmsVoting *v, NodeSet set) {
 int cms_votings_margin(const CmsVotings *v, NodeSet set) {
         int margin = cms_voting_margin(&v->committed, set);
 
-        if (cms_voting_is_none(&v->proposed))
+        if (!cms_votings_are_pending(v))
                 return margin;
         return MIN(margin, cms_voting_margin(&v->proposed, set));
 }
@@ -70,12 +70,12 @@ bool cms_voting_is_quorate(const CmsVoting *v, NodeSet members, NodeSet counted,
 
 bool cms_votings_are_quorate(const CmsVotings *v, NodeSet members, NodeSet counted, NodeSet proven) {
         return cms_voting_is_quorate(&v->committed, members, counted, proven) &&
-               (cms_voting_is_none(&v->proposed) ||
+               (!cms_votings_are_pending(v) ||
                 cms_voting_is_quorate(&v->proposed, members, counted, proven));
 }
 
 NodeSet cms_votings_eligible(const CmsVotings *v) {
-        if (cms_voting_is_none(&v->proposed))
+        if (!cms_votings_are_pending(v))
                 return v->committed.enabled;
         return node_set_minus(v->committed.enabled, cms_voting_gone(&v->committed, &v->proposed));
 }
@@ -83,21 +83,20 @@ NodeSet cms_votings_eligible(const CmsVotings *v) {
 /* Where both count only one half can say so, and perhaps none. */
 bool cms_votings_break_tie(const CmsVotings *v, NodeSet members) {
         return node_set_contains(members, v->committed.tie_breaker) &&
-               (cms_voting_is_none(&v->proposed) || node_set_contains(members, v->proposed.tie_breaker));
+               (!cms_votings_are_pending(v) || node_set_contains(members, v->proposed.tie_breaker));
 }
 
 /* ---- older and newer ---- */
 
 const CmsVoting *cms_votings_after(const CmsVotings *v, Mid mid) {
-        return !cms_voting_is_none(&v->proposed) && mid_equal(v->proposed.mid, mid) ? &v->proposed
-                                                                                    : &v->committed;
+        return cms_votings_are_pending(v) && mid_equal(v->proposed.mid, mid) ? &v->proposed : &v->committed;
 }
 
 void cms_votings_merge(CmsVotings *v, const CmsVotings *other) {
         if (mid_compare(other->committed.mid, v->committed.mid) > 0)
                 v->committed = other->committed;
-        if (!cms_voting_is_none(&other->proposed) &&
-            (cms_voting_is_none(&v->proposed) || mid_compare(other->proposed.mid, v->proposed.mid) > 0))
+        if (cms_votings_are_pending(other) &&
+            (!cms_votings_are_pending(v) || mid_compare(other->proposed.mid, v->proposed.mid) > 0))
                 v->proposed = other->proposed;
         if (mid_compare(v->proposed.mid, v->committed.mid) <= 0)
                 v->proposed = (CmsVoting){ 0 };
@@ -108,7 +107,7 @@ bool cms_votings_contain(const CmsVotings *v, const CmsVotings *known) {
 
         if (newer < 0 || (newer == 0 && !cms_voting_same(&v->committed, &known->committed)))
                 return false;
-        if (cms_voting_is_none(&known->proposed) || mid_compare(known->proposed.mid, v->committed.mid) <= 0)
+        if (!cms_votings_are_pending(known) || mid_compare(known->proposed.mid, v->committed.mid) <= 0)
                 return true;
         newer = mid_compare(v->proposed.mid, known->proposed.mid);
         return newer > 0 || (newer == 0 && cms_voting_same(&v->proposed, &known->proposed));
@@ -167,7 +166,7 @@ static void decode(ByteReader *r, CmsVoting *ret) {
 }
 
 void cms_votings_encode(const CmsVotings *v, ByteWriter *w) {
-        uint8_t n = cms_voting_is_none(&v->committed) ? 0 : cms_voting_is_none(&v->proposed) ? 1 : 2;
+        uint8_t n = cms_voting_is_none(&v->committed) ? 0 : !cms_votings_are_pending(v) ? 1 : 2;
 
         byte_writer_u8(w, n);
         if (n > 0)

@@ -51,6 +51,10 @@ static inline bool cms_voting_is_none(const CmsVoting *v) {
         return v->configured == NODE_SET_EMPTY;
 }
 
+static inline bool cms_votings_are_pending(const CmsVotings *v) {
+        return !cms_voting_is_none(&v->proposed);
+}
+
 /* One number for all kinds of sections. */
 uint64_t cms_config_hash(const uint64_t hash[static _CMS_CONFIG_KIND_MAX]);
 

@@ -151,7 +151,7 @@ static unsigned file_of_voting(World *w, CmsSim *s, const CmsVoting *v) {
 
 static void note_files(World *w, CmsSim *s, CmsSimMid *e, const CmsVotings *v) {
         e->file = e->file_after = file_of_voting(w, s, &v->committed);
-        e->has_proposed = !cms_voting_is_none(&v->proposed);
+        e->has_proposed = cms_votings_are_pending(v);
         if (!e->has_proposed)
                 return;
         e->file_proposed = file_of_voting(w, s, &v->proposed);

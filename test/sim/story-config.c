@@ -279,7 +279,7 @@ static void interrupt(Story *t, Interruption *i) {
 }
 
 static bool has_stored(Story *t, uint32_t node) {
-        return !cms_voting_is_none(&story_cms(t, node)->record.votings.proposed);
+        return cms_votings_are_pending(&story_cms(t, node)->record.votings);
 }
 
 /* The coordinator proposes to node 2 alone, and dies. Node 2 has written it, and tells of it when it is

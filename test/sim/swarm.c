@@ -277,7 +277,7 @@ static void look_at_votings(Swarm *x) {
 }
 
 static const CmsVoting *newest_voting(const Swarm *x) {
-        return cms_voting_is_none(&x->votings.proposed) ? &x->votings.committed : &x->votings.proposed;
+        return cms_votings_are_pending(&x->votings) ? &x->votings.proposed : &x->votings.committed;
 }
 
 /* Those who decide, and will be members then, hold a majority at each step. */
