@@ -651,6 +651,40 @@ static void judge_hold(Swarm *x) {
                            node_set_format(working_quorum(x), set));
 }
 
+/* R7: a file comes to all members within a moment. That takes one membership, and leaves nobody out. */
+static void judge_change(Swarm *x) {
+        CmsConfig config = *cms_sim_file(x->s, cms_sim_file_in_force(x->s));
+        NodeSet all = config.enabled, left = all;
+        uint64_t n = x->s->n_memberships;
+        uint32_t id = node_set_lowest(all);
+        unsigned number;
+
+        if (x->w->failed || x->s->files_differ || x->s->n_files == CMS_SIM_FILES_MAX || is_large(x) ||
+            id == 0 || working_quorum(x) != all || all != all_machines(x))
+                return;
+        config.votes[id - 1] ^= 1;
+        if (margin(&config, all) <= 0)
+                return;
+        number = cms_sim_write_file(x->s, &config);
+        while (left != NODE_SET_EMPTY) {
+                do
+                        id = (uint32_t) prng_between(&x->files, 1, x->w->n_nodes);
+                while (!node_set_contains(left, id));
+                node_set_remove(&left, id);
+                cms_sim_give_file(x->w, x->s, id, number, true);
+                world_run_until(x->w, x->w->now_usec + prng_below(&x->files, 5 * USEC_PER_MSEC));
+        }
+        world_run_until(x->w, x->w->now_usec + 2 * USEC_PER_SEC);
+        if (x->w->failed)
+                return;
+        if (cms_sim_file_in_force(x->s) != number)
+                world_fail(x->w, "all members want file %u, and it is not in force", number);
+        else if (x->s->n_memberships - n != 1)
+                world_fail(x->w,
+                           "a change of configuration took %" PRIu64 " memberships",
+                           x->s->n_memberships - n);
+}
+
 /* R10: heartbeats go on, and what is ordered gets from the coordinator to no member, or to all but one. Who
  * does not get through is left out and does not come and go; with it perhaps who did not answer of late
  * (R3). */
@@ -739,6 +773,7 @@ static void judge_peace(Swarm *x, SwarmResult *ret) {
         judge_differences(x);
         if (x->both)
                 both_judge(x->both, set, set == all_machines(x));
+        judge_change(x);
         judge_hold(x);
         if (prng_one_in(&x->prng, 3))
                 judge_stall(x);
