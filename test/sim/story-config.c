@@ -282,6 +282,27 @@ static bool has_stored(Story *t, uint32_t node) {
         return cms_votings_are_pending(&story_cms(t, node)->record.votings);
 }
 
+/* Its commit is lost, and node 1, which has installed the membership, tells node 2 of the configuration:
+ * that is no later one than what node 2 acknowledged. */
+static void test_configuration_comes_before_its_commit(void) {
+        Story *t = story_settled(2);
+        Interruption i = { CMS_MESSAGE_COMMIT, CMS_MESSAGE_HEARTBEAT, 1, 0x2 };
+        CmsConfig config = with_votes(t, 1, 3);
+        uint64_t before = t->s->n_memberships;
+        unsigned number;
+
+        interrupt(t, &i);
+        number = configure(t, 0x3, &config);
+        while (cms_sim_file_of_hash(t->s, story_cms(t, 2)->config.hash) != number)
+                story_run(t, MSEC / 10);
+        g_assert_cmpint(story_cms(t, 2)->phase, ==, CMS_PHASE_ACKNOWLEDGED);
+        interrupt(t, NULL);
+        story_run(t, USEC_PER_SEC);
+        g_assert_cmpuint(t->s->n_memberships, ==, before + 1);
+        g_assert_true(cms_sim_is_settled(t->w, t->s, 0x3));
+        story_free(t);
+}
+
 /* The coordinator proposes to node 2 alone, and dies. Node 2 has written it, and tells of it when it is
  * asked: the others complete it with a number of their own. */
 static void test_change_is_completed(void) {
@@ -692,6 +713,8 @@ void story_add_config(void) {
         g_test_add_func("/cms/config/files-change-one-after-the-other",
                         test_files_change_one_after_the_other);
         g_test_add_func("/cms/config/last-file-comes-at-any-moment", test_last_file_comes_at_any_moment);
+        g_test_add_func("/cms/config/configuration-comes-before-its-commit",
+                        test_configuration_comes_before_its_commit);
         g_test_add_func("/cms/config/old-quorum-is-gone", test_old_quorum_is_gone);
         g_test_add_func("/cms/config/takes-no-quorum-from-its-own-set",
                         test_takes_no_quorum_from_its_own_set);
