@@ -421,7 +421,8 @@ static bool may_install(const Cms *c, Mid mid, uint64_t hash) {
         if (!mid_equal(c->promised, mid) && !CMS_BROKEN(c, LOWER_INSTALLED) &&
             !CMS_BROKEN(c, LOWER_ACKNOWLEDGED))
                 return false;
-        /* R7: a later one has decided since. What this one decided, somebody who installed it may have told. */
+        /* R7: a later one has decided since. What this one decided, somebody who installed it may have told.
+         */
         if (mid_compare(c->votings.committed.mid, mid) > 0)
                 return false;
         return c->acceptance.membership.hash == hash;

@@ -103,8 +103,11 @@ static void put_in_force(Cms *c, const CmsVoting *v) {
         c->mutual &= c->row;
         NODE_SET_FOREACH(id, node_set_minus(node_set_without(ids, c->config.self), kept))
                 forget_node(c, id);
+        /* What others said before accuses nobody: they may have been told, too. Their next heartbeat says.
+         */
         NODE_SET_FOREACH(id, node_set_without(v->configured, c->config.self))
-                cms_judge_config(c, id);
+                if (c->peers[id - 1].mismatch)
+                        cms_judge_config(c, id);
         c->view_changed = true;
         c->heartbeat_wanted = true;
         CMS_TRACE(c, .type = CMS_TRACE_CONFIGURED, .mid = v->mid, .value = c->config_hash);
@@ -251,7 +254,7 @@ void cms_judge_config(Cms *c, uint32_t id) {
                 p->file_differs_since = c->now_usec;
         differs = has_agreed_since(c, p, id) ? CMS_PROBLEM_NONE : compare(c, &p->heartbeat);
         p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
-        if (differs != CMS_PROBLEM_NONE && !cms_is_silent(c, id))
+        if (differs != CMS_PROBLEM_NONE)
                 cms_set_problem(c, id, differs);
 }
 

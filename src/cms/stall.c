@@ -34,7 +34,8 @@ static NodeSet who_stands_still(const Cms *c, NodeSet lacking) {
         return NODE_SET_EMPTY;
 }
 
-/* Whoever is in another membership by now answers nobody in this one, and stands still no more than we do. */
+/* Whoever is in another membership by now answers nobody in this one, and stands still no more than we do.
+ */
 static NodeSet still_with_us(const Cms *c) {
         NodeSet set = NODE_SET_EMPTY;
 
