@@ -200,7 +200,8 @@ static int usage(FILE *f, int status) {
               "  --store=PATH         default: " STORE_PATH "\n"
               "  --store-socket=PATH  default: " STORE_SOCKET_PATH "\n"
               "  --no-realtime        do not ask for locked memory and real-time priority\n"
-              "  --version\n",
+              "  -h --help            this text\n"
+              "  --version            the version\n",
               f);
         return status;
 }

@@ -15,7 +15,7 @@
 static void help(void) {
         printf("hamgr [OPTIONS]\n\n"
                "The high-availability cluster resource manager; started by hamgr.service.\n\n"
-               "     --node=NAME    which node of cluster.conf this is (default: the host name)\n"
+               "     --node=NAME    which node this is (default: /etc/hamgr/node-name, then the host name)\n"
                "     --order-timeout=SEC\n"
                "                    tell whoever ordered something what it waits for after so long (1 to "
                "%u, default: %u)\n"

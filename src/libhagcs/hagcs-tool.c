@@ -407,7 +407,8 @@ static int usage(FILE *f, int status) {
               "and end\n"
               "  --status            print the cluster's status and its changes, and join no group\n"
               "  --membership        print how the membership looks from this node, and end\n"
-              "  --socket=PATH       of hagcd\n",
+              "  --socket=PATH       of hagcd\n"
+              "  -h --help           this text\n",
               f);
         return status;
 }

@@ -10,10 +10,9 @@ Usage: check-man.py SOURCE_ROOT
 import pathlib
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 
+import man_page
 from hagcs_header import Header, words
 
 
@@ -66,13 +65,6 @@ def installed_by(text):
             for page, others in re.findall(r"^    '(\w+)' : \[(.*?)\]", text, re.MULTILINE | re.DOTALL)}
 
 
-def said_by(command, file):
-    done = subprocess.run([*command, str(file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, check=False)
-    # Our own pages are not installed yet; references between them are checked above.
-    return [line for line in done.stdout.splitlines() if "referenced manual not found" not in line and "mandoc.db" not in line]
-
-
 def main():
     root = pathlib.Path(sys.argv[1])
     header = Header((root / "src/libhagcs/hagcs.h").read_text())
@@ -83,24 +75,8 @@ def main():
         "every-function-as-in-the-header": lambda: judge_functions(
             header, pages, installed_by((root / "man/meson.build").read_text())),
         "every-constant-and-field": lambda: judge_words(header, pages),
-        "mandoc-has-nothing-to-say": lambda: [line for f in files for line in said_by(["mandoc", "-Tlint", "-Wstyle"], f)],
-        "groff-has-nothing-to-say": lambda: [
-            line for f in files for line in said_by(["groff", "-mandoc", "-ww", "-z", "-Tutf8", "-Kutf8"], f)],
     }
-
-    failed = False
-    print(f"1..{len(checks)}")
-    for i, (name, check) in enumerate(checks.items(), 1):
-        program = name.partition("-")[0]
-        if program in ("mandoc", "groff") and not shutil.which(program):
-            print(f"ok {i} /structure/man/{name} # SKIP {program} is not installed")
-            continue
-        complaints = check()
-        failed = failed or bool(complaints)
-        for complaint in complaints:
-            print(complaint, file=sys.stderr)
-        print(f"{'not ' if complaints else ''}ok {i} /structure/man/{name}")
-    sys.exit(1 if failed else 0)
+    man_page.run("man", checks, files)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ counting = load("count-results")
 catalog = load("check-catalog")
 libhagcs = load("check-libhagcs")
 man = load("check-man")
+programs = load("check-man-programs")
 binding = load("check-python")
 
 
@@ -183,6 +184,122 @@ def pages_are_held_to_the_header():
     assert man.judge_words(header, {"hagcs_a": PAGE + ".Dv HAGCS_DOWN"})
 
 
+TOOL_HELP = """tool [OPTIONS] VERB
+
+Talk to high-availability tools.
+
+Verbs:
+  show    [GROUP] [--all] | FILE      what is there
+  group   start|stop GROUP, move      operate one
+
+Options:
+     --all        all of it
+     --node=NAME  which one; without --node this one
+  -h --help       this text
+"""
+TOOL_SOURCE = '{ "all", no_argument, NULL, 1 }, { "node", required_argument, NULL, 2 }, { "help", no_argument, NULL, \'h\' },'
+TOOL_PAGE = """
+.It Ic show Op Ar GROUP
+With
+.Fl -all .
+.It Ic group start Ar GROUP
+.It Ic group stop Ar GROUP
+.It Ic group move
+.It Fl -all
+.It Fl -node Ns = Ns Ar NAME
+.It Fl h , Fl -help
+"""
+
+
+def pages_are_held_to_programs():
+    def judge(page=TOOL_PAGE, text=TOOL_HELP, source=TOOL_SOURCE):
+        return programs.judge_program("tool", {"tool.8": page}, text, source)
+
+    assert not judge()
+    assert programs.judge_program("tool", {"other.8": TOOL_PAGE}, TOOL_HELP, TOOL_SOURCE)
+    for old, new in ((".It Fl -all\n", ""), (".It Fl h , ", ".It "), (" Ns = Ns Ar NAME", ""), ("Ar NAME", "Ar PATH"),
+                     (".It Fl h", ".It Fl -old\n.It Fl h"), (".Fl -all", ".Fl -old"), (".It Ic show Op Ar GROUP", ""),
+                     (".It Ic group stop Ar GROUP\n", ""), ("group move", "group drop"), ("Ic group move", "Ic group")):
+        assert judge(page=TOOL_PAGE.replace(old, new, 1)), new
+    assert judge(text=TOOL_HELP.replace("start|stop", "start|stop|hold"))
+    assert judge(text=TOOL_HELP + "     --new   an option\n")
+    assert judge(source=TOOL_SOURCE + '{ "new", no_argument, NULL, 3 },')
+    assert judge(source=TOOL_SOURCE.replace('"all"', '"everything"'))
+
+
+PARSER = """
+static const ConfSectionType types[] = {
+        { "Node", CONF_NAMED, true },
+        { "Job", CONF_NAMED, false },
+};
+#define TIMES                  \\
+        { "StartSec", a, 0 }, {  \\
+                "StopSec", a, 0  \\
+        }
+
+static const ConfKey node_keys[] = {
+        { "Id", convert, 0, 0, NULL },
+        { "Address",
+          convert, 0, 0, NULL },
+};
+static const ConfKey job_keys[] = {
+        { "Unit", convert, 0, 0, NULL },
+        TIMES,
+};
+"""
+SETTINGS_PAGE = """
+.Ss [Node NAME]
+.It Li Id=
+As
+.Li Address= , Unit= .
+.It Li Address=
+.Ss [Job NAME]
+.It Li Unit=
+.It Li StartSec= , StopSec=
+.Sh FILES
+.It Li NONE=
+"""
+
+
+def pages_are_held_to_parsers():
+    known, complaints = programs.known_settings(PARSER)
+    keys = {"Id", "Address", "Unit", "StartSec", "StopSec"}
+    assert known == {"Node": {"Id", "Address"}, "Job": {"Unit", "StartSec", "StopSec"}}
+    assert not complaints
+    assert programs.known_settings(PARSER.replace("job_keys", "work_keys"))[1]
+    assert not programs.judge_settings("p.5", SETTINGS_PAGE, known)
+    assert not programs.judge_names({"p.5": SETTINGS_PAGE}, keys)
+    for old, new in ((".It Li Id=\n", ""), (" , StopSec=", ""), ("Li Id=", "Li Ids="), (".Ss [Job NAME]\n", ""),
+                     ("[Job", "[Work"), (".Sh FILES", ".Ss [Work NAME]")):
+        assert programs.judge_settings("p.5", SETTINGS_PAGE.replace(old, new), known), new
+    assert programs.judge_settings("p.5", SETTINGS_PAGE, {**known, "Access": {"Join"}})
+    assert programs.judge_settings("p.5", SETTINGS_PAGE, {**known, "Node": {*known["Node"], "Votes"}})
+    assert programs.judge_names({"p.5": SETTINGS_PAGE.replace("Unit= .", "Units= .")}, keys)
+
+
+def pages_are_held_to_messages_and_to_each_other():
+    one, two = "1" * 32, "2" * 32
+    header = f'#define HAMGR_MESSAGE_A "{one}"\n#define HAMGR_MESSAGE_AB "{two}"\n'
+    logged = programs.messages_logged(header, "log_event(HAMGR_MESSAGE_AB)")
+    assert logged == {two}
+    assert not programs.judge_messages("p.8", f".It Li {two}\n", logged)
+    assert programs.judge_messages("p.8", "", logged)
+    assert programs.judge_messages("p.8", f".It Li {two}\n.It Li {one}\n", logged)
+
+    pages = {"hagcd.8": ".Xr hactl 1 ,\n.Xr poll 2", "hactl.1": ".Xr hagcd 8"}
+    assert not programs.judge_references(pages, [], {"a.service": "Documentation=man:hagcd(8) man:hactl(1)\n"})
+    for more in ("Documentation=man:hamgr(8)", "Documentation=man:other(7)", "see hamgr-generator(8)", "hactl(8)"):
+        assert programs.judge_references(pages, [], {"a.service": more}), more
+    assert programs.judge_references({**pages, "hactl.1": ".Xr hagcd 1"}, [], {})
+    assert not programs.judge_references(pages, ["hamgr.policy.5"], {"README.md": "hamgr.policy(5) and hash(1)"})
+
+    meson = "install_man(page + '.3')\ninstall_man('a.1',\n    'b.conf.5')\ninstall_symlink('c.5',\n    pointing_to : 'b.conf.5')"
+    assert not programs.judge_installed(meson, ["a.1", "b.conf.5"])
+    assert programs.judge_installed(meson, ["a.1"])
+    assert programs.judge_installed(meson, ["a.1", "b.conf.5", "d.8"])
+    assert programs.links_in(meson) == ["c.5"]
+
+
 def binding_is_held_to_the_header():
     def module(**changes):
         class Pair(ctypes.Structure):
@@ -229,7 +346,8 @@ def results_are_counted():
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
          behaviours_refuses_skipped_tests, catalog_refuses_gaps, hagcs_h_is_understood,
-         pages_are_held_to_the_header, binding_is_held_to_the_header, libhagcs_refuses_what_ends_the_process,
+         pages_are_held_to_the_header, pages_are_held_to_programs, pages_are_held_to_parsers,
+         pages_are_held_to_messages_and_to_each_other, binding_is_held_to_the_header, libhagcs_refuses_what_ends_the_process,
          libhagcs_refuses_functions_without_a_test, libhagcs_refuses_symbols_without_a_version, results_are_counted]
 
 

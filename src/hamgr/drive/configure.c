@@ -88,7 +88,7 @@ static char *guard_list_text(const Drive *d) {
         _cleanup_(str_buf_done) StrBuf text = {};
 
         str_buf_add(&text,
-                    "# Written by hamgr for hamgr-generator(8) at each `hactl apply`. Changes are lost.\n");
+                    "# Written by hamgr(8) for hamgr-generator at each `hactl apply`. Changes are lost.\n");
         for (guint i = 0; i < d->groups->len; i++) {
                 const Group *g = d->groups->pdata[i];
 
