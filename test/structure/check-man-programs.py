@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Holds the manual pages of programs and files to what they are about: verbs and options to what --help says and the
-program takes, sections and keys to the tables of the parsers, messages to those that are logged. Nothing is missing,
-and nothing is told of that does not exist. Whoever is referred to has a page.
+program takes, sections and keys with their limits to the tables of the parsers, messages to those that are logged.
+Nothing is missing, and nothing is told of that does not exist. Whoever is referred to has a page.
 
 Usage: check-man-programs.py SOURCE_ROOT PROGRAM...
 """
@@ -54,20 +54,56 @@ def verbs_in_help(text):
     return verbs
 
 
-def known_settings(text):
-    """({Section: {Key}}, complaints) of the tables of ConfSectionType and ConfKey in C."""
-    def names(body):
-        return set(re.findall(r'\{[\s\\]*"(\w+)",', body))
+def tables(text, kind):
+    """{name: body} of the arrays of that type in C, with macros in place of their names."""
+    macros = dict(re.findall(r"^#define (\w+_KEYS)\s((?:.*\\\n)*.*\n)", text, re.MULTILINE))
+    return {name: re.sub(r"\b\w+_KEYS\b", lambda m: macros[m[0]], body).replace("\\\n", "\n") for name, body in
+            re.findall(rf"\b{kind} (\w+)\[\w*\] = \{{(.*?)^\}};", text, re.MULTILINE | re.DOTALL)}
 
-    macros = {m[1]: names(m[2]) for m in re.finditer(r"^#define (\w+)\s((?:.*\\\n)*.*\n)", text, re.MULTILINE)}
-    kinds = set()
-    for body in re.findall(r"\bConfSectionType \w+\[\] = \{(.*?)^\};", text, re.MULTILINE | re.DOTALL):
-        kinds |= names(body)
-    settings = {}
-    for table, body in re.findall(r"\bConfKey (\w+)_keys\[\] = \{(.*?)^\};", text, re.MULTILINE | re.DOTALL):
-        settings[table.capitalize()] = names(body).union(*(macros.get(word, set()) for word in re.findall(r"\w+", body)))
-    complaints = [f"the section {s} has no table of ConfKey by the name of {s.lower()}_keys[]" for s in kinds - set(settings)]
-    return {kind: settings.get(kind, set()) for kind in kinds}, complaints
+
+def known_settings(text):
+    """({Section: {Key}}, complaints) of the tables of ConfSectionType and ConfKey."""
+    names = {table: set(re.findall(r'\{\s*"(\w+)",', body)) for kind in ("ConfSectionType", "ConfKey")
+             for table, body in tables(text, kind).items()}
+    kinds = set().union(*(names[table] for table in tables(text, "ConfSectionType")))
+    return ({kind: names.get(f"{kind.lower()}_keys", set()) for kind in kinds},
+            [f"[{kind}] has no table {kind.lower()}_keys[] of ConfKey" for kind in kinds if f"{kind.lower()}_keys" not in names])
+
+
+def value(expression, constants):
+    """Of an integer expression in C, of numbers and macros."""
+    while re.search(r"[A-Za-z]", expression):
+        short = re.sub(r"\bUINT64_C\((\d+)\)|\b(\d+)U?L*\b", lambda m: m[1] or m[2], expression)
+        short = re.sub(r"\b[A-Z]\w*\b", lambda m: f"({constants[m[0]]})", short)
+        if short == expression:
+            raise ValueError(f"{expression} is not understood")
+        expression = short
+    return eval(expression, {"__builtins__": {}})
+
+
+def duration(usec):
+    for unit, size in (("d", 86400e6), ("h", 3600e6), ("min", 60e6), ("s", 1e6), ("ms", 1e3)):
+        if usec >= size and usec % size == 0:
+            return f"{usec / size:.0f}{unit}"
+    return f"{usec:.0f}us"
+
+
+def known_limits(text, headers):
+    """{(Section, Key): (required, [what its page has to tell])} of the tables of ConfKey."""
+    constants = {"UINT16_MAX": "65535", **dict(re.findall(r"^#define (\w+) +([^\n/]+)", headers, re.MULTILINE))}
+    ranges = dict(re.findall(r"\bConfRange (\w+) = \{ (.*?) \};", text))
+    choices = dict(re.findall(r"\bConfChoice (\w+) = \{ (\w+),", text))
+    words = {name: re.findall(r'= "(\w+)"', body) for name, body in tables(text, r"char \*const").items()}
+    limits = {}
+    for table, body in tables(text, "ConfKey").items():
+        for key, convert, flags, limit in re.findall(
+                r'\{\s*"(\w+)",\s*(\w+),\s*offsetof\([^)]*\),\s*([^,]*),\s*&?(\w+)\s*\}', body):
+            told = words[choices[limit]] if limit in choices else []
+            if limit in ranges:
+                numbers = [value(part, constants) for part in ranges[limit].split(", ")]
+                told = [duration(n) if "duration" in convert else str(n) for n in numbers if n > 0]
+            limits[table.removesuffix("_keys").capitalize(), key] = ("CONF_REQUIRED" in flags, told)
+    return limits
 
 
 def messages_logged(header, source):
@@ -92,6 +128,16 @@ def settings_shown(text):
     return {part[1:].split("]")[0].split()[0]:
             set(re.findall(r"(\w+)=", " ".join(re.findall(r"^\.It Li .*", part, re.MULTILINE))))
             for part in parts if part.startswith("[")}
+
+
+def items_shown(text):
+    """{(Section, Key): text}; of keys that are told of outside of a section it is \"\"."""
+    items = {}
+    for part in re.split(r"^\.S[hs] ", text, flags=re.MULTILINE):
+        section = part[1:].split("]")[0].split()[0] if part.startswith("[") else ""
+        for first, body in re.findall(r"^\.It Li (.*)\n((?:(?!\.It |\.El).*\n)*)", part, re.MULTILINE):
+            items.update({(section, key): body for key in re.findall(r"(\w+)=", first)})
+    return items
 
 
 def settings_named(text):
@@ -123,6 +169,23 @@ def judge_settings(page, text, known):
         complaints += differences(page, "the key", *({f"{key}= of [{section}]" for key in side[section]}
                                                      for side in (shown, known)))
     return complaints
+
+
+def judge_limits(page, text, limits):
+    items, complaints = items_shown(text), []
+    for (section, key), (required, told) in limits.items():
+        item = items.get((section, key), "")
+        if required != item.startswith("Required."):
+            complaints.append(f"{page}: {key}= of [{section}] is {'' if required else 'not '}required")
+        item += items.get(("", key), "")
+        complaints += [f"{page}: {key}= of [{section}] does not tell of its limit {word}"
+                       for word in told if not re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", item)]
+    return complaints
+
+
+def judge_understood(page, known, limits):
+    return [f"{page}: what the parser says of {key}= of [{section}] is not understood"
+            for section, keys in known.items() for key in sorted(keys) if (section, key) not in limits]
 
 
 def judge_names(pages, known):
@@ -171,11 +234,18 @@ def main():
               ("units/*.service", "units/*.socket", "units/*.target", "src/**/*.[ch]", "README.md", "docs/*", "policy/*.policy")
               for file in root.glob(pattern)}
     links = [*links_in(meson), *(f"{name}.3" for name in re.findall(r"\bhagcs_\w+", meson))]
+    headers = "".join(file.read_text() for folder in ("basic", "shared", "hamgr/state")
+                      for file in sorted((root / "src" / folder).glob("*.h")))
+    parsers = {page: "".join(file.read_text() for file in sorted(root.glob(pattern))) for page, pattern in PARSERS.items()}
     known, complaints = {}, []
-    for page, pattern in PARSERS.items():
-        known[page], more = known_settings("".join(file.read_text() for file in sorted(root.glob(pattern))))
+    for page, parser in parsers.items():
+        known[page], more = known_settings(parser)
         complaints += more
     keys = set().union(*(keys for sections in known.values() for keys in sections.values()))
+
+    def check_limits(page, parser):
+        limits = known_limits(parser, headers)
+        return judge_limits(page, text.get(page, ""), limits) + judge_understood(page, known[page], limits)
 
     def logged(page):
         return messages_logged(
@@ -193,6 +263,7 @@ def main():
         "every-verb-and-option": lambda: [line for program in programs for line in check_program(program)],
         "every-section-and-key": lambda: complaints + judge_names(text, keys) + [
             line for page in PARSERS for line in judge_settings(page, text.get(page, ""), known[page])],
+        "every-limit": lambda: [line for page, parser in parsers.items() for line in check_limits(page, parser)],
         "every-message": lambda: [line for page in LOGGERS for line in judge_messages(page, text.get(page, ""), logged(page))],
     }, files)
 

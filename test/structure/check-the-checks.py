@@ -232,30 +232,50 @@ static const ConfSectionType types[] = {
         { "Node", CONF_NAMED, true },
         { "Job", CONF_NAMED, false },
 };
-#define TIMES                  \\
-        { "StartSec", a, 0 }, {  \\
-                "StopSec", a, 0  \\
+#define TIME_KEYS                                                    \\
+        { "StartSec", duration, offsetof(Raw, start), 0, &time_range }, {  \\
+                "StopSec", duration, offsetof(Raw, stop), 0, &time_range   \\
         }
 
 static const ConfKey node_keys[] = {
-        { "Id", convert, 0, 0, NULL },
+        { "Id", convert_u32, offsetof(Raw, id), CONF_REQUIRED, &id_range },
         { "Address",
-          convert, 0, 0, NULL },
+          convert, offsetof(Raw, address), 0, NULL },
 };
 static const ConfKey job_keys[] = {
-        { "Unit", convert, 0, 0, NULL },
-        TIMES,
+        { "Unit", convert, offsetof(Raw, unit), 0, &unit_choice },
+        TIME_KEYS,
 };
+static const ConfRange id_range = { 1, UINT16_MAX - ID_LEFT + 1 };
+static const ConfRange time_range = { 0, 90 * USEC_PER_SEC };
+static const ConfChoice unit_choice = { unit_table, _UNIT_MAX };
+static const char *const unit_table[_UNIT_MAX] = {
+        [UNIT_A] = "old",
+        [UNIT_B] = "new",
+};
+"""
+PARSER_HEADERS = """
+#define USEC_PER_SEC (1000 * USEC_PER_MSEC)
+#define USEC_PER_MSEC UINT64_C(1000)
+#define ID_LEFT 8U /* of ids */
 """
 SETTINGS_PAGE = """
 .Ss [Node NAME]
 .It Li Id=
+Required.
 As
 .Li Address= , Unit= .
+1 to 65528.
 .It Li Address=
+.Ss Times
+.It Li StartSec= , StopSec=
+Up to 90s.
 .Ss [Job NAME]
 .It Li Unit=
+.Li old
+or new.
 .It Li StartSec= , StopSec=
+As above.
 .Sh FILES
 .It Li NONE=
 """
@@ -269,12 +289,26 @@ def pages_are_held_to_parsers():
     assert programs.known_settings(PARSER.replace("job_keys", "work_keys"))[1]
     assert not programs.judge_settings("p.5", SETTINGS_PAGE, known)
     assert not programs.judge_names({"p.5": SETTINGS_PAGE}, keys)
-    for old, new in ((".It Li Id=\n", ""), (" , StopSec=", ""), ("Li Id=", "Li Ids="), (".Ss [Job NAME]\n", ""),
+    for old, new in ((".It Li Id=\n", ""), (" , StopSec=\nAs", "\nAs"), ("Li Id=", "Li Ids="), (".Ss [Job NAME]\n", ""),
                      ("[Job", "[Work"), (".Sh FILES", ".Ss [Work NAME]")):
         assert programs.judge_settings("p.5", SETTINGS_PAGE.replace(old, new), known), new
     assert programs.judge_settings("p.5", SETTINGS_PAGE, {**known, "Access": {"Join"}})
     assert programs.judge_settings("p.5", SETTINGS_PAGE, {**known, "Node": {*known["Node"], "Votes"}})
     assert programs.judge_names({"p.5": SETTINGS_PAGE.replace("Unit= .", "Units= .")}, keys)
+
+
+def pages_are_held_to_limits():
+    limits = programs.known_limits(PARSER, PARSER_HEADERS)
+    assert limits == {("Node", "Id"): (True, ["1", "65528"]), ("Node", "Address"): (False, []),
+                      ("Job", "Unit"): (False, ["old", "new"]), ("Job", "StartSec"): (False, ["90s"]),
+                      ("Job", "StopSec"): (False, ["90s"])}
+    assert [programs.duration(n) for n in (1500, 60_000, 60_000_000, 2_592_000_000_000)] == ["1500us", "60ms", "1min", "30d"]
+    assert not programs.judge_limits("p.5", SETTINGS_PAGE, limits)
+    assert not programs.judge_understood("p.5", {"Node": {"Id"}}, limits)
+    assert programs.judge_understood("p.5", {"Node": {"Id", "Votes"}}, limits)
+    for old, new in (("Required.\n", ""), ("1 to", "2 to"), ("65528", "65529"), ("90s", "90.5s"), ("90s", "190s"), (".Li old", ".Li older"),
+                     ("or new", ""), (".It Li Address=\n", ".It Li Address=\nRequired.\n")):
+        assert programs.judge_limits("p.5", SETTINGS_PAGE.replace(old, new), limits), new
 
 
 def pages_are_held_to_messages_and_to_each_other():
@@ -346,7 +380,7 @@ def results_are_counted():
 TESTS = [core_symbols_refuses_what_cores_must_not_call, core_symbols_lets_pass_what_they_may,
          includes_refuses_the_wrong_room, includes_refuses_openssl_in_two_files, behaviours_refuses_gaps,
          behaviours_refuses_skipped_tests, catalog_refuses_gaps, hagcs_h_is_understood,
-         pages_are_held_to_the_header, pages_are_held_to_programs, pages_are_held_to_parsers,
+         pages_are_held_to_the_header, pages_are_held_to_programs, pages_are_held_to_parsers, pages_are_held_to_limits,
          pages_are_held_to_messages_and_to_each_other, binding_is_held_to_the_header, libhagcs_refuses_what_ends_the_process,
          libhagcs_refuses_functions_without_a_test, libhagcs_refuses_symbols_without_a_version, results_are_counted]
 
