@@ -122,7 +122,7 @@ def test_A22_A16_nodes_are_added_weighted_disabled_and_removed_while_the_shop_ru
     lab.ordering(False)
     assert shop_pid(lab) == pid
     assert [gap for gap in lab.client("gaps", name="shop", since=began, shortest=0.05) if gap[2] != "n1" or gap[3] != "n1"] == []
-    assert lab.client("gaps", name="shop", since=began, shortest=2) == []
+    assert lab.interruptions("shop", began) == []
     assert not lab.lost_orders()
     assert lab.crimes(began) == []
 

@@ -19,8 +19,6 @@ SECONDS, RATE = 1, 20000
 MEMORY_KIB = 2048
 DATAGRAM_USEC = 20
 REST_USEC = 300000
-# The shop and its customer are on the same processors as who sends all this; a takeover would take longer.
-GAP = 0.5
 # Lines: for each link one of strangers and one of forgeries in ten seconds.
 LINES = 2
 
@@ -152,7 +150,7 @@ def test_stranger_changes_nothing_costs_little_and_is_told(trio):
     lab, dice = trio.lab, random.Random(1)
     lab.listen("n1")
     lab.listen("n3")
-    with nothing_changes(trio, gap=GAP):
+    with nothing_changes(trio):
         mids = {node: trio.mid(node) for node in trio.nodes()}
         hostile = Hostile(trio)
         to_n1, to_n3 = heard_from(lab, "n1", "n3"), heard_from(lab, "n3", "n1")
@@ -181,7 +179,7 @@ def test_recorded_datagrams_are_of_no_use_after_a_restart(trio):
     lab.run("n3", "systemctl", "restart", "hagcd.service", "hamgr.service", timeout=60)
     trio.await_up()
     to_n1, to_n3 = heard_from(lab, "n1", "n3"), heard_from(lab, "n3", "n1")
-    with nothing_changes(trio, gap=GAP):
+    with nothing_changes(trio):
         hostile = Hostile(trio)
         for source, target, heard in ("n3", "n1", to_n1), ("n1", "n3", to_n3):
             assert any(one[12] == HANDSHAKE for one in heard if len(one) > 12)

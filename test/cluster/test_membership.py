@@ -135,7 +135,7 @@ def test_A05_the_private_link_carries_the_cluster_and_clients_do_not_need_it(tri
     for node in trio.nodes():
         lab.cut(node, "private")
     time.sleep(1)
-    assert lab.client("gaps", name="shop", since=moment, shortest=0.3) == []
+    assert lab.interruptions("shop", moment) == []
     assert mids(trio) == before
 
 

@@ -267,7 +267,7 @@ def test_D21_nothing_is_restarted_with_hamgr(trio, how):
     time.sleep(0.5)
     assert {name: running_since(lab, node, name) for name in shop_units()} == before
     assert lab.boots(node) == boots
-    assert lab.client("gaps", name="unbroken", since=event, shortest=0.1) == []
+    assert lab.interruptions("unbroken", event) == []
     lab.client("forget", name="unbroken")
     # And it is managed again.
     lab.signal(node, "shop.service", "KILL")

@@ -76,7 +76,7 @@ def test_E06_both_of_two_work_and_the_survivor_runs_both(duo):
     outage, server = lab.outage(event, "right", moved_from="n2")
     assert server == "n1" and outage < 5
     assert duo.group("left", "n1")["node"] == "n1"
-    assert lab.client("gaps", name="left", since=event, shortest=0.2) == []
+    assert lab.interruptions("left", event) == []
     lab.power("n2", "normal")
     lab.on("n2")
     duo.await_up(timeout=40)

@@ -335,6 +335,11 @@ class Lab:
         """Send orders all the time, or no more. interval: seconds between two of them."""
         self.client("ordering", name=name, on=on, **more)
 
+    def interruptions(self, name, since):
+        """Gaps without an answer, but for those that a busy machine makes by itself. That nothing was moved or started
+        anew is shown by processes and boots."""
+        return self.client("gaps", name=name, since=since, shortest=1)
+
     def lost_orders(self, name="shop", address=config.SHOP_ADDRESS, port=80):
         """Orders that were acknowledged, so synced, and are not in the shop any more: {text: when it was acknowledged}."""
         acknowledged = self.client("acknowledged", name=name)
