@@ -353,7 +353,7 @@ void cms_on_confirmed_down(Cms *c, const CmsConfirmation *confirmation);
 void cms_detect(Cms *c);
 uint64_t cms_detect_due(const Cms *c);
 uint64_t cms_newest_life(const Cms *c, uint32_t id, BootId *ret_boot_id);
-bool cms_is_silent(const Cms *c, uint32_t id);
+bool cms_spoke_before_installing(const Cms *c, uint32_t id);
 bool cms_hears(const Cms *c, uint32_t id, uint64_t incarnation);
 bool cms_is_later_boot(const MembershipNode *known, const CmsHeartbeat *h);
 bool cms_hears_members(const Cms *c, const Membership *m);

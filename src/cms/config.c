@@ -235,13 +235,6 @@ static CmsProblem compare(const Cms *c, const CmsHeartbeat *h) {
         return CMS_PROBLEM_NONE;
 }
 
-/* All members have acknowledged what is in force in their membership. What one said before it installed it
- * is older than that: of a file that it has read since, too, for it may have told nobody yet. */
-static bool has_agreed_since(const Cms *c, const CmsPeer *p, uint32_t id) {
-        return c->has_installed && !c->excluded && membership_has(&c->installed, id, p->incarnation) &&
-               mid_compare(p->heartbeat.mid, c->installed.mid) < 0;
-}
-
 void cms_judge_config(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
         CmsProblem differs;
@@ -252,7 +245,9 @@ void cms_judge_config(Cms *c, uint32_t id) {
                 p->file_differs_since = 0;
         else if (p->file_differs_since == 0)
                 p->file_differs_since = c->now_usec;
-        differs = has_agreed_since(c, p, id) ? CMS_PROBLEM_NONE : compare(c, &p->heartbeat);
+        /* All members have acknowledged what is in force. What is older may be of a file that was read
+         * since, of which its node has told nobody yet. */
+        differs = cms_spoke_before_installing(c, id) ? CMS_PROBLEM_NONE : compare(c, &p->heartbeat);
         p->mismatch = differs != CMS_PROBLEM_NONE && !CMS_BROKEN(c, DIFFERENCES_COUNT);
         if (differs != CMS_PROBLEM_NONE)
                 cms_set_problem(c, id, differs);
@@ -358,20 +353,16 @@ static bool are_flushed(const Cms *c, NodeSet members) {
         return true;
 }
 
-static bool is_pending(const Cms *c) {
-        return cms_votings_are_pending(&c->votings);
-}
-
 CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
         NodeSet members = c->installed.members, gone, flush;
 
         *ret_nodes = NODE_SET_EMPTY;
-        if (!is_pending(c) && c->wanted_hash == c->config_hash)
+        if (!cms_votings_are_pending(&c->votings) && c->wanted_hash == c->config_hash)
                 return CMS_CONFIG_WAIT_NONE;
         if (!c->has_installed || c->excluded || !c->installed.quorate)
                 return CMS_CONFIG_WAIT_QUORUM;
         flush = not_flushed(c, members);
-        if (is_pending(c)) {
+        if (cms_votings_are_pending(&c->votings)) {
                 if (!cms_has_majority(c, members))
                         return CMS_CONFIG_WAIT_MAJORITY;
                 *ret_nodes = flush;
@@ -396,7 +387,7 @@ CmsConfigWait cms_config_wait(const Cms *c, NodeSet *ret_nodes) {
 bool cms_config_is_due(const Cms *c) {
         NodeSet nodes;
 
-        return (is_pending(c) || c->wanted_hash != c->config_hash) &&
+        return (cms_votings_are_pending(&c->votings) || c->wanted_hash != c->config_hash) &&
                cms_config_wait(c, &nodes) == CMS_CONFIG_WAIT_AGREEMENT;
 }
 
@@ -408,7 +399,7 @@ void cms_fill_votings(const Cms *c, NodeSet members, NodeSet counted, CmsVotings
         CmsVotings changed = c->votings;
 
         *ret = c->votings;
-        if (!is_pending(c)) {
+        if (!cms_votings_are_pending(&c->votings)) {
                 if (c->wanted_hash == c->config_hash || want_something_else(c, members) != NODE_SET_EMPTY ||
                     !are_stopped(c, cms_voting_gone(&c->votings.committed, &c->wanted), members))
                         return;

@@ -17,7 +17,7 @@ static bool is_fresh(const Cms *c, const CmsPeer *p, unsigned link) {
 }
 
 /* Or it has left: what it said last is of no more concern. */
-bool cms_is_silent(const Cms *c, uint32_t id) {
+static bool is_silent(const Cms *c, uint32_t id) {
         const CmsPeer *p = &c->peers[id - 1];
 
         if (p->incarnation == 0 || p->left == p->incarnation)
@@ -29,7 +29,7 @@ bool cms_is_silent(const Cms *c, uint32_t id) {
 }
 
 static bool is_heard(const Cms *c, uint32_t id) {
-        return node_set_contains(c->others, id) && !c->peers[id - 1].mismatch && !cms_is_silent(c, id);
+        return node_set_contains(c->others, id) && !c->peers[id - 1].mismatch && !is_silent(c, id);
 }
 
 bool cms_hears(const Cms *c, uint32_t id, uint64_t incarnation) {
@@ -63,15 +63,20 @@ static bool is_known_as(const Cms *c, uint32_t id, uint64_t incarnation) {
         return incarnation == (id == c->config.self ? c->incarnation : c->peers[id - 1].incarnation);
 }
 
+/* The node has acknowledged our membership, and what it said last is older than its installing it. */
+bool cms_spoke_before_installing(const Cms *c, uint32_t id) {
+        const CmsPeer *p = &c->peers[id - 1];
+
+        return c->has_installed && !c->excluded && membership_has(&c->installed, id, p->incarnation) &&
+               mid_compare(p->heartbeat.mid, c->installed.mid) < 0;
+}
+
 /* All of our membership confirmed each other when they acknowledged it. What a member said before it
  * installed it is older than that and takes nothing back. */
 static NodeSet confirmed_by_installing(const Cms *c, uint32_t id) {
-        const CmsPeer *p = &c->peers[id - 1];
         NodeSet set = NODE_SET_EMPTY;
 
-        if (!c->has_installed || c->excluded || !membership_has(&c->installed, id, p->incarnation))
-                return set;
-        if (mid_compare(p->heartbeat.mid, c->installed.mid) >= 0)
+        if (!cms_spoke_before_installing(c, id))
                 return set;
         NODE_SET_FOREACH(other, node_set_without(c->installed.members, id))
                 if (is_known_as(c, other, membership_node(&c->installed, other)->incarnation))
@@ -475,7 +480,7 @@ void cms_node_goes(Cms *c, uint32_t id) {
 static void update_problem(Cms *c, uint32_t id) {
         CmsPeer *p = &c->peers[id - 1];
 
-        if (p->mismatch && (p->problem == CMS_PROBLEM_VERSION || !cms_is_silent(c, id)))
+        if (p->mismatch && (p->problem == CMS_PROBLEM_VERSION || !is_silent(c, id)))
                 return;
         if (!node_set_contains(c->config.enabled, id))
                 cms_set_problem(c, id, CMS_PROBLEM_DISABLED);

@@ -35,7 +35,7 @@ def agreed(cluster, nodes):
 @contextlib.contextmanager
 def nothing_changes(cluster, without=None):
     """Status and configuration on every node, the running shop, the boots of the nodes: all as before. The node
-    `without` may come and go. No customer of the shop waits longer than `gap`."""
+    `without` may come and go. Nobody interrupts the shop."""
     lab = cluster.lab
     nodes = [node for node in cluster.nodes() if node != without]
 
