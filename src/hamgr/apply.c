@@ -133,16 +133,13 @@ static char *judge_cluster(const Manager *m, const char *text, size_t size_bytes
 
         if (cluster_conf_parse("cluster.conf", text, size_bytes, &errors, &conf) >= 0)
                 (void) cluster_conf_check_change(m->conf, conf, m->self, &errors);
-        FOREACH_ARRAY(f, conf ? conf->fences : NULL, conf ? conf->n_fences : 0)
-                if (access(f->agent, X_OK) < 0)
+        FOREACH_ARRAY(f, conf ? conf->fences : NULL, conf ? conf->n_fences : 0) {
+                g_autofree char *wrong = fence_check_files(f);
+
+                if (wrong)
                         (void) conf_errors_add(
-                                        &errors,
-                                        "cluster.conf",
-                                        0,
-                                        "[Fence %s]: %s cannot be executed here: %s",
-                                        f->name,
-                                        f->agent,
-                                        strerror(errno));
+                                        &errors, "cluster.conf", 0, "[Fence %s] here: %s", f->name, wrong);
+        }
         return errors.n_items > 0 ? conf_errors_to_text(&errors) : NULL;
 }
 

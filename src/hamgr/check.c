@@ -97,6 +97,13 @@ static bool check_fences(const ClusterConf *conf) {
         for (size_t i = 0; i < conf->n_fences; i++) {
                 char error[FENCE_ERROR_MAX];
 
+                if (conf->fences[i].no_verification)
+                        fprintf(stderr,
+                                "Warning: fence device %s has VerifyCertificate=no: whoever answers at the "
+                                "address of a management controller gets its password, and is believed that "
+                                "a "
+                                "server is off\n",
+                                conf->fences[i].name);
                 if (fence_check(&conf->fences[i], error) < 0) {
                         fprintf(stderr, "%s\n", error);
                         ok = false;

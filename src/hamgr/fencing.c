@@ -322,8 +322,25 @@ static void on_power_on(uint32_t node_id, const char *device, const char *error,
                             error);
 }
 
+/* Each time, since it is never right for long. */
+static void warn_of_unverified(const ClusterConf *conf) {
+        FOREACH_ARRAY(f, conf->fences, conf->n_fences)
+                if (f->no_verification)
+                        log_event(LOG_WARNING,
+                                  HAMGR_MESSAGE_FENCE_UNVERIFIED,
+                                  LOG_FIELDS("HAMGR_DEVICE", f->name),
+                                  "fence device %s has VerifyCertificate=no: whoever answers at the address "
+                                  "of a "
+                                  "management controller gets its password, and is believed that a server "
+                                  "is "
+                                  "off",
+                                  f->name);
+}
+
 static int make_devices(Manager *m) {
         int r;
+
+        warn_of_unverified(m->conf);
 
         r = fence_new(m->event, m->conf, &m->fence);
         if (r < 0)

@@ -127,7 +127,12 @@ static void write_node(StrBuf *b, const ClusterConf *c, const ClusterNode *n) {
 }
 
 static void write_fence(StrBuf *b, const ClusterConf *c, const ClusterFence *f) {
-        str_buf_printf(b, "\n[Fence %s]\nAgent=%s\nNodes=", f->name, f->agent);
+        str_buf_printf(b, "\n[Fence %s]\n", f->name);
+        if (f->type == CLUSTER_FENCE_AGENT)
+                str_buf_printf(b, "Agent=%s\n", f->agent);
+        else
+                str_buf_printf(b, "Type=%s\n", cluster_fence_type_to_string(f->type));
+        str_buf_add(b, "Nodes=");
         for (size_t i = 0; i < f->n_nodes; i++)
                 str_buf_printf(b,
                                "%s%s:%s",
@@ -140,6 +145,12 @@ static void write_fence(StrBuf *b, const ClusterConf *c, const ClusterFence *f) 
                 str_buf_printf(b, "Parameter=%s\n", f->parameters[i]);
         if (f->parameter_file)
                 str_buf_printf(b, "ParameterFile=%s\n", f->parameter_file);
+        if (f->credential)
+                str_buf_printf(b, "Credential=%s\n", f->credential);
+        if (f->ca_file)
+                str_buf_printf(b, "CAFile=%s\n", f->ca_file);
+        if (f->no_verification)
+                str_buf_add(b, "VerifyCertificate=no\n");
         write_duration(b, "TimeoutSec", f->timeout_usec);
         str_buf_printf(b, "PowerOn=%s\n", yes_no(f->power_on));
 }

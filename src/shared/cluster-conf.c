@@ -13,6 +13,7 @@
 #include "shared/cluster-conf.h"
 #include "shared/cluster-timers.h"
 #include "shared/file-util.h"
+#include "shared/redfish-address.h"
 
 #define FENCE_AGENT_FOLDER "/usr/sbin"
 
@@ -22,6 +23,12 @@ static const char *const cluster_conf_kind_table[_CLUSTER_CONF_KIND_MAX] = {
         [CLUSTER_CONF_FENCE] = "fence",
 };
 DEFINE_STRING_TABLE(cluster_conf_kind, ClusterConfKind);
+
+static const char *const cluster_fence_type_table[_CLUSTER_FENCE_TYPE_MAX] = {
+        [CLUSTER_FENCE_AGENT] = "agent",
+        [CLUSTER_FENCE_REDFISH] = "redfish",
+};
+DEFINE_STRING_TABLE(cluster_fence_type, ClusterFenceType);
 
 /* ---- Raw values, as the tables fill them in ---- */
 
@@ -45,11 +52,15 @@ typedef struct RawNode {
 } RawNode;
 
 typedef struct RawFence {
+        int type;
         char *agent;
         ConfList nodes;
         ConfList parameters;
         char *parameter_file;
-        uint64_t timeout_usec;
+        char *credential;
+        char *ca_file;
+        bool verify;
+        uint64_t timeout_usec; /* USEC_INFINITY: not given */
         bool power_on;
 } RawFence;
 
@@ -62,6 +73,8 @@ static const ConfRange timeout_range = { 100 * USEC_PER_MSEC, 10 * USEC_PER_MINU
 static const ConfRange port_range = { 1, UINT16_MAX - CLUSTER_LINKS_MAX + 1 };
 static const ConfRange id_range = { NODE_ID_MIN, NODE_ID_MAX };
 static const ConfRange votes_range = { 0, CLUSTER_VOTES_MAX };
+
+static const ConfChoice fence_type_choice = { cluster_fence_type_table, _CLUSTER_FENCE_TYPE_MAX };
 
 static const ConfSectionType section_types[] = {
         { "Cluster", CONF_UNNAMED, true },
@@ -101,10 +114,14 @@ static const ConfKey node_keys[] = {
 };
 
 static const ConfKey fence_keys[] = {
-        { "Agent", conf_convert_string, offsetof(RawFence, agent), CONF_REQUIRED, NULL },
+        { "Type", conf_convert_choice, offsetof(RawFence, type), 0, &fence_type_choice },
+        { "Agent", conf_convert_string, offsetof(RawFence, agent), 0, NULL },
         { "Nodes", conf_convert_words, offsetof(RawFence, nodes), CONF_REQUIRED, NULL },
         { "Parameter", conf_convert_lines, offsetof(RawFence, parameters), CONF_REPEATABLE, NULL },
         { "ParameterFile", conf_convert_path, offsetof(RawFence, parameter_file), 0, NULL },
+        { "Credential", conf_convert_string, offsetof(RawFence, credential), 0, NULL },
+        { "CAFile", conf_convert_path, offsetof(RawFence, ca_file), 0, NULL },
+        { "VerifyCertificate", conf_convert_bool, offsetof(RawFence, verify), 0, NULL },
         { "TimeoutSec", conf_convert_duration, offsetof(RawFence, timeout_usec), 0, &timeout_range },
         { "PowerOn", conf_convert_bool, offsetof(RawFence, power_on), 0, NULL },
 };
@@ -123,6 +140,8 @@ static void raw_fence_done(RawFence *raw) {
         conf_list_done(&raw->nodes);
         conf_list_done(&raw->parameters);
         free(raw->parameter_file);
+        free(raw->credential);
+        free(raw->ca_file);
 }
 
 /* ---- The object ---- */
@@ -161,6 +180,8 @@ ClusterConf *cluster_conf_free(ClusterConf *c) {
                         free(f->parameters[i]);
                 free(f->parameters);
                 free(f->parameter_file);
+                free(f->credential);
+                free(f->ca_file);
         }
         free(c->fences);
         free(c->nodes);
@@ -598,10 +619,27 @@ static int load_fence_node(Loader *l, const ConfSection *s, const char *word, Cl
         if (node->id != 0 && cluster_fence_plug(f, node->id))
                 return report_at(l, s, "Nodes", "node %s is given twice", name);
 
+        if (f->type == CLUSTER_FENCE_REDFISH) {
+                const char *wrong = redfish_address_check(strempty(plug));
+
+                if (wrong)
+                        return report_at(
+                                        l,
+                                        s,
+                                        "Nodes",
+                                        "\"%s\": %s; write node:address of its management controller, such "
+                                        "as "
+                                        "n1:10.9.0.1, and where needed node:name@address:port/path",
+                                        word,
+                                        wrong);
+        }
+
         copy = strdup(plug ? plug : node->name);
         if (!copy)
                 return -ENOMEM;
-        f->nodes[f->n_nodes++] = (ClusterFenceNode){ .node_id = node->id, .plug = TAKE_PTR(copy) };
+        f->nodes[f->n_nodes] = (ClusterFenceNode){ .node_id = node->id, .plug = TAKE_PTR(copy) };
+        (void) snprintf(f->nodes[f->n_nodes].name, sizeof(f->nodes[0].name), "%s", node->name);
+        f->n_nodes++;
         return 0;
 }
 
@@ -639,9 +677,94 @@ static int check_parameters(Loader *l, const ConfSection *s, const RawFence *raw
         return 0;
 }
 
+/* Keys that mean something to one type only would be taken for settings that are in force. */
+static int check_keys_of_type(Loader *l, const ConfSection *s, ClusterFenceType type) {
+        static const struct {
+                ClusterFenceType type;
+                const char *key;
+        } own_keys[] = {
+                { CLUSTER_FENCE_AGENT, "Agent" },
+                { CLUSTER_FENCE_AGENT, "Parameter" },
+                { CLUSTER_FENCE_REDFISH, "CAFile" },
+                { CLUSTER_FENCE_REDFISH, "VerifyCertificate" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(own_keys); i++) {
+                int r;
+
+                if (own_keys[i].type == type || !conf_section_find(s, own_keys[i].key))
+                        continue;
+                r = report_at(l,
+                              s,
+                              own_keys[i].key,
+                              "is for Type=%s, and this device is of Type=%s",
+                              cluster_fence_type_to_string(own_keys[i].type),
+                              cluster_fence_type_to_string(type));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static bool credential_name_is_valid(const char *name) {
+        size_t length = strlen(name);
+
+        return length <= 255 && name[0] != '.' &&
+               strspn(name,
+                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                      "0123456789_.-") == length;
+}
+
+static int check_secret_source(Loader *l, const ConfSection *s, const RawFence *raw) {
+        if (raw->credential && !credential_name_is_valid(raw->credential))
+                return report_at(
+                                l,
+                                s,
+                                "Credential",
+                                "must be the name that LoadCredential= of hamgr.service gives it: letters, "
+                                "digits, and _ . -");
+        if (raw->credential && raw->parameter_file)
+                return report_at(l, s, "Credential", "ParameterFile= is given too; secrets have one place");
+        if (raw->type == CLUSTER_FENCE_REDFISH && !raw->credential && !raw->parameter_file)
+                return conf_errors_add(
+                                l->errors,
+                                s->file,
+                                s->line,
+                                "[Fence %s] needs ParameterFile= or Credential=, with lines username=... "
+                                "and "
+                                "password=...",
+                                strempty(s->name));
+        return 0;
+}
+
+static int check_type(Loader *l, const ConfSection *s, const RawFence *raw) {
+        int r;
+
+        r = check_keys_of_type(l, s, (ClusterFenceType) raw->type);
+        if (r < 0)
+                return r;
+        r = check_secret_source(l, s, raw);
+        if (r < 0)
+                return r;
+        if (raw->ca_file && !raw->verify)
+                return report_at(
+                                l,
+                                s,
+                                "CAFile",
+                                "says nothing as long as VerifyCertificate=no; take one of them out");
+        return 0;
+}
+
 static int load_agent(Loader *l, const ConfSection *s, const char *agent, ClusterFence *f) {
-        if (!agent)
+        if (f->type != CLUSTER_FENCE_AGENT)
                 return 0;
+        if (!agent)
+                return conf_errors_add(
+                                l->errors,
+                                s->file,
+                                s->line,
+                                "[Fence %s] needs Agent=, or Type=redfish",
+                                strempty(s->name));
 
         if (*agent != '/' && strpbrk(agent, "/ \t"))
                 return report_at(
@@ -660,7 +783,9 @@ static int load_agent(Loader *l, const ConfSection *s, const char *agent, Cluste
 
 static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
         _cleanup_(raw_fence_done) RawFence raw = {
-                .timeout_usec = CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT,
+                .type = CLUSTER_FENCE_AGENT,
+                .verify = true,
+                .timeout_usec = USEC_INFINITY,
                 .power_on = true,
         };
         int r;
@@ -670,9 +795,19 @@ static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
                 return r;
 
         (void) snprintf(f->name, sizeof(f->name), "%s", strempty(s->name));
-        f->timeout_usec = raw.timeout_usec;
+        r = check_type(l, s, &raw);
+        if (r < 0)
+                return r;
+
+        f->type = (ClusterFenceType) raw.type;
+        f->timeout_usec = raw.timeout_usec != USEC_INFINITY  ? raw.timeout_usec
+                          : f->type == CLUSTER_FENCE_REDFISH ? CLUSTER_REDFISH_TIMEOUT_USEC_DEFAULT
+                                                             : CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT;
         f->power_on = raw.power_on;
         f->parameter_file = TAKE_PTR(raw.parameter_file);
+        f->credential = TAKE_PTR(raw.credential);
+        f->ca_file = TAKE_PTR(raw.ca_file);
+        f->no_verification = !raw.verify;
 
         r = load_agent(l, s, raw.agent, f);
         if (r < 0)
@@ -789,6 +924,17 @@ static uint64_t hash_nodes(const ClusterConf *c) {
         return hash64_result(&h);
 }
 
+/* Nothing where no such key is given, so that nodes that do not know them have the same hash. */
+static void hash_fence_type(Hash64 *h, const ClusterFence *f) {
+        if (f->type != CLUSTER_FENCE_AGENT) {
+                hash64_u64(h, (uint64_t) f->type);
+                hash64_string(h, f->ca_file);
+                hash64_u64(h, f->no_verification);
+        }
+        if (f->credential)
+                hash64_string(h, f->credential);
+}
+
 static uint64_t hash_fences(const ClusterConf *c) {
         Hash64 h;
 
@@ -797,6 +943,7 @@ static uint64_t hash_fences(const ClusterConf *c) {
         FOREACH_ARRAY(f, c->fences, c->n_fences) {
                 hash64_string(&h, f->name);
                 hash64_string(&h, f->agent);
+                hash_fence_type(&h, f);
                 hash64_u64(&h, f->timeout_usec);
                 hash64_u64(&h, f->power_on);
                 hash64_string(&h, f->parameter_file);

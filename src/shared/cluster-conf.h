@@ -31,6 +31,8 @@
 #define CLUSTER_UNSEEN_FENCE_USEC_DEFAULT (20 * UINT64_C(1000000))
 #define CLUSTER_REJOIN_HOLD_USEC_DEFAULT (300 * UINT64_C(1000000))
 #define CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT (10 * UINT64_C(1000000))
+/* A management controller takes a second for a session, and some more until a server counts as off. */
+#define CLUSTER_REDFISH_TIMEOUT_USEC_DEFAULT (20 * UINT64_C(1000000))
 
 /* Address of a node on one link; the port is set (Port + link). */
 typedef union ClusterAddress {
@@ -52,13 +54,22 @@ typedef struct ClusterNode {
 
 typedef struct ClusterFenceNode {
         uint32_t node_id;
-        char *plug; /* owned */
+        char name[NAME_LENGTH_MAX + 1];
+        char *plug; /* owned; of Redfish: as redfish_address_parse() reads it */
 } ClusterFenceNode;
+
+typedef enum ClusterFenceType {
+        CLUSTER_FENCE_AGENT,
+        CLUSTER_FENCE_REDFISH,
+        _CLUSTER_FENCE_TYPE_MAX,
+        _CLUSTER_FENCE_TYPE_INVALID = -EINVAL,
+} ClusterFenceType;
 
 typedef struct ClusterFence {
         char name[NAME_LENGTH_MAX + 1];
         uint32_t level; /* 1, 2, ... in file order */
-        char *agent;    /* owned: absolute path */
+        ClusterFenceType type;
+        char *agent; /* owned: absolute path; NULL with Redfish */
         uint64_t timeout_usec;
         bool power_on;
 
@@ -68,6 +79,10 @@ typedef struct ClusterFence {
         char **parameters; /* owned: "key=value" in file order */
         size_t n_parameters;
         char *parameter_file; /* owned: absolute path, or NULL */
+        char *credential;     /* owned: name of a credential of hamgr.service, or NULL */
+
+        char *ca_file; /* owned: absolute path; NULL: the system's */
+        bool no_verification;
 } ClusterFence;
 
 /* The kinds of section that are hashed apart, so that two nodes can say in which they differ. */
@@ -158,6 +173,9 @@ ClusterConf *cluster_conf_copy(const ClusterConf *c);
 
 /* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
 char *cluster_conf_to_text(const ClusterConf *c);
+
+const char *cluster_fence_type_to_string(ClusterFenceType i);
+ClusterFenceType cluster_fence_type_from_string(const char *s);
 
 const char *cluster_conf_kind_to_string(ClusterConfKind i);
 ClusterConfKind cluster_conf_kind_from_string(const char *s);

@@ -58,6 +58,8 @@
 #define HAMGR_MESSAGE_FENCE_SUCCEEDED "e0b13648b2fa4582a711c6eb7f1b7c76"
 /* fencing failed */
 #define HAMGR_MESSAGE_FENCE_FAILED "7d133f64d66e46e9a46b73a86547cc31"
+/* a fence device does not hold controllers to their certificates */
+#define HAMGR_MESSAGE_FENCE_UNVERIFIED "5185c3117708447699c2fea0d3489fb8"
 /* a group is being started here */
 #define HAMGR_MESSAGE_GROUP_STARTING "2019dd4721f4465fb9f1e46e39dacaa6"
 /* a group runs */

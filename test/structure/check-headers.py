@@ -9,7 +9,7 @@ import tempfile
 
 FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", '-DHAMGR_VERSION="test"', "-Wall", "-Wextra", "-Wno-unused-parameter",
          "-Wno-unused-function", "-Werror", "-fsyntax-only", "-Isrc"]
-PACKAGES = ["glib-2.0", "libsystemd", "openssl", "libmnl", "mount", "jansson"]
+PACKAGES = ["glib-2.0", "libsystemd", "openssl", "libmnl", "mount", "jansson", "libcurl"]
 
 
 def complaint(root, compiler, packages, header):

@@ -18,7 +18,7 @@ ROOMS = {
     "hamgr/state": (["basic"], ["glib"]),
     "hamgr/engine": (["basic", "hamgr/state"], ["glib"]),
     "hamgr/drive": (["basic", "shared", "hamgr/state"], ["glib", "systemd"]),
-    "hamgr/fence": (["basic", "shared", "hamgr/state"], ["glib", "systemd"]),
+    "hamgr/fence": (["basic", "shared", "hamgr/state"], ["glib", "systemd", "jansson"]),
     "hamgr/api": (["basic", "shared", "hamgr/state"], ["glib", "systemd"]),
     "hamgr": (["basic", "shared", "libhagcs", *HAMGR], ["glib", "systemd"]),
     "hactl": (["basic", "shared"], ["glib", "systemd", "jansson"]),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib.h>
 
-#include "hamgr/fence/device.h"
+#include "hamgr/fence/agent.h"
 #include "hamgr/fence/metadata.h"
 
 #define ACTIONS "<actions><action name=\"on\"/><action name=\"off\"/><action name=\"status\"/></actions>"
@@ -81,7 +81,7 @@ static void check(size_t n_nodes, const char *const *parameters, size_t n, const
                 .n_parameters = n,
                 .power_on = true,
         };
-        g_autofree char *wrong = fence_device_check_parameters(m, &conf, NULL);
+        g_autofree char *wrong = fence_agent_check_parameters(m, &conf, NULL);
 
         if (!expected)
                 g_assert_cmpstr(wrong, ==, NULL);
@@ -106,8 +106,8 @@ static void test_agent_without_plug_serves_one_node(void) {
         FenceMetadata *m = parse("<resource-agent><parameters><parameter name=\"ip\"/></parameters>" ACTIONS
                                  "</resource-agent>");
         ClusterFence one = { .name = "one", .n_nodes = 1 }, two = { .name = "two", .n_nodes = 2 };
-        g_autofree char *right = fence_device_check_parameters(m, &one, NULL);
-        g_autofree char *wrong = fence_device_check_parameters(m, &two, NULL);
+        g_autofree char *right = fence_agent_check_parameters(m, &one, NULL);
+        g_autofree char *wrong = fence_agent_check_parameters(m, &two, NULL);
 
         g_assert_null(right);
         g_assert_nonnull(strstr(wrong, "cannot tell several nodes apart"));
@@ -118,7 +118,7 @@ static void test_agent_that_cannot_prove_is_refused(void) {
         FenceMetadata *m = parse("<resource-agent><parameters><parameter name=\"plug\"/></parameters>"
                                  "<actions><action name=\"off\"/></actions></resource-agent>");
         ClusterFence conf = { .name = "x", .n_nodes = 1 };
-        g_autofree char *wrong = fence_device_check_parameters(m, &conf, NULL);
+        g_autofree char *wrong = fence_agent_check_parameters(m, &conf, NULL);
 
         g_assert_nonnull(strstr(wrong, "no action \"status\""));
         fence_metadata_free(m);
@@ -128,8 +128,8 @@ static void test_action_comes_last(void) {
         FenceMetadata *m = parse(xml);
         const char *parameters[] = { "ip=10.9.0.1", "delay=1" }, *secret[] = { "password=s3", NULL };
         ClusterFence conf = { .name = "power", .parameters = (char **) parameters, .n_parameters = 2 };
-        g_autofree char *off = fence_device_input(m, &conf, secret, "plug7", FENCE_ACTION_OFF);
-        g_autofree char *status = fence_device_input(m, &conf, NULL, "plug7", FENCE_ACTION_STATUS);
+        g_autofree char *off = fence_agent_input(m, &conf, secret, "plug7", FENCE_ACTION_OFF);
+        g_autofree char *status = fence_agent_input(m, &conf, NULL, "plug7", FENCE_ACTION_STATUS);
 
         g_assert_cmpstr(off, ==, "ip=10.9.0.1\ndelay=1\npassword=s3\nplug=plug7\naction=off\n");
         g_assert_cmpstr(status, ==, "ip=10.9.0.1\ndelay=1\nplug=plug7\naction=status\n");

@@ -5,6 +5,7 @@
 
 #include "basic/time-util.h"
 #include "shared/cluster-conf.h"
+#include "shared/redfish-address.h"
 
 #define CLUSTER "[Cluster]\nName=shop\n"
 #define NODE_1 "[Node n1]\nId=1\nAddress=10.1.0.1 10.2.0.1\n"
@@ -300,7 +301,7 @@ static void test_bad_addresses_are_refused(void) {
 
 static void test_bad_fence_devices_are_refused(void) {
         assert_errors(CLUSTER NODES "[Fence a]\n",
-                      "c:12: [Fence a] needs Agent=\nc:12: [Fence a] needs Nodes=\n");
+                      "c:12: [Fence a] needs Nodes=\nc:12: [Fence a] needs Agent=, or Type=redfish\n");
         assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n7:1\n",
                       "c:14: Nodes=n7:1: there is no [Node n7]; did you mean \"n1\"?\n");
         assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1:\n",
@@ -314,6 +315,100 @@ static void test_bad_fence_devices_are_refused(void) {
                       "c:15: Parameter=action=reboot: \"action\" is set by hamgr; plugs belong into "
                       "Nodes=node:plug\n"
                       "c:16: Parameter=verbose: must be key=value, such as Parameter=ip=10.9.0.1\n");
+}
+
+#define REDFISH "[Fence bmc]\nType=redfish\nParameterFile=/etc/hamgr/bmc.secret\n"
+
+static void test_redfish_devices_are_read(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(
+                        CLUSTER NODES
+                        "[Fence bmc]\nType=redfish\nNodes=n1:10.9.0.1 n2:bmc2.lan@[fd00::2]:8443/redfish/v1/"
+                        "Systems/2\nCredential=bmc\nCAFile=/etc/hamgr/bmc-ca.pem\n" FENCE);
+        _cleanup_(cluster_conf_freep) ClusterConf *again = NULL;
+        _cleanup_free_ char *text = cluster_conf_to_text(c);
+        RedfishAddress a = {};
+
+        g_assert_cmpint(c->fences[0].type, ==, CLUSTER_FENCE_REDFISH);
+        g_assert_null(c->fences[0].agent);
+        g_assert_cmpuint(c->fences[0].timeout_usec, ==, 20 * USEC_PER_SEC);
+        g_assert_cmpstr(c->fences[0].credential, ==, "bmc");
+        g_assert_cmpstr(c->fences[0].ca_file, ==, "/etc/hamgr/bmc-ca.pem");
+        g_assert_false(c->fences[0].no_verification);
+        g_assert_cmpstr(c->fences[0].nodes[0].name, ==, "n1");
+        g_assert_cmpint(c->fences[1].type, ==, CLUSTER_FENCE_AGENT);
+
+        g_assert_cmpint(redfish_address_parse(cluster_fence_plug(&c->fences[0], 1), &a), ==, 0);
+        g_assert_cmpstr(a.authority, ==, "10.9.0.1:443");
+        g_assert_null(a.connect_to);
+        g_assert_null(a.system);
+        redfish_address_done(&a);
+        g_assert_cmpint(redfish_address_parse(cluster_fence_plug(&c->fences[0], 2), &a), ==, 0);
+        g_assert_cmpstr(a.authority, ==, "bmc2.lan:8443");
+        g_assert_cmpstr(a.connect_to, ==, "[fd00::2]:8443");
+        g_assert_cmpstr(a.system, ==, "/redfish/v1/Systems/2");
+        redfish_address_done(&a);
+
+        again = parse_good(text);
+        g_assert_cmpuint(again->hash, ==, c->hash);
+}
+
+static void test_verification_changes_the_hash(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *a =
+                        parse_good(CLUSTER NODES REDFISH "Nodes=n1:10.9.0.1\n");
+        _cleanup_(cluster_conf_freep) ClusterConf *b =
+                        parse_good(CLUSTER NODES REDFISH "Nodes=n1:10.9.0.1\nVerifyCertificate=no\n");
+
+        g_assert_true(b->fences[0].no_verification);
+        g_assert_cmpuint(a->hashes[CLUSTER_CONF_FENCE], !=, b->hashes[CLUSTER_CONF_FENCE]);
+}
+
+static void test_bad_redfish_devices_are_refused(void) {
+        static const struct {
+                const char *plug, *wrong;
+        } plugs[] = {
+                { "", "the address of the management controller is missing" },
+                { ":bmc1",
+                  "there is no address in it; write numbers such as 10.9.0.1 or [fd00::1], not names" },
+                { ":fd00::1",
+                  "there is no address in it; write numbers such as 10.9.0.1 or [fd00::1], not names" },
+                { ":[fd00::1",
+                  "there is no address in it; write numbers such as 10.9.0.1 or [fd00::1], not names" },
+                { ":-x@10.9.0.1", "what stands before the @ is no host name" },
+                { ":10.9.0.1:0", "what follows the address is no port" },
+                { ":10.9.0.1:65536", "what follows the address is no port" },
+                { ":[fd00::1]x", "what follows the address is no port" },
+                { ":10.9.0.1/a/../b", "what begins with the slash is no path" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(plugs); i++) {
+                g_autofree char *text = g_strdup_printf(CLUSTER NODES REDFISH "Nodes=n1%s\n", plugs[i].plug);
+                g_autofree char *expected = g_strdup_printf(
+                                "c:15: Nodes=n1%s: \"n1%s\": %s; write node:address of its management "
+                                "controller, "
+                                "such as n1:10.9.0.1, and where needed node:name@address:port/path\n",
+                                plugs[i].plug,
+                                plugs[i].plug,
+                                plugs[i].wrong);
+
+                assert_errors(text, expected);
+        }
+        assert_errors(CLUSTER NODES "[Fence a]\nType=redfish\nNodes=n1:10.9.0.1\n",
+                      "c:12: [Fence a] needs ParameterFile= or Credential=, with lines username=... and "
+                      "password=...\n");
+        assert_errors(CLUSTER NODES REDFISH "Nodes=n1:10.9.0.1\nAgent=fence_ipmilan\nParameter=ip=1\n",
+                      "c:16: Agent=fence_ipmilan: is for Type=agent, and this device is of Type=redfish\n"
+                      "c:17: Parameter=ip=1: is for Type=agent, and this device is of Type=redfish\n");
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1\nVerifyCertificate=no\n",
+                      "c:15: VerifyCertificate=no: is for Type=redfish, and this device is of Type=agent\n");
+        assert_errors(CLUSTER NODES REDFISH "Nodes=n1:10.9.0.1\nCredential=bmc\n",
+                      "c:16: Credential=bmc: ParameterFile= is given too; secrets have one place\n");
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1\nCredential=../key\n",
+                      "c:15: Credential=../key: must be the name that LoadCredential= of hamgr.service "
+                      "gives it: "
+                      "letters, digits, and _ . -\n");
+        assert_errors(CLUSTER NODES REDFISH "Nodes=n1:10.9.0.1\nCAFile=/c\nVerifyCertificate=no\n",
+                      "c:16: CAFile=/c: says nothing as long as VerifyCertificate=no; take one of them "
+                      "out\n");
 }
 
 static void test_all_errors_at_once(void) {
@@ -428,6 +523,11 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/shared/cluster-conf/duplicates-are-refused", test_duplicates_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-values-are-refused", test_bad_values_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-addresses-are-refused", test_bad_addresses_are_refused);
+        g_test_add_func("/shared/cluster-conf/redfish-devices-are-read", test_redfish_devices_are_read);
+        g_test_add_func("/shared/cluster-conf/verification-changes-the-hash",
+                        test_verification_changes_the_hash);
+        g_test_add_func("/shared/cluster-conf/bad-redfish-devices-are-refused",
+                        test_bad_redfish_devices_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-fence-devices-are-refused",
                         test_bad_fence_devices_are_refused);
         g_test_add_func("/shared/cluster-conf/all-errors-at-once", test_all_errors_at_once);

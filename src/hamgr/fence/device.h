@@ -1,35 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One fence device: what it was configured with, its secret, and what its agent says of itself. */
+/* One fence device of either type: what it was configured with, its secret, and what its agent says of
+ * itself or where its controllers have what we ask for. */
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include <systemd/sd-event.h>
 
-#include "hamgr/fence/metadata.h"
-#include "shared/child.h"
+#include "hamgr/fence/action.h"
 #include "shared/cluster-conf.h"
 
-#define FENCE_SECRET_BYTES_MAX (16U * 1024U)
-
-typedef enum FenceAction {
-        FENCE_ACTION_OFF,
-        FENCE_ACTION_STATUS,
-        FENCE_ACTION_ON,
-        _FENCE_ACTION_MAX,
-        _FENCE_ACTION_INVALID = -EINVAL,
-} FenceAction;
-
-const char *fence_action_to_string(FenceAction i);
-FenceAction fence_action_from_string(const char *s);
-
 typedef struct FenceDevice FenceDevice;
+typedef struct FenceRun FenceRun;
 
 /* The look at the device has ended: fence_device_is_ready() or fence_device_error(). */
 typedef void (*FenceDeviceLookedHandler)(FenceDevice *d, void *userdata);
 
+/* The controllers were asked; trouble is what was wrong with any of them, NULL when nothing was. */
+typedef void (*FenceDeviceProbedHandler)(FenceDevice *d, const char *trouble, void *userdata);
+
+/* What of it is wrong on this node without asking anybody: program, secret, CA file. For g_free(); NULL:
+ * nothing. */
+char *fence_device_check_files(const ClusterFence *conf);
+
 /* conf is borrowed. */
 FenceDevice *fence_device_new(
                 sd_event *event, const ClusterFence *conf, FenceDeviceLookedHandler handler, void *userdata);
+/* Its runs must have been freed before. */
 FenceDevice *fence_device_free(FenceDevice *d);
 
 const ClusterFence *fence_device_conf(const FenceDevice *d);
@@ -37,28 +36,31 @@ bool fence_device_is_ready(const FenceDevice *d);
 /* Why it is not ready; NULL when it is, or when nobody has looked yet. */
 const char *fence_device_error(const FenceDevice *d);
 
-/* Looks at program, secret, metadata and parameters. Told through the handler, from the loop; a look in
- * progress is not begun again. */
+/* Looks at what is here: program, secret, metadata, parameters, CA file. Told through the handler, from the
+ * loop; a look in progress is not begun again. */
 int fence_device_look(FenceDevice *d);
 
-/* Runs one action of a device that is ready. */
+/* Asks the management controller of every node for its state, which changes nothing, so that one that cannot
+ * be used is known before it is needed. An agent is not asked, and the probe ends well. Of a device that is
+ * ready; one at a time: a probe in progress is begun again. */
+int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *userdata);
+
+/* Nothing is under way at its controllers, not even the end of a session. */
+bool fence_device_is_quiet(const FenceDevice *d);
+
+/* text says how it went, with the action in front; borrowed for the call. Called once, from the loop, never
+ * from within fence_device_run(). May free the run. */
+typedef void (*FenceRunHandler)(FenceRun *run, FenceVerdict verdict, const char *text, void *userdata);
+
+/* Runs one action of a device that is ready, on a node that it has. */
 int fence_device_run(
                 FenceDevice *d,
                 FenceAction action,
-                const char *plug,
+                uint32_t node_id,
                 uint64_t timeout_usec,
-                ChildHandler handler,
+                FenceRunHandler handler,
                 void *userdata,
-                Child **ret);
-
-/* Pure: what goes to the agent's standard input, and what is wrong with the parameters. secret is
- * "key=value" strings ended by NULL, or NULL. For g_free(). */
-char *fence_device_input(
-                const FenceMetadata *m,
-                const ClusterFence *conf,
-                const char *const *secret,
-                const char *plug,
-                FenceAction action);
-/* NULL: nothing is wrong; else a sentence, for g_free(). */
-char *
-fence_device_check_parameters(const FenceMetadata *m, const ClusterFence *conf, const char *const *secret);
+                FenceRun **ret);
+/* Breaks it off: an agent is killed; whether it was carried out is then not known. */
+FenceRun *fence_run_free(FenceRun *run);
+DEFINE_TRIVIAL_CLEANUP(FenceRun *, fence_run_free);

@@ -6,8 +6,9 @@
  *       |                                        |       |
  *       +------------- the device failed --------+-------+---> next device, LOOK or OFF; none left: failed
  *
- * OFF and STATUS are tried again after a pause while the device's time limit allows it. An `on` that follows
- * is a job of its own: the request is over by then. */
+ * STATUS is passed over where OFF itself has asked for the state, after the order, as Redfish does. OFF and
+ * STATUS are tried again after a pause while the device's time limit allows it. An `on` that follows is a
+ * job of its own: the request is over by then. */
 
 #include <glib.h>
 
@@ -51,7 +52,7 @@ struct FenceRequest {
         unsigned n_off, n_status;
         uint64_t started_usec, deadline_usec; /* the deadline is that of this device */
 
-        Child *child;           /* owned */
+        FenceRun *run;          /* owned */
         sd_event_source *timer; /* ref: begins the phase, now or after a pause */
         GString *reason;        /* owned */
 };
@@ -61,7 +62,7 @@ typedef struct PowerOn {
         FenceDevice *device; /* weak */
         uint32_t node_id;
 
-        Child *child;           /* owned */
+        FenceRun *run;          /* owned */
         sd_event_source *begin; /* ref: after the result has been told */
 } PowerOn;
 
@@ -70,7 +71,7 @@ typedef struct PowerOn {
 static void power_on_free(void *p) {
         PowerOn *job = p;
 
-        child_free(job->child);
+        fence_run_free(job->run);
         sd_event_source_disable_unref(job->begin);
         g_free(job);
 }
@@ -85,13 +86,8 @@ static void power_on_finish(PowerOn *job, const char *error) {
                 f->on_power_on(node_id, device, error, f->userdata);
 }
 
-static void on_power_on_end(Child *child, const ChildResult *result, void *userdata) {
-        char text[CHILD_TEXT_MAX];
-        g_autofree char *error = NULL;
-
-        if (result->end != CHILD_EXITED || result->status != 0)
-                error = g_strdup_printf("\"on\" %s", child_result_format(result, text));
-        power_on_finish(userdata, error);
+static void on_power_on_end(FenceRun *run, FenceVerdict verdict, const char *text, void *userdata) {
+        power_on_finish(userdata, verdict == FENCE_VERDICT_DONE ? NULL : text);
 }
 
 static int on_power_on_begin(sd_event_source *s, void *userdata) {
@@ -103,14 +99,13 @@ static int on_power_on_begin(sd_event_source *s, void *userdata) {
                 r = fence_device_run(
                                 job->device,
                                 FENCE_ACTION_ON,
-                                cluster_fence_plug(conf, job->node_id),
+                                job->node_id,
                                 conf->timeout_usec,
                                 on_power_on_end,
                                 job,
-                                &job->child);
+                                &job->run);
         if (r < 0) {
-                g_autofree char *error =
-                                g_strdup_printf("cannot run the agent for \"on\": %s", g_strerror(-r));
+                g_autofree char *error = g_strdup_printf("cannot begin \"on\": %s", g_strerror(-r));
 
                 power_on_finish(job, error);
         }
@@ -188,26 +183,24 @@ static bool request_may_retry(const FenceRequest *r) {
         return usec_add(now_boottime_usec(), 2 * RETRY_USEC) < r->deadline_usec;
 }
 
-static void on_off_end(FenceRequest *r, const ChildResult *result) {
-        char text[CHILD_TEXT_MAX];
-
-        if (result->end == CHILD_EXITED && result->status == 0)
+static void on_off_end(FenceRequest *r, FenceVerdict verdict, const char *text) {
+        if (verdict == FENCE_VERDICT_IS_OFF)
+                request_finish(r, request_device(r));
+        else if (verdict == FENCE_VERDICT_DONE)
                 request_go(r, PHASE_STATUS, 0);
-        else if (result->end != CHILD_TIMED_OUT && r->n_off < OFF_ATTEMPTS_MAX && request_may_retry(r))
+        else if (verdict == FENCE_VERDICT_FAILED && r->n_off < OFF_ATTEMPTS_MAX && request_may_retry(r))
                 request_go(r, PHASE_OFF, RETRY_USEC);
         else
-                request_device_failed(r, "\"off\" %s", child_result_format(result, text));
+                request_device_failed(r, "%s", text);
 }
 
-static void on_status_end(FenceRequest *r, const ChildResult *result) {
-        char text[CHILD_TEXT_MAX];
-        bool exited = result->end == CHILD_EXITED;
-
-        if (exited && result->status == 2)
+static void on_status_end(FenceRequest *r, FenceVerdict verdict, const char *text) {
+        if (verdict == FENCE_VERDICT_IS_OFF)
                 request_finish(r, request_device(r));
-        else if (result->end != CHILD_TIMED_OUT && r->n_status < STATUS_ATTEMPTS_MAX && request_may_retry(r))
+        else if (verdict != FENCE_VERDICT_GAVE_UP && r->n_status < STATUS_ATTEMPTS_MAX &&
+                 request_may_retry(r))
                 request_go(r, PHASE_STATUS, RETRY_USEC);
-        else if (exited && result->status == 0)
+        else if (verdict == FENCE_VERDICT_IS_ON)
                 request_device_failed(
                                 r,
                                 "\"off\" said that it worked, but \"status\" says that the node is still on "
@@ -215,21 +208,19 @@ static void on_status_end(FenceRequest *r, const ChildResult *result) {
                                 r->n_status);
         else
                 request_device_failed(
-                                r,
-                                "\"off\" said that it worked, but it cannot be confirmed: \"status\" %s",
-                                child_result_format(result, text));
+                                r, "\"off\" said that it worked, but it cannot be confirmed: %s", text);
 }
 
-static void on_action_end(Child *child, const ChildResult *result, void *userdata) {
+static void on_action_end(FenceRun *run, FenceVerdict verdict, const char *text, void *userdata) {
         FenceRequest *r = userdata;
 
-        /* The result's texts live in the child. */
-        _cleanup_(child_freep) _unused_ Child *ended = TAKE_PTR(r->child);
+        /* The handler of the request may free it, and text lives in what called us. */
+        _cleanup_(fence_run_freep) _unused_ FenceRun *ended = TAKE_PTR(r->run);
 
         if (r->phase == PHASE_OFF)
-                on_off_end(r, result);
+                on_off_end(r, verdict, text);
         else
-                on_status_end(r, result);
+                on_status_end(r, verdict, text);
 }
 
 static void request_run(FenceRequest *r, FenceAction action) {
@@ -249,19 +240,11 @@ static void request_run(FenceRequest *r, FenceAction action) {
                 return;
         }
 
-        k = fence_device_run(
-                        d,
-                        action,
-                        cluster_fence_plug(fence_device_conf(d), r->node_id),
-                        left_usec,
-                        on_action_end,
-                        r,
-                        &r->child);
+        k = fence_device_run(d, action, r->node_id, left_usec, on_action_end, r, &r->run);
         if (k < 0)
                 request_device_failed(
                                 r,
-                                "cannot run %s for \"%s\": %s",
-                                fence_device_conf(d)->agent,
+                                "cannot begin \"%s\": %s",
                                 fence_action_to_string(action),
                                 g_strerror(-k));
 }
@@ -359,7 +342,7 @@ FenceRequest *fence_request_free(FenceRequest *r) {
                 return NULL;
 
         (void) g_ptr_array_remove(r->fence->requests, r);
-        child_free(r->child);
+        fence_run_free(r->run);
         sd_event_source_disable_unref(r->timer);
         (void) g_string_free(r->reason, TRUE);
         g_free(r);
@@ -368,22 +351,34 @@ FenceRequest *fence_request_free(FenceRequest *r) {
 
 /* ---- All devices ---- */
 
+static void tell_device(Fence *f, FenceDevice *d, const char *error) {
+        if (f->on_device)
+                f->on_device(fence_device_conf(d)->name, error, f->userdata);
+}
+
+static void on_device_probed(FenceDevice *d, const char *trouble, void *userdata) {
+        tell_device(userdata, d, trouble);
+}
+
+/* Nobody in need is kept waiting by a probe. */
 static void on_device_looked(FenceDevice *d, void *userdata) {
         Fence *f = userdata;
+        bool needed = false;
 
         for (guint i = 0; i < f->requests->len; i++) {
                 FenceRequest *r = g_ptr_array_index(f->requests, i);
 
                 if (r->phase != PHASE_LOOK || request_device(r) != d)
                         continue;
+                needed = true;
                 if (fence_device_is_ready(d))
                         request_go(r, PHASE_OFF, 0);
                 else
                         request_device_failed(r, "%s", fence_device_error(d));
         }
 
-        if (f->on_device)
-                f->on_device(fence_device_conf(d)->name, fence_device_error(d), f->userdata);
+        if (needed || !fence_device_is_ready(d) || fence_device_probe(d, on_device_probed, f) < 0)
+                tell_device(f, d, fence_device_error(d));
 }
 
 static void device_destroy(void *p) {
@@ -441,37 +436,63 @@ int fence_load(Fence *f) {
 
 /* ---- hactl check ---- */
 
-static void on_checked(FenceDevice *d, void *userdata) {
-        bool *done = userdata;
+typedef struct Check {
+        char *error; /* owned */
+        bool done;
+        uint64_t farewell_usec; /* sessions are ended until then, and no longer */
+} Check;
 
-        *done = true;
+#define CHECK_FAREWELL_USEC (2 * USEC_PER_SEC)
+
+static void check_end(Check *c, const char *error) {
+        c->error = g_strdup(error);
+        c->done = true;
+        c->farewell_usec = usec_add(now_boottime_usec(), CHECK_FAREWELL_USEC);
+}
+
+static void on_check_probed(FenceDevice *d, const char *trouble, void *userdata) {
+        check_end(userdata, trouble);
+}
+
+static void on_checked(FenceDevice *d, void *userdata) {
+        if (!fence_device_is_ready(d))
+                check_end(userdata, fence_device_error(d));
+        else if (fence_device_probe(d, on_check_probed, userdata) < 0)
+                check_end(userdata, "the device could not be asked");
+}
+
+static int check_on(sd_event *event, FenceDevice *d, Check *c) {
+        int r = fence_device_look(d);
+
+        while (r >= 0 && !c->done)
+                r = sd_event_run(event, UINT64_MAX);
+        while (r >= 0 && !fence_device_is_quiet(d) && now_boottime_usec() < c->farewell_usec)
+                r = sd_event_run(event, CHECK_FAREWELL_USEC);
+        return MIN(r, 0);
+}
+
+char *fence_check_files(const ClusterFence *device) {
+        return fence_device_check_files(device);
 }
 
 int fence_check(const ClusterFence *device, char error[static FENCE_ERROR_MAX]) {
         sd_event *event = NULL;
         FenceDevice *d = NULL;
-        bool done = false;
+        Check c = {};
         int r;
 
         r = sd_event_new(&event);
         if (r < 0)
                 return r;
 
-        d = fence_device_new(event, device, on_checked, &done);
-        r = fence_device_look(d);
-        while (r >= 0 && !done)
-                r = sd_event_run(event, UINT64_MAX);
-
-        if (r >= 0 && !fence_device_is_ready(d)) {
-                (void) g_snprintf(
-                                error,
-                                FENCE_ERROR_MAX,
-                                "fence device %s: %s",
-                                device->name,
-                                fence_device_error(d));
+        d = fence_device_new(event, device, on_checked, &c);
+        r = check_on(event, d, &c);
+        if (r >= 0 && c.error) {
+                (void) g_snprintf(error, FENCE_ERROR_MAX, "fence device %s: %s", device->name, c.error);
                 r = -EINVAL;
         }
+        g_free(c.error);
         fence_device_free(d);
         sd_event_unref(event);
-        return MIN(r, 0);
+        return r;
 }

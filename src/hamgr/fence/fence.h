@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Fencing through programs that speak the fence-agents protocol: `key=value` lines on standard input.
+/* Fencing through programs that speak the fence-agents protocol (`key=value` lines on standard input), and
+ * through the servers' management controllers by Redfish.
  *
- * A node is proven off by `off` (exit 0) and then `status` (exit 2), and by nothing less. That is the
- * result, and it is reported at that point. Switching it on again (PowerOn=) comes after and is no part of
+ * A node is proven off by `off` and then by asking: an agent's `off` (exit 0) and `status` (exit 2), a
+ * controller's PowerState "Off" after the order; and by nothing less. That is the result, and it is reported
+ * at that point. Switching it on again (PowerOn=) comes after and is no part of
  * the success. Several devices of one node are levels, tried in the order of cluster.conf. All is
  * asynchronous over sd-event. */
 
@@ -38,7 +40,8 @@ typedef void (*FenceResultHandler)(FenceRequest *request, const FenceResult *res
 /* The end of an `on` after a confirmed `off`; error is NULL when it worked. */
 typedef void (*FencePowerOnHandler)(uint32_t node_id, const char *device, const char *error, void *userdata);
 
-/* A device has been looked at (program, secret, metadata, parameters); error is NULL when it is ready. */
+/* A device has been looked at (program, secret, metadata, parameters), and controllers were asked; error is
+ * NULL when it is ready. */
 typedef void (*FenceDeviceHandler)(const char *device, const char *error, void *userdata);
 
 /* conf is borrowed and must live until fence_free(). Starts nothing. */
@@ -66,6 +69,9 @@ DEFINE_TRIVIAL_CLEANUP(FenceRequest *, fence_request_free);
 
 /* Nothing is being switched off, or on again. */
 bool fence_is_idle(const Fence *f);
+
+/* What files of the device are missing or wrong on this node, for g_free(); NULL: none. */
+char *fence_check_files(const ClusterFence *device);
 
 /* For `hactl check`: has the same look at one device and waits for it. 0: ready; -EINVAL: error says why
  * not. */

@@ -23,7 +23,7 @@ CACHE = os.environ.get("HAMGR_LAB_CACHE", "/var/cache/hamgr-lab")
 # Raised when customise() below changes.
 RECIPE = 1
 PACKAGES = """systemd systemd-sysv dbus iproute2 procps iputils-arping iputils-ping nftables libmnl0 libmount1
-libjansson4 libssl3 libglib2.0-0 xfsprogs e2fsprogs python3-minimal""".split()
+libjansson4 libssl3 libcurl4 libglib2.0-0 xfsprogs e2fsprogs python3-minimal""".split()
 
 TOOLS = {
     "debootstrap": "debootstrap",
@@ -44,6 +44,7 @@ LIBRARIES = {
     "libmnl": "libmnl-dev",
     "mount": "libmount-dev",
     "jansson": "libjansson-dev",
+    "libcurl": "libcurl4-openssl-dev",
 }
 
 # Nothing of these helps in a node, and each costs boot time.
