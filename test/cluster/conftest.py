@@ -25,6 +25,9 @@ def web(name, domain, number, policy=None, standby=()):
     )
 
 
+# A fencing is given up soon, since some are meant to fail.
+REDFISH_CONF = config.cluster_conf(3, redfish=True, fence_keys=["TimeoutSec=2s", "PowerOn=yes"])
+
 # Each kind of cluster that tests want: its number of nodes, its groups, and what else Cluster.start() is told.
 KINDS = {
     # The shop and two small groups, everything at its default.
@@ -54,6 +57,8 @@ KINDS = {
     "growing": (4, {"shop": config.shop(3, domain=["n1", "n2"])}, {
         "conf": config.cluster_conf(3), "disabled": ("n4",),
     }),
+    # Fenced by its nodes' management controllers.
+    "redfish": (3, {"shop": config.shop(3)}, {"conf": REDFISH_CONF, "bmcs": True}),
     # Nodes that are off: the test says how many it wants.
     "eight": (8, {}, {"boot": False}),
 }
@@ -143,8 +148,8 @@ def fixture_of(kind):
     return give
 
 
-trio, duo, quad, even, five, growing, eight = map(
-    fixture_of, ("trio", "duo", "quad", "even", "five", "growing", "eight"))
+trio, duo, quad, even, five, growing, redfish, eight = map(
+    fixture_of, ("trio", "duo", "quad", "even", "five", "growing", "redfish", "eight"))
 
 
 @pytest.hookimpl(hookwrapper=True)

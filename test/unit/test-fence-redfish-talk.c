@@ -509,29 +509,41 @@ static void test_root_that_wants_a_password(void) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-#define ADD(name, function) g_test_add_func("/fence/redfish-talk/" name, function)
-        ADD("state-is-asked-until-it-says-off", test_state_is_asked_until_it_says_off);
-        ADD("one-that-is-off-is-ordered-off-and-asked-again",
-            test_one_that_is_off_is_ordered_off_and_asked_again);
-        ADD("yes-and-nothing-done-is-no-proof", test_yes_and_nothing_done_is_no_proof);
-        ADD("what-is-remembered-is-not-asked-again", test_what_is_remembered_is_not_asked_again);
-        ADD("without-sessions-name-and-password-go-along", test_without_sessions_name_and_password_go_along);
-        ADD("controller-without-a-free-session", test_controller_without_a_free_session);
-        ADD("session-that-ends-is-made-anew", test_session_that_ends_is_made_anew);
-        ADD("wrong-password-is-tried-once", test_wrong_password_is_tried_once);
-        ADD("missing-right-is-told", test_missing_right_is_told);
-        ADD("refused-order-ends-it-while-the-server-is-on",
-            test_refused_order_ends_it_while_the_server_is_on);
-        ADD("busy-controller-is-ordered-again", test_busy_controller_is_ordered_again);
-        ADD("order-whose-answer-does-not-come", test_order_whose_answer_does_not_come);
-        ADD("state-that-is-lost-after-the-order-is-no-proof",
-            test_state_that_is_lost_after_the_order_is_no_proof);
-        ADD("words-of-the-action-are-honoured", test_words_of_the_action_are_honoured);
-        ADD("words-may-stand-in-action-info", test_words_may_stand_in_action_info);
-        ADD("answers-that-say-nothing", test_answers_that_say_nothing);
-        ADD("redirections-stay-on-the-controller", test_redirections_stay_on_the_controller);
-        ADD("systems-are-told-apart", test_systems_are_told_apart);
-        ADD("certificates-are-not-tried-again", test_certificates_are_not_tried_again);
-        ADD("root-that-wants-a-password", test_root_that_wants_a_password);
+        g_test_add_func("/fence/redfish-talk/state-is-asked-until-it-says-off",
+                        test_state_is_asked_until_it_says_off);
+        g_test_add_func("/fence/redfish-talk/one-that-is-off-is-ordered-off-and-asked-again",
+                        test_one_that_is_off_is_ordered_off_and_asked_again);
+        g_test_add_func("/fence/redfish-talk/yes-and-nothing-done-is-no-proof",
+                        test_yes_and_nothing_done_is_no_proof);
+        g_test_add_func("/fence/redfish-talk/what-is-remembered-is-not-asked-again",
+                        test_what_is_remembered_is_not_asked_again);
+        g_test_add_func("/fence/redfish-talk/without-sessions-name-and-password-go-along",
+                        test_without_sessions_name_and_password_go_along);
+        g_test_add_func("/fence/redfish-talk/controller-without-a-free-session",
+                        test_controller_without_a_free_session);
+        g_test_add_func("/fence/redfish-talk/session-that-ends-is-made-anew",
+                        test_session_that_ends_is_made_anew);
+        g_test_add_func("/fence/redfish-talk/wrong-password-is-tried-once",
+                        test_wrong_password_is_tried_once);
+        g_test_add_func("/fence/redfish-talk/missing-right-is-told", test_missing_right_is_told);
+        g_test_add_func("/fence/redfish-talk/refused-order-ends-it-while-the-server-is-on",
+                        test_refused_order_ends_it_while_the_server_is_on);
+        g_test_add_func("/fence/redfish-talk/busy-controller-is-ordered-again",
+                        test_busy_controller_is_ordered_again);
+        g_test_add_func("/fence/redfish-talk/order-whose-answer-does-not-come",
+                        test_order_whose_answer_does_not_come);
+        g_test_add_func("/fence/redfish-talk/state-that-is-lost-after-the-order-is-no-proof",
+                        test_state_that_is_lost_after_the_order_is_no_proof);
+        g_test_add_func("/fence/redfish-talk/words-of-the-action-are-honoured",
+                        test_words_of_the_action_are_honoured);
+        g_test_add_func("/fence/redfish-talk/words-may-stand-in-action-info",
+                        test_words_may_stand_in_action_info);
+        g_test_add_func("/fence/redfish-talk/answers-that-say-nothing", test_answers_that_say_nothing);
+        g_test_add_func("/fence/redfish-talk/redirections-stay-on-the-controller",
+                        test_redirections_stay_on_the_controller);
+        g_test_add_func("/fence/redfish-talk/systems-are-told-apart", test_systems_are_told_apart);
+        g_test_add_func("/fence/redfish-talk/certificates-are-not-tried-again",
+                        test_certificates_are_not_tried_again);
+        g_test_add_func("/fence/redfish-talk/root-that-wants-a-password", test_root_that_wants_a_password);
         return g_test_run();
 }

@@ -499,29 +499,32 @@ int main(int argc, char **argv) {
         /* The controller's threads write to connections that are closed. */
         (void) signal(SIGPIPE, SIG_IGN);
         g_test_init(&argc, &argv, NULL);
-#define ADD(name, function) g_test_add_func("/fence/redfish/" name, function)
-        ADD("off-is-confirmed-and-on-comes-after", test_off_is_confirmed_and_on_comes_after);
-        ADD("late-one-is-waited-for", test_late_one_is_waited_for);
-        ADD("without-sessions", test_without_sessions);
-        ADD("lying-one-is-caught", test_lying_one_is_caught);
-        ADD("silent-one-is-given-up", test_silent_one_is_given_up);
-        ADD("deaf-one-is-given-up", test_deaf_one_is_given_up);
-        ADD("failing-one-is-given-up", test_failing_one_is_given_up);
-        ADD("endless-answer-is-cut", test_endless_answer_is_cut);
-        ADD("answer-that-breaks-off", test_answer_that_breaks_off);
-        ADD("compressed-answer-is-read", test_compressed_answer_is_read);
-        ADD("nobody-is-there", test_nobody_is_there);
-        ADD("certificates-are-verified", test_certificates_are_verified);
-        ADD("certificate-of-a-name", test_certificate_of_a_name);
-        ADD("system-authorities-do-not-know-it", test_system_authorities_do_not_know_it);
-        ADD("verification-can-be-turned-off", test_verification_can_be_turned_off);
-        ADD("secret-that-others-can-read", test_secret_that_others_can_read);
-        ADD("secrets-are-checked", test_secrets_are_checked);
-        ADD("wrong-password-is-told", test_wrong_password_is_told);
-        ADD("credential-of-systemd", test_credential_of_systemd);
-        ADD("ca-file-is-checked", test_ca_file_is_checked);
-        ADD("loading-asks-each-controller", test_loading_asks_each_controller);
-        ADD("next-level-is-tried", test_next_level_is_tried);
-        ADD("freeing-a-request-ends-its-session", test_freeing_a_request_ends_its_session);
+        g_test_add_func("/fence/redfish/off-is-confirmed-and-on-comes-after",
+                        test_off_is_confirmed_and_on_comes_after);
+        g_test_add_func("/fence/redfish/late-one-is-waited-for", test_late_one_is_waited_for);
+        g_test_add_func("/fence/redfish/without-sessions", test_without_sessions);
+        g_test_add_func("/fence/redfish/lying-one-is-caught", test_lying_one_is_caught);
+        g_test_add_func("/fence/redfish/silent-one-is-given-up", test_silent_one_is_given_up);
+        g_test_add_func("/fence/redfish/deaf-one-is-given-up", test_deaf_one_is_given_up);
+        g_test_add_func("/fence/redfish/failing-one-is-given-up", test_failing_one_is_given_up);
+        g_test_add_func("/fence/redfish/endless-answer-is-cut", test_endless_answer_is_cut);
+        g_test_add_func("/fence/redfish/answer-that-breaks-off", test_answer_that_breaks_off);
+        g_test_add_func("/fence/redfish/compressed-answer-is-read", test_compressed_answer_is_read);
+        g_test_add_func("/fence/redfish/nobody-is-there", test_nobody_is_there);
+        g_test_add_func("/fence/redfish/certificates-are-verified", test_certificates_are_verified);
+        g_test_add_func("/fence/redfish/certificate-of-a-name", test_certificate_of_a_name);
+        g_test_add_func("/fence/redfish/system-authorities-do-not-know-it",
+                        test_system_authorities_do_not_know_it);
+        g_test_add_func("/fence/redfish/verification-can-be-turned-off",
+                        test_verification_can_be_turned_off);
+        g_test_add_func("/fence/redfish/secret-that-others-can-read", test_secret_that_others_can_read);
+        g_test_add_func("/fence/redfish/secrets-are-checked", test_secrets_are_checked);
+        g_test_add_func("/fence/redfish/wrong-password-is-told", test_wrong_password_is_told);
+        g_test_add_func("/fence/redfish/credential-of-systemd", test_credential_of_systemd);
+        g_test_add_func("/fence/redfish/ca-file-is-checked", test_ca_file_is_checked);
+        g_test_add_func("/fence/redfish/loading-asks-each-controller", test_loading_asks_each_controller);
+        g_test_add_func("/fence/redfish/next-level-is-tried", test_next_level_is_tried);
+        g_test_add_func("/fence/redfish/freeing-a-request-ends-its-session",
+                        test_freeing_a_request_ends_its_session);
         return g_test_run();
 }

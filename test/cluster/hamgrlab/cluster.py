@@ -173,8 +173,11 @@ class Cluster:
     def make_whole(self, timeout=30):
         """Heal, resume and boot whatever is not well, and wait until all are one cluster again."""
         self.lab.heal()
-        for name, shown in self.lab.status()["nodes"].items():
+        status = self.lab.status()
+        for name, shown in status["nodes"].items():
             self.lab.power(name, "normal")
+            if name in status["bmcs"]:
+                self.lab.bmc(name, "normal")
             if shown["paused"]:
                 self.lab.resume(name)
             if shown["state"] == "crashed":

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The cluster's files, as an administrator of the lab's network would write them."""
 
-from .network import CONTROLLER_ADDRESS, PREFIX
+from .network import CONTROLLER_ADDRESS, PREFIX, bmc_address
 
 SHOP_ADDRESS = "192.0.2.100"
 
 
-def cluster_conf(nodes, cluster=(), node=(), links=("private", "public"), fence=True, fence_keys=()):
+def cluster_conf(nodes, cluster=(), node=(), links=("private", "public"), fence=True, fence_keys=(),
+                 redfish=False):
     """cluster.conf for nodes n1 to nN. cluster: more lines for [Cluster]; node: more lines by node name; fence_keys:
-    more lines for the fence device."""
+    more lines for the fence device. redfish: the nodes' management controllers are that, and not the power
+    controller."""
     lines = ["[Cluster]", "Name=lab"] + list(cluster)
     if not any(line.startswith("RejoinHoldSec=") for line in cluster):
         # Here nodes are killed in a row, and are well each time.
@@ -18,7 +20,14 @@ def cluster_conf(nodes, cluster=(), node=(), links=("private", "public"), fence=
         addresses = " ".join(PREFIX[link] + str(number) for link in links)
         lines += ["", "[Node n%d]" % number, "Id=%d" % number, "Address=" + addresses]
         lines += more.get("n%d" % number, [])
-    if fence:
+    if fence and redfish:
+        lines += [
+            "", "[Fence bmc]", "Type=redfish",
+            "Nodes=" + " ".join("n%d:%s" % (number, bmc_address(number)) for number in range(1, nodes + 1)),
+            "ParameterFile=/etc/hamgr/bmc.secret", "CAFile=/etc/hamgr/bmc-ca.pem",
+        ]
+        lines += list(fence_keys) or ["TimeoutSec=5s", "PowerOn=yes"]
+    elif fence:
         lines += [
             "", "[Fence power]", "Agent=fence_lab",
             "Nodes=" + " ".join("n%d" % number for number in range(1, nodes + 1)),

@@ -36,6 +36,7 @@ TOOLS = {
     "ninja": "ninja-build",
     "pkg-config": "pkg-config",
     "gcc": "gcc",
+    "openssl": "openssl",
 }
 LIBRARIES = {
     "libsystemd": "libsystemd-dev",

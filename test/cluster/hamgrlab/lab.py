@@ -42,9 +42,10 @@ class Lab:
 
     @classmethod
     def start(cls, nodes=3, name=None, disks=1, filesystem="xfs", disk_mib=320, files=None, project=True, owned=True,
-              enable=("hagcd-store.socket", "hagcd.service", "hamgr.service"), keep_folder=False):
+              enable=("hagcd-store.socket", "hagcd.service", "hamgr.service"), keep_folder=False, bmcs=False):
         """Make a lab; its nodes are off until on() is called. When owned, it ends with this process, however that
-        ends. files: more files for every node (path to text), beside the cluster.conf of config.py."""
+        ends. files: more files for every node (path to text), beside the cluster.conf of config.py. bmcs: with a management
+        controller for each node, which cluster.conf then names."""
         if os.geteuid() != 0:
             raise LabError("the lab makes containers and networks: run it as root")
         name = name or default_name()
@@ -58,7 +59,7 @@ class Lab:
         image.install_tools()
         base = image.base_image()
         layer, keep = image.project_layer(project)
-        all_files = {"/etc/hamgr/cluster.conf": config.cluster_conf(nodes)}
+        all_files = {"/etc/hamgr/cluster.conf": config.cluster_conf(nodes, redfish=bmcs)}
         all_files.update(files or {})
         owner_read, owner_write = os.pipe()
         say_read, say_write = os.pipe()
@@ -66,6 +67,7 @@ class Lab:
             "name": name, "nodes": nodes, "disks": disks, "filesystem": filesystem, "disk_bytes": disk_mib << 20,
             "base": base, "layer": layer, "files": all_files, "enable": list(enable), "say_fd": say_write,
             "owner_fd": owner_read if owned else None, "keep_folder": keep_folder,
+            "bmcs": bmcs,
         }
         os.makedirs(LIB, exist_ok=True)
         with open(os.path.join(LIB, name + ".log"), "w", encoding="utf-8") as log:
@@ -252,6 +254,14 @@ class Lab:
     def power(self, node, mode):
         """How the power controller treats this node: normal, fail, hang, lie, lie-off, slow=SECONDS, off-only."""
         self.ask("power", node=node, mode=mode)
+
+    def bmc(self, node, mode):
+        """How a node's management controller behaves; see bmc.py."""
+        self.ask("bmc", node=node, mode=mode)
+
+    def bmc_requests(self, node, since=0):
+        """What a node's management controller was asked: [time, method, path, mode]."""
+        return self.ask("bmc_requests", node=node, since=since)
 
     def power_orders(self, since=0):
         return self.ask("orders", since=since)

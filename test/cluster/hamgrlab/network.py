@@ -18,7 +18,15 @@ STRANGER_NUMBER = 66
 STRANGER_ADDRESS = PREFIX["private"] + str(STRANGER_NUMBER)
 CONTROLLER_ADDRESS = "10.77.9.254"
 CONTROLLER_PORT = 9000
+BMC_PORT = 443
 CABLES = 100  # and the node's number: the group of its ports
+
+
+
+def bmc_address(number):
+    """Of the management controller of a node."""
+    return PREFIX["oob"] + str(200 + number)
+
 
 # Traffic is dropped by what comes in from a port, what goes out of it, or from one port to another.
 RULES = """
@@ -232,6 +240,9 @@ class Switch:
             "nsenter", "--net=/proc/self/fd/%d" % self.fd, "ip", "link", "set", "%s-%s" % (node, network),
             "up" if up else "down", pass_fds=(self.fd,), check=not up,
         )
+
+    def add_bmcs(self, numbers):
+        ip_batch(self.fd, ["addr add %s/24 dev oob" % bmc_address(number) for number in numbers])
 
     def listen(self, address, port):
         def work():

@@ -69,9 +69,10 @@ class Controller:
             return "ok " + self.lies.get(plug, "on")
         if mode == "lie-off" and action != "status":
             return "ok " + ("off" if action == "off" else "on")
-        return self._switch(node, action)
+        return self.switch(node, action)
 
-    def _switch(self, node, action):
+    def switch(self, node, action):
+        """Really do it, or say how the node is."""
         if action == "status":
             return "ok off" if node.state == "off" else "ok on"
         try:

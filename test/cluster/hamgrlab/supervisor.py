@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 
-from . import stranger, wire
+from . import bmc, stranger, wire
 from .network import Switch
 from .node import Node, ask_quietly
 from .power import Controller
@@ -48,7 +48,7 @@ class Supervisor:
         self.ending = False
         self.nodes = {}
         self.disks = []
-        self.switch = self.controller = self.client_netns = self.stranger_netns = None
+        self.switch = self.controller = self.bmcs = self.client_netns = self.stranger_netns = None
         self.helpers = []
         self.listening = {}
 
@@ -70,8 +70,10 @@ class Supervisor:
             self.nodes["n%d" % number] = Node(self, "n%d" % number, number)
         for node in self.nodes.values():
             node.prepare([self.options["layer"], self.options["base"]])
-        self._configure()
         self.controller = Controller(self)
+        if self.options["bmcs"]:
+            self.bmcs = bmc.Room(self)
+        self._configure()
         self.client_netns = self.switch.plug_client()
         self._start_helper("checker")
         self._start_helper("client", self.client_netns)
@@ -93,6 +95,8 @@ class Supervisor:
         for node in self.nodes.values():
             for path, text in self.options["files"].items():
                 node.write(path, text)
+            if self.bmcs:
+                self.bmcs.configure(node)
         first = next(iter(self.nodes.values()))
         if not os.path.exists(first.root + "/usr/bin/hactl"):
             return
@@ -138,6 +142,8 @@ class Supervisor:
             process.wait()
         if self.controller:
             self.controller.close()
+        if self.bmcs:
+            self.bmcs.close()
         for node in self.nodes.values():
             node.dismantle()
         Cgroup("hamgr-lab-" + self.name).remove()
@@ -151,6 +157,7 @@ class Supervisor:
         return {
             "name": self.name, "nodes": {node.name: node.show() for node in self.nodes.values()},
             "power": self.controller.modes, "time": boottime(), "folder": self.folder,
+            "bmcs": {name: one.mode for name, one in self.bmcs.bmcs.items()} if self.bmcs else {},
         }
 
     def op_journal(self, node, arguments):
@@ -249,6 +256,18 @@ class Supervisor:
     def op_power(self, node, mode):
         self.node(node)
         self.controller.set_mode(node, mode)
+
+    def op_bmc(self, node, mode):
+        self.node(node)
+        if self.bmcs is None:
+            raise LabError("this lab was made without management controllers")
+        self.bmcs.bmcs[node].set_mode(mode)
+
+    def op_bmc_sessions(self, node):
+        return list(self.bmcs.bmcs[node].sessions)
+
+    def op_bmc_requests(self, node, since=0):
+        return self.bmcs.requests(node, since)
 
     def op_orders(self, since=0):
         return [order for order in self.controller.orders if order[0] >= since]

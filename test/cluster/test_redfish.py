@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Nodes that are fenced by their management controllers, over Redfish."""
+
+from conftest import REDFISH_CONF
+from hamgrlab.bmc import RESET, SYSTEM
+from hamgrlab.lab import boottime
+
+SECRET = "/etc/hamgr/bmc.secret"
+
+
+def orders(lab, node, since):
+    return [request for request in lab.bmc_requests(node, since) if request[1:3] == ["POST", RESET]]
+
+
+def await_note(cluster, name, part, timeout=15):
+    """What the others say about a node, once it has this in it; and the node is not proven off by then."""
+    node = cluster.await_view(
+        "\"%s\" about %s" % (part, name), lambda view: part in view["nodes"][name]["note"], "n2", timeout
+    )["nodes"][name]
+    assert node["state"] == "unknown", node
+
+
+def test_D06_redfish_proves_a_killed_node_off_and_switches_it_on_again(redfish):
+    lab = redfish.lab
+    lab.watch_shop()
+    lab.first_answer(boottime())
+    event = lab.kill("n1")
+    outage, _ = lab.outage(event, moved_from="n1")
+    assert outage < 5
+    # Off was asked for after the order, and on came after that; nothing was left behind.
+    asked = [request[1:3] for request in lab.bmc_requests("n1", event)]
+    first = asked.index(["POST", RESET])
+    assert ["GET", SYSTEM] in asked[first + 1:]
+    assert lab.power_orders(event) == [], "the power controller is no device of this cluster"
+    redfish.await_up()
+    assert len(orders(lab, "n1", event)) == 2
+    lab.until("the sessions to be ended", lambda: not lab.ask("bmc_sessions", node="n1"), 10)
+    redfish.await_steady("shop")
+
+
+def test_D06_no_controller_that_fails_lies_or_hangs_counts_as_fenced(redfish):
+    """One node dies, and its controller is wrong in one way after another; then it is well."""
+    lab = redfish.lab
+    lab.watch_shop()
+    lab.first_answer(boottime())
+    for node in ("n2", "n3"):
+        lab.run(node, "chmod", "0644", SECRET)
+        lab.run(node, "systemctl", "restart", "hamgr")
+    redfish.await_up()
+    event = lab.kill("n1")
+    await_note(redfish, "n1", SECRET + " has mode 0644, others could read or change the secret")
+    assert lab.bmc_requests("n1", event) == []
+    lab.bmc("n1", "expired")
+    for node in ("n2", "n3"):
+        lab.run(node, "chmod", "0600", SECRET)
+    await_note(redfish, "n1", "certificate is not trusted: GET /redfish/v1/: SSL certificate problem: certificate has expired")
+    assert lab.bmc_requests("n1", event) == [], "it got the password"
+    lab.bmc("n1", "lie")
+    await_note(redfish, "n1", "said yes (HTTP 204) to the order ForceOff, and PowerState is still \"On\"")
+    assert orders(lab, "n1", event)
+    lab.bmc("n1", "slow=60")
+    await_note(redfish, "n1", "the controller did not answer in time")
+    # All the while nothing was taken over.
+    assert lab.client("first_after", name="shop", time=event + 0.1) is None
+    assert lab.owners("address 192.0.2.100") == []
+    lab.bmc("n1", "normal")
+    redfish.await_group("shop", not_on="n1", node="n2", timeout=30)
+    redfish.await_up()
+
+
+def test_check_names_what_is_wrong_with_a_controller(redfish):
+    lab = redfish.lab
+
+    def check(*parts):
+        done = redfish.hactl("check", node="n2", check=False)
+        for part in parts:
+            assert part in done["err"], done
+        assert (done["status"] != 0) == any(not part.startswith("Warning") for part in parts), done
+
+    lab.bmc("n1", "sessions")
+    lab.bmc("n2", "no-sessions")
+    lab.bmc("n3", "slow=0.2")
+    check()
+    for mode, part in (
+        ("expired", "certificate has expired; give the controller a new one"),
+        ("other-ca", "unable to get local issuer certificate; name the certificate of who issued it by CAFile="),
+    ):
+        lab.bmc("n1", mode)
+        check("fence device bmc: n1: \"status\": the controller's certificate is not trusted: ", part)
+    lab.bmc("n1", "fail")
+    lab.bmc("n3", "dead")
+    check("n1: \"status\": GET /redfish/v1/: HTTP 500", "n3: \"status\": there is no connection to the controller")
+    for node in lab.nodes():
+        lab.bmc(node, "normal")
+    lab.run("n2", "chmod", "0640", SECRET)
+    check("fence device bmc: ParameterFile=: %s has mode 0640, others could read or change the secret; run: chmod 0600" % SECRET)
+
+    # And such a node refuses a configuration that would need the file.
+    lab.write("n3", "/root/new.conf", REDFISH_CONF.replace("TimeoutSec=2s", "TimeoutSec=3s"))
+    refused = redfish.hactl("apply", "/root/new.conf", node="n3", check=False)
+    assert refused["status"] != 0 and "[Fence bmc] here: ParameterFile=: " in refused["err"], refused
+    lab.run("n2", "chmod", "0600", SECRET)
+
+    lab.write("n2", "/etc/hamgr/cluster.conf", REDFISH_CONF.replace("CAFile=/etc/hamgr/bmc-ca.pem", "VerifyCertificate=no"))
+    check("Warning: fence device bmc has VerifyCertificate=no: whoever answers")
+    lab.write("n2", "/etc/hamgr/cluster.conf", REDFISH_CONF)
