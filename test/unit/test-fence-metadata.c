@@ -24,6 +24,11 @@ static const char xml[] =
                 "<parameter name=\"password\" required=\"0\"><content type=\"string\"/></parameter>\n"
                 "<parameter name=\"delay\" required=\"1\"><content type=\"second\" "
                 "default=\"0\"/></parameter>\n"
+                "<parameter name=\"lanplus\" required=\"0\"><content type=\"boolean\"/></parameter>\n"
+                "<parameter name=\"ipport\" required=\"0\"><content type=\"integer\"/></parameter>\n"
+                "<parameter name=\"missing_as_off\" required=\"0\"><content type=\"boolean\"/></parameter>\n"
+                "<parameter name=\"auth\" required=\"0\"><content type=\"select\"><option value=\"md5\"/>"
+                "<option value=\"none\"/></content></parameter>\n"
                 "</parameters>\n" ACTIONS "</resource-agent>\n";
 
 static FenceMetadata *parse(const char *text) {
@@ -38,12 +43,17 @@ static FenceMetadata *parse(const char *text) {
 static void test_parameters_and_actions_are_read(void) {
         FenceMetadata *m = parse(xml);
 
-        g_assert_cmpuint(m->n_parameters, ==, 7);
+        g_assert_cmpuint(m->n_parameters, ==, 11);
         g_assert_cmpuint(m->n_actions, ==, 3);
         g_assert_nonnull(fence_metadata_parameter(m, "ip"));
         g_assert_true(fence_metadata_parameter(m, "ip")->required);
         g_assert_true(fence_metadata_parameter(m, "delay")->has_default);
         g_assert_false(fence_metadata_parameter(m, "password")->required);
+        g_assert_cmpint(fence_metadata_parameter(m, "password")->type, ==, FENCE_PARAMETER_STRING);
+        g_assert_cmpint(fence_metadata_parameter(m, "delay")->type, ==, FENCE_PARAMETER_SECOND);
+        g_assert_cmpint(fence_metadata_parameter(m, "lanplus")->type, ==, FENCE_PARAMETER_BOOLEAN);
+        g_assert_cmpint(fence_metadata_parameter(m, "auth")->type, ==, FENCE_PARAMETER_SELECT);
+        g_assert_cmpuint(fence_metadata_parameter(m, "auth")->n_options, ==, 2);
         g_assert_null(fence_metadata_parameter(m, "not_me"));
         g_assert_true(fence_metadata_has_action(m, "off"));
         g_assert_false(fence_metadata_has_action(m, "reboot"));
@@ -98,8 +108,46 @@ static void test_parameters_are_checked(void) {
         check(1, (const char *const[]){ "ip=1", "action=status" }, 2, "must not be set");
         check(1, (const char *const[]){ "ip=1", "plug=9" }, 2, "must not be set");
         check(1, (const char *const[]){ "ip=1", "version=1" }, 2, "must not be set");
-        check(1, (const char *const[]){ "ip=1", "password=a\naction=on" }, 2, "control character");
+        check(1, (const char *const[]){ "ip=1\naction=on" }, 1, "control character");
         check(1, (const char *const[]){ "ip=1", "password" }, 2, "expected key=value");
+}
+
+/* What an agent ignores, or refuses when it is needed. */
+static void test_values_are_checked(void) {
+        check(1,
+              (const char *const[]){ "ip=1", "lanplus=Yes", "ipport=623", "delay=5", "auth=MD5" },
+              5,
+              NULL);
+        check(1, (const char *const[]){ "ip=1", "lanplus=ja" }, 2, "\"lanplus\" must be yes or no");
+        check(1, (const char *const[]){ "ip=1", "lanplus=" }, 2, "\"lanplus\" must be yes or no");
+        check(1, (const char *const[]){ "ip=1", "ipport=-1" }, 2, "\"ipport\" must be a whole number");
+        check(1,
+              (const char *const[]){ "ip=1", "delay=5s" },
+              2,
+              "\"delay\" must be a whole number of seconds");
+        check(1, (const char *const[]){ "ip=1", "auth=sha" }, 2, "\"auth\" must be one of md5, none");
+        check(1, (const char *const[]){ "ip=1", "missing_as_off=0" }, 2, NULL);
+        check(1, (const char *const[]){ "ip=1", "missing_as_off=1" }, 2, "would count as off while it runs");
+}
+
+static void test_secrets_have_a_place_of_their_own(void) {
+        FenceMetadata *m = parse(xml);
+        const char *parameters[] = { "ip=1" }, *secret[] = { "password=s3", NULL };
+        ClusterFence conf = {
+                .name = "power",
+                .n_nodes = 1,
+                .parameters = (char **) parameters,
+                .n_parameters = 1,
+                .parameter_file = (char *) "/etc/hamgr/x.secret",
+        };
+        g_autofree char *wrong = fence_agent_check_parameters(m, &conf, secret);
+
+        g_assert_cmpstr(wrong, ==, NULL);
+        check(1,
+              (const char *const[]){ "ip=1", "password=s3" },
+              2,
+              "Parameter=: \"password\" is a secret; put the line into a file");
+        fence_metadata_free(m);
 }
 
 static void test_agent_without_plug_serves_one_node(void) {
@@ -142,6 +190,9 @@ int main(int argc, char **argv) {
                         test_parameters_and_actions_are_read);
         g_test_add_func("/fence/metadata/nonsense-is-refused", test_nonsense_is_refused);
         g_test_add_func("/fence/device/parameters-are-checked", test_parameters_are_checked);
+        g_test_add_func("/fence/device/values-are-checked", test_values_are_checked);
+        g_test_add_func("/fence/device/secrets-have-a-place-of-their-own",
+                        test_secrets_have_a_place_of_their_own);
         g_test_add_func("/fence/device/agent-without-plug-serves-one-node",
                         test_agent_without_plug_serves_one_node);
         g_test_add_func("/fence/device/agent-that-cannot-prove-is-refused",

@@ -45,6 +45,12 @@ is_provided(const FenceMetadata *m,
         return false;
 }
 
+/* Keys whose values do not belong into a file that everybody may read and "hactl apply" copies about. */
+static const char *const secret_keys[] = {
+        "password", "passwd", "snmp_priv_passwd", "snmp_priv_password", "secret_key",
+        "apikey",   "token",  "hexadecimal_kg",
+};
+
 static char *nearest_parameter(const FenceMetadata *m, const char *key) {
         g_autofree const char **names = g_new0(const char *, m->n_parameters);
         const char *nearest;
@@ -53,6 +59,49 @@ static char *nearest_parameter(const FenceMetadata *m, const char *key) {
                 names[i] = m->parameters[i].name;
         nearest = string_table_nearest(names, m->n_parameters, key);
         return nearest ? g_strdup_printf("; did you mean \"%s\"?", nearest) : g_strdup("");
+}
+
+static bool is_no(const char *value) {
+        static const char *const words[] = { "0", "no", "off", "false" };
+
+        for (size_t i = 0; i < ELEMENTSOF(words); i++)
+                if (g_ascii_strcasecmp(value, words[i]) == 0)
+                        return true;
+        return false;
+}
+
+static char *join_options(const FenceParameter *p) {
+        GString *s = g_string_new(NULL);
+
+        for (size_t i = 0; i < p->n_options; i++)
+                g_string_append_printf(s, "%s%s", i > 0 ? ", " : "", p->options[i]);
+        return g_string_free(s, FALSE);
+}
+
+/* What the agent would ignore with a warning that nobody reads, or refuse when it is needed. */
+static char *check_value(const FenceParameter *p, const char *value, const char *where) {
+        g_autofree char *options = NULL;
+
+        /* "off" said of a plug that is not there proves nothing: it may be misspelled. */
+        if (streq(p->name, "missing_as_off") && !is_no(value))
+                return g_strdup_printf(
+                                "%s: \"missing_as_off\" must not be set: a node with a misspelled plug "
+                                "would count "
+                                "as off while it runs",
+                                where);
+        if (fence_parameter_accepts(p, value))
+                return NULL;
+        if (p->type == FENCE_PARAMETER_SELECT) {
+                options = join_options(p);
+                return g_strdup_printf("%s: the value of \"%s\" must be one of %s", where, p->name, options);
+        }
+        return g_strdup_printf(
+                        "%s: the value of \"%s\" must be %s",
+                        where,
+                        p->name,
+                        p->type == FENCE_PARAMETER_BOOLEAN  ? "yes or no"
+                        : p->type == FENCE_PARAMETER_SECOND ? "a whole number of seconds, without a unit"
+                                                            : "a whole number");
 }
 
 /* Never repeats the value: it may be a secret. */
@@ -79,7 +128,20 @@ static char *check_assignment(const FenceMetadata *m, const char *assignment, co
                 if ((unsigned char) *p < ' ')
                         return g_strdup_printf(
                                         "%s: the value of \"%s\" has a control character in it", where, key);
-        return NULL;
+        return check_value(fence_metadata_parameter(m, key), equals + 1, where);
+}
+
+/* Secrets have places of their own. */
+static char *check_public(const char *assignment) {
+        g_autofree char *key = g_strndup(assignment, strcspn(assignment, "="));
+
+        if (string_table_lookup(secret_keys, ELEMENTSOF(secret_keys), key) < 0)
+                return NULL;
+        return g_strdup_printf(
+                        "Parameter=: \"%s\" is a secret; put the line into a file of mode 0600 and name "
+                        "that by "
+                        "ParameterFile=, or into a credential (Credential=)",
+                        key);
 }
 
 static char *check_actions(const FenceMetadata *m, const ClusterFence *conf) {
@@ -101,7 +163,8 @@ fence_agent_check_parameters(const FenceMetadata *m, const ClusterFence *conf, c
         char *wrong = check_actions(m, conf);
 
         for (size_t i = 0; !wrong && i < conf->n_parameters; i++)
-                wrong = check_assignment(m, conf->parameters[i], "Parameter=");
+                wrong = check_assignment(m, conf->parameters[i], "Parameter=")
+                                        ?: check_public(conf->parameters[i]);
         for (size_t i = 0; !wrong && secret && secret[i]; i++)
                 wrong = check_assignment(m, secret[i], conf->parameter_file ?: "Credential=");
         if (wrong)

@@ -3,7 +3,15 @@
 
 #include <glib.h>
 
+#include "basic/string-table.h"
 #include "hamgr/fence/metadata.h"
+
+static const char *const fence_parameter_type_table[_FENCE_PARAMETER_TYPE_MAX] = {
+        [FENCE_PARAMETER_STRING] = "string",   [FENCE_PARAMETER_BOOLEAN] = "boolean",
+        [FENCE_PARAMETER_INTEGER] = "integer", [FENCE_PARAMETER_SECOND] = "second",
+        [FENCE_PARAMETER_SELECT] = "select",
+};
+DEFINE_STRING_TABLE(fence_parameter_type, FenceParameterType);
 
 /* Where in the document we are. Only these elements mean something; what is inside others is passed over. */
 typedef enum Place {
@@ -11,6 +19,7 @@ typedef enum Place {
         PLACE_AGENT,
         PLACE_PARAMETERS,
         PLACE_PARAMETER,
+        PLACE_CONTENT,
         PLACE_ACTIONS,
 } Place;
 
@@ -53,6 +62,26 @@ static void add_parameter(FenceMetadata *m, const char **names, const char **val
         };
 }
 
+/* A type that nobody defined takes anything. */
+static void set_content(FenceParameter *p, const char **names, const char **values) {
+        FenceParameterType type =
+                        fence_parameter_type_from_string(strempty(attribute(names, values, "type")));
+
+        p->has_default = attribute(names, values, "default") != NULL;
+        p->type = type >= 0 ? type : FENCE_PARAMETER_STRING;
+}
+
+static void add_option(FenceParameter *p, const char **names, const char **values, GError **error) {
+        const char *value = attribute(names, values, "value");
+
+        if (p->n_options >= FENCE_METADATA_OPTIONS_MAX) {
+                refuse(error, "a parameter has too many options");
+                return;
+        }
+        p->options = g_renew(char *, p->options, p->n_options + 1);
+        p->options[p->n_options++] = g_strdup(strempty(value));
+}
+
 static void add_action(FenceMetadata *m, const char **names, const char **values, GError **error) {
         const char *name = attribute(names, values, "name");
 
@@ -67,6 +96,10 @@ static void add_action(FenceMetadata *m, const char **names, const char **values
 
         m->actions = g_renew(char *, m->actions, m->n_actions + 1);
         m->actions[m->n_actions++] = g_strdup(name);
+}
+
+static FenceParameter *last_parameter(const Scan *s) {
+        return &s->metadata->parameters[s->metadata->n_parameters - 1];
 }
 
 static void
@@ -97,10 +130,12 @@ on_start(GMarkupParseContext *context,
         else if (s->place == PLACE_PARAMETERS && streq(element, "parameter")) {
                 add_parameter(s->metadata, names, values, error);
                 s->place = PLACE_PARAMETER;
+        } else if (s->place == PLACE_PARAMETER && streq(element, "content")) {
+                set_content(last_parameter(s), names, values);
+                s->place = PLACE_CONTENT;
         } else {
-                if (s->place == PLACE_PARAMETER && streq(element, "content"))
-                        s->metadata->parameters[s->metadata->n_parameters - 1].has_default =
-                                        attribute(names, values, "default") != NULL;
+                if (s->place == PLACE_CONTENT && streq(element, "option"))
+                        add_option(last_parameter(s), names, values, error);
                 else if (s->place == PLACE_ACTIONS && streq(element, "action"))
                         add_action(s->metadata, names, values, error);
                 s->n_skipped = 1;
@@ -111,7 +146,7 @@ static void on_end(GMarkupParseContext *context, const char *element, void *user
         static const Place outer[] = {
                 [PLACE_OUTSIDE] = PLACE_OUTSIDE,      [PLACE_AGENT] = PLACE_OUTSIDE,
                 [PLACE_PARAMETERS] = PLACE_AGENT,     [PLACE_ACTIONS] = PLACE_AGENT,
-                [PLACE_PARAMETER] = PLACE_PARAMETERS,
+                [PLACE_PARAMETER] = PLACE_PARAMETERS, [PLACE_CONTENT] = PLACE_PARAMETER,
         };
         Scan *s = userdata;
 
@@ -150,6 +185,9 @@ FenceMetadata *fence_metadata_free(FenceMetadata *m) {
         for (size_t i = 0; i < m->n_parameters; i++) {
                 g_free(m->parameters[i].name);
                 g_free(m->parameters[i].obsoletes);
+                for (size_t k = 0; k < m->parameters[i].n_options; k++)
+                        g_free(m->parameters[i].options[k]);
+                g_free(m->parameters[i].options);
         }
         for (size_t i = 0; i < m->n_actions; i++)
                 g_free(m->actions[i]);
@@ -157,6 +195,38 @@ FenceMetadata *fence_metadata_free(FenceMetadata *m) {
         g_free(m->actions);
         g_free(m);
         return NULL;
+}
+
+static bool is_boolean(const char *value) {
+        static const char *const words[] = { "1", "yes", "on", "true", "0", "no", "off", "false" };
+
+        for (size_t i = 0; i < ELEMENTSOF(words); i++)
+                if (g_ascii_strcasecmp(value, words[i]) == 0)
+                        return true;
+        return false;
+}
+
+static bool is_integer(const char *value) {
+        size_t length = strspn(value, "0123456789");
+
+        return length > 0 && length <= 18 && value[length] == '\0';
+}
+
+bool fence_parameter_accepts(const FenceParameter *p, const char *value) {
+        switch (p->type) {
+        case FENCE_PARAMETER_BOOLEAN:
+                return is_boolean(value);
+        case FENCE_PARAMETER_INTEGER:
+        case FENCE_PARAMETER_SECOND:
+                return is_integer(value);
+        case FENCE_PARAMETER_SELECT:
+                for (size_t i = 0; i < p->n_options; i++)
+                        if (g_ascii_strcasecmp(value, p->options[i]) == 0)
+                                return true;
+                return p->n_options == 0;
+        default:
+                return true;
+        }
 }
 
 const FenceParameter *fence_metadata_parameter(const FenceMetadata *m, const char *name) {
