@@ -83,6 +83,10 @@ static void print_head(const json_t *cluster) {
                 printf("cluster.conf as it is on %s is not in force: %s\n",
                        hactl_text(cluster, "node_name"),
                        hactl_text(cluster, "cluster_conf_waits"));
+        if (hactl_text(cluster, "fence_trouble")[0])
+                printf("Fence devices, as %s finds them: %s\n",
+                       hactl_text(cluster, "node_name"),
+                       hactl_text(cluster, "fence_trouble"));
         if (is_out(cluster))
                 printf("This server (%s) cannot act: %s\n",
                        hactl_text(cluster, "node_name"),

@@ -299,7 +299,46 @@ void fencing_update_half(Manager *m) {
 
 /* ---- The devices ---- */
 
+/* Of all devices, for hactl status. */
+static void update_trouble(Manager *m) {
+        GString *s = g_string_new(NULL);
+
+        FOREACH_ARRAY(f, m->conf->fences, m->conf->n_fences) {
+                const char *error = g_hash_table_lookup(m->fence_errors, f->name);
+
+                if (!isempty(error))
+                        g_string_append_printf(s, "%s%s: %s", s->len > 0 ? "; " : "", f->name, error);
+        }
+        if (m->api && !streq(strempty(m->fence_trouble), s->str))
+                api_cluster_changed(m->api);
+        g_free(m->fence_trouble);
+        m->fence_trouble = g_string_free(s, FALSE);
+}
+
+/* Agents put the time into what they say. */
+static bool same_but_for_digits(const char *a, const char *b) {
+        static const char digits[] = "0123456789";
+
+        for (;; a++, b++) {
+                a += strspn(a, digits);
+                b += strspn(b, digits);
+                if (*a != *b)
+                        return false;
+                if (*a == '\0')
+                        return true;
+        }
+}
+
+/* It is asked again and again: what changed is told. */
 static void on_device(const char *device, const char *error, void *userdata) {
+        Manager *m = userdata;
+        const char *before = g_hash_table_lookup(m->fence_errors, device);
+        bool is_new = !before || !same_but_for_digits(before, strempty(error));
+
+        g_hash_table_insert(m->fence_errors, g_strdup(device), g_strdup(strempty(error)));
+        update_trouble(m);
+        if (!is_new)
+                return;
         if (error)
                 log_event(LOG_ERR,
                           HAMGR_MESSAGE_FENCE_FAILED,
@@ -341,6 +380,8 @@ static int make_devices(Manager *m) {
         int r;
 
         warn_of_unverified(m->conf);
+        g_hash_table_remove_all(m->fence_errors);
+        update_trouble(m);
 
         r = fence_new(m->event, m->conf, &m->fence);
         if (r < 0)
@@ -376,6 +417,7 @@ int fencing_start(Manager *m) {
         int r;
 
         m->fence_jobs = g_ptr_array_new_with_free_func(job_free);
+        m->fence_errors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         r = event_timer_new(m->event, "half", on_half_timer, m, &m->half_timer);
         if (r < 0)
                 return r;
@@ -390,4 +432,7 @@ void fencing_stop(Manager *m) {
         sd_event_source_disable_unref(m->fence_swap);
         fence_free(m->fence);
         cluster_conf_free(m->fence_conf);
+        if (m->fence_errors)
+                g_hash_table_unref(m->fence_errors);
+        g_free(m->fence_trouble);
 }

@@ -89,7 +89,10 @@ typedef struct Manager {
         bool fence_is_old;           /* the devices are those of a cluster.conf of before */
         sd_event_source *fence_swap; /* owned: when they are idle, they are made anew */
         GPtrArray *fence_jobs;       /* owned FenceJob */
-        hagcs_mid half;              /* the membership in which we are a half; epoch 0: we are not */
+        GHashTable *fence_errors; /* owned: name of a device to what was wrong with it last, "" when nothing
+                                   */
+        char *fence_trouble;      /* owned: all of that in one text */
+        hagcs_mid half;           /* the membership in which we are a half; epoch 0: we are not */
         uint64_t half_patience_usec; /* until when nodes that are heard are waited for */
         bool half_waits;             /* for such a node, when it was looked at last */
         sd_event_source *half_timer; /* owned */

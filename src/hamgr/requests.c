@@ -313,6 +313,7 @@ static void shown_cluster(ApiCluster *ret, void *userdata) {
                                            ? manager_node_name(m, state_planner(m->state))
                                            : "",
                 .trouble = m->trouble,
+                .fence_trouble = strempty(m->fence_trouble),
                 .conf_waits = m->group ? hagcs_get_configuration(m->group)->text : "",
         };
         if (c && c->mid.epoch > 0)

@@ -152,6 +152,9 @@ static void write_fence(StrBuf *b, const ClusterConf *c, const ClusterFence *f) 
         if (f->no_verification)
                 str_buf_add(b, "VerifyCertificate=no\n");
         write_duration(b, "TimeoutSec", f->timeout_usec);
+        /* Not the default: hamgr of before does not know the key. */
+        if (f->check_usec != CLUSTER_FENCE_CHECK_USEC_DEFAULT)
+                write_duration(b, "CheckSec", f->check_usec);
         str_buf_printf(b, "PowerOn=%s\n", yes_no(f->power_on));
 }
 

@@ -61,6 +61,7 @@ typedef struct RawFence {
         char *ca_file;
         bool verify;
         uint64_t timeout_usec; /* USEC_INFINITY: not given */
+        uint64_t check_usec;
         bool power_on;
 } RawFence;
 
@@ -70,6 +71,7 @@ static const ConfRange failure_range = { 60 * USEC_PER_MSEC, 60 * USEC_PER_SEC }
 static const ConfRange delay_range = { 0, USEC_PER_HOUR };
 static const ConfRange rejoin_hold_range = { 0, USEC_PER_DAY };
 static const ConfRange timeout_range = { 100 * USEC_PER_MSEC, 10 * USEC_PER_MINUTE };
+static const ConfRange check_range = { 0, USEC_PER_DAY };
 static const ConfRange port_range = { 1, UINT16_MAX - CLUSTER_LINKS_MAX + 1 };
 static const ConfRange id_range = { NODE_ID_MIN, NODE_ID_MAX };
 static const ConfRange votes_range = { 0, CLUSTER_VOTES_MAX };
@@ -123,6 +125,7 @@ static const ConfKey fence_keys[] = {
         { "CAFile", conf_convert_path, offsetof(RawFence, ca_file), 0, NULL },
         { "VerifyCertificate", conf_convert_bool, offsetof(RawFence, verify), 0, NULL },
         { "TimeoutSec", conf_convert_duration, offsetof(RawFence, timeout_usec), 0, &timeout_range },
+        { "CheckSec", conf_convert_duration, offsetof(RawFence, check_usec), 0, &check_range },
         { "PowerOn", conf_convert_bool, offsetof(RawFence, power_on), 0, NULL },
 };
 
@@ -746,6 +749,8 @@ static int check_type(Loader *l, const ConfSection *s, const RawFence *raw) {
         r = check_secret_source(l, s, raw);
         if (r < 0)
                 return r;
+        if (raw->check_usec > 0 && raw->check_usec < CLUSTER_FENCE_CHECK_USEC_MIN)
+                return report_at(l, s, "CheckSec", "must be at least 1s, or 0 for no checks");
         if (raw->ca_file && !raw->verify)
                 return report_at(
                                 l,
@@ -786,6 +791,7 @@ static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
                 .type = CLUSTER_FENCE_AGENT,
                 .verify = true,
                 .timeout_usec = USEC_INFINITY,
+                .check_usec = CLUSTER_FENCE_CHECK_USEC_DEFAULT,
                 .power_on = true,
         };
         int r;
@@ -803,6 +809,7 @@ static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
         f->timeout_usec = raw.timeout_usec != USEC_INFINITY  ? raw.timeout_usec
                           : f->type == CLUSTER_FENCE_REDFISH ? CLUSTER_REDFISH_TIMEOUT_USEC_DEFAULT
                                                              : CLUSTER_FENCE_TIMEOUT_USEC_DEFAULT;
+        f->check_usec = raw.check_usec;
         f->power_on = raw.power_on;
         f->parameter_file = TAKE_PTR(raw.parameter_file);
         f->credential = TAKE_PTR(raw.credential);
@@ -933,6 +940,8 @@ static void hash_fence_type(Hash64 *h, const ClusterFence *f) {
         }
         if (f->credential)
                 hash64_string(h, f->credential);
+        if (f->check_usec != CLUSTER_FENCE_CHECK_USEC_DEFAULT)
+                hash64_u64(h, f->check_usec);
 }
 
 static uint64_t hash_fences(const ClusterConf *c) {

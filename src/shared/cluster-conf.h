@@ -34,6 +34,9 @@
 /* A management controller takes a second for a session, and some more until a server counts as off. */
 #define CLUSTER_REDFISH_TIMEOUT_USEC_DEFAULT (20 * UINT64_C(1000000))
 
+#define CLUSTER_FENCE_CHECK_USEC_DEFAULT (600 * UINT64_C(1000000))
+#define CLUSTER_FENCE_CHECK_USEC_MIN (1 * UINT64_C(1000000))
+
 /* Address of a node on one link; the port is set (Port + link). */
 typedef union ClusterAddress {
         struct sockaddr sa;
@@ -71,6 +74,7 @@ typedef struct ClusterFence {
         ClusterFenceType type;
         char *agent; /* owned: absolute path; NULL with Redfish */
         uint64_t timeout_usec;
+        uint64_t check_usec; /* from one health check to the next; 0: none */
         bool power_on;
 
         ClusterFenceNode *nodes; /* owned, by ascending node id */

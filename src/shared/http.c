@@ -14,6 +14,8 @@
 #include "shared/event-util.h"
 #include "shared/http.h"
 
+/* A connection that was idle for longer is not used again: the other side may have been restarted. */
+#define IDLE_SEC_MAX 5L
 /* curl's own time is in milliseconds, and 0 would be "no limit". */
 #define LONG_MSEC(usec) ((long) MAX((usec) / USEC_PER_MSEC, UINT64_C(1)))
 
@@ -292,6 +294,7 @@ static CURLcode set_manners(HttpRequest *r) {
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
         SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
         SET(CURLOPT_FOLLOWLOCATION, 0L);
+        SET(CURLOPT_MAXAGE_CONN, IDLE_SEC_MAX);
         SET(CURLOPT_PROXY, "");
         SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
         /* Some controllers compress whatever was asked for. What comes out of it is what is bounded. */

@@ -25,8 +25,8 @@ def web(name, domain, number, policy=None, standby=()):
     )
 
 
-# A fencing is given up soon, since some are meant to fail.
-REDFISH_CONF = config.cluster_conf(3, redfish=True, fence_keys=["TimeoutSec=2s", "PowerOn=yes"])
+# A fencing is given up soon, since some are meant to fail, and devices are checked often.
+REDFISH_CONF = config.cluster_conf(3, redfish=True, fence_keys=["TimeoutSec=2s", "CheckSec=1s", "PowerOn=yes"])
 
 # Each kind of cluster that tests want: its number of nodes, its groups, and what else Cluster.start() is told.
 KINDS = {

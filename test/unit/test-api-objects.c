@@ -96,7 +96,11 @@ static const State *on_state(void *userdata) {
 }
 
 static void on_cluster(ApiCluster *ret, void *userdata) {
-        *ret = (ApiCluster){ .cluster_name = "shop", .node_name = "n-1", .quorate = true, .trouble = "" };
+        *ret = (ApiCluster){ .cluster_name = "shop",
+                             .node_name = "n-1",
+                             .quorate = true,
+                             .trouble = "",
+                             .fence_trouble = "n1: no" };
 }
 
 static void on_node(uint32_t id, ApiNode *ret, void *userdata) {

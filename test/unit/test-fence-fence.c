@@ -87,7 +87,7 @@ static void fixture_init(Fixture *f) {
                 .folder = g_dir_make_tmp("hamgr-fence-XXXXXX", NULL),
                 .nodes = { { .id = 1, .name = "n1", .enabled = true },
                            { .id = 2, .name = "n2", .enabled = true } },
-                .fence_nodes = { { .node_id = 1, .plug = (char *) "outlet1" } },
+                .fence_nodes = { { .node_id = 1, .name = "n1", .plug = (char *) "outlet1" } },
         };
         g_assert_nonnull(f->folder);
         f->conf = (ClusterConf){ .name = "t", .nodes = f->nodes, .n_nodes = 2, .fences = f->fences };
@@ -444,6 +444,69 @@ static void test_missing_agent_is_told(void) {
         fixture_done(&f);
 }
 
+static void await_device_error(Fixture *f, const char *part) {
+        uint64_t limit_usec = now_boottime_usec() + WAIT_LIMIT_USEC;
+
+        while (!f->device_error || !strstr(f->device_error, part)) {
+                if (now_boottime_usec() > limit_usec)
+                        g_error("\"%s\" is not in \"%s\"", part, strna(f->device_error));
+                g_assert_cmpint(sd_event_run(f->event, 10 * USEC_PER_MSEC), >=, 0);
+        }
+}
+
+/* A fault is known before the device is needed, and so is its end; and the state is all that is asked for.
+ */
+static void test_device_is_checked_at_an_interval(void) {
+        static const char body[] = "[ -e $D/fault ] && { echo 'the cable is out' >&2; exit 1; }\nexit 0\n";
+        Fixture f;
+        g_autofree char *fault = NULL, *log = NULL;
+
+        fixture_init(&f);
+        add_device(&f, "checked", body)->check_usec = 100 * USEC_PER_MSEC;
+        fault = in_folder(&f, "fault");
+        g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
+        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        g_assert_cmpint(fence_load(f.fence), ==, 0);
+        await_device_error(&f, "ready");
+        g_assert_true(g_file_set_contents(fault, "", -1, NULL));
+        await_device_error(&f, "n1: \"status\" exited with status 1: the cable is out");
+        g_assert_cmpint(g_unlink(fault), ==, 0);
+        await_device_error(&f, "ready");
+        log = content(&f, "log");
+        g_assert_nonnull(strstr(log, "status outlet1\n"));
+        g_assert_null(strstr(log, "off"));
+        g_assert_null(strstr(log, "on "));
+        fixture_done(&f);
+}
+
+/* Some devices serve one at a time. */
+static void test_need_ends_a_check(void) {
+        static const char body[] =
+                        "case $action in\n"
+                        "off) echo off > $D/power;;\n"
+                        "status) [ \"$(cat $D/power 2>&1)\" = off ] && exit 2; echo $$ > $D/checking; "
+                        "sleep 60;; esac; exit 0\n";
+        Fixture f;
+        g_autofree char *checking = NULL;
+
+        fixture_init(&f);
+        add_device(&f, "slow", body)->check_usec = 50 * USEC_PER_MSEC;
+        g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
+        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        g_assert_cmpint(fence_load(f.fence), ==, 0);
+        for (int i = 0; i < 1000 && (!checking || !checking[0]); i++) {
+                g_assert_cmpint(sd_event_run(f.event, 10 * USEC_PER_MSEC), >=, 0);
+                g_free(checking);
+                checking = content(&f, "checking");
+        }
+        g_assert_true(is_alive(checking));
+        g_assert_cmpint(fence_request_new(f.fence, 1, on_result, &f, &f.request), ==, 0);
+        run_until(&f, &f.done);
+        g_assert_true(f.confirmed);
+        assert_ends(checking);
+        fixture_done(&f);
+}
+
 static void test_one_request_a_node(void) {
         Fixture f;
         FenceRequest *second = NULL;
@@ -510,6 +573,8 @@ int main(int argc, char **argv) {
                         test_misspelled_key_never_reaches_the_agent);
         g_test_add_func("/fence/secret-goes-by-input-only", test_secret_goes_by_input_only);
         g_test_add_func("/fence/missing-agent-is-told", test_missing_agent_is_told);
+        g_test_add_func("/fence/device-is-checked-at-an-interval", test_device_is_checked_at_an_interval);
+        g_test_add_func("/fence/need-ends-a-check", test_need_ends_a_check);
         g_test_add_func("/fence/one-request-a-node", test_one_request_a_node);
         g_test_add_func("/fence/real-agent", test_real_agent);
         return g_test_run();

@@ -300,6 +300,8 @@ static void test_bad_addresses_are_refused(void) {
 }
 
 static void test_bad_fence_devices_are_refused(void) {
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1\nCheckSec=0.5s\n",
+                      "c:15: CheckSec=0.5s: must be at least 1s, or 0 for no checks\n");
         assert_errors(CLUSTER NODES "[Fence a]\n",
                       "c:12: [Fence a] needs Nodes=\nc:12: [Fence a] needs Agent=, or Type=redfish\n");
         assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n7:1\n",
@@ -323,7 +325,7 @@ static void test_redfish_devices_are_read(void) {
         _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(
                         CLUSTER NODES
                         "[Fence bmc]\nType=redfish\nNodes=n1:10.9.0.1 n2:bmc2.lan@[fd00::2]:8443/redfish/v1/"
-                        "Systems/2\nCredential=bmc\nCAFile=/etc/hamgr/bmc-ca.pem\n" FENCE);
+                        "Systems/2\nCredential=bmc\nCAFile=/etc/hamgr/bmc-ca.pem\nCheckSec=30s\n" FENCE);
         _cleanup_(cluster_conf_freep) ClusterConf *again = NULL;
         _cleanup_free_ char *text = cluster_conf_to_text(c);
         RedfishAddress a = {};
@@ -331,6 +333,8 @@ static void test_redfish_devices_are_read(void) {
         g_assert_cmpint(c->fences[0].type, ==, CLUSTER_FENCE_REDFISH);
         g_assert_null(c->fences[0].agent);
         g_assert_cmpuint(c->fences[0].timeout_usec, ==, 20 * USEC_PER_SEC);
+        g_assert_cmpuint(c->fences[0].check_usec, ==, 30 * USEC_PER_SEC);
+        g_assert_cmpuint(c->fences[1].check_usec, ==, 10 * USEC_PER_MINUTE);
         g_assert_cmpstr(c->fences[0].credential, ==, "bmc");
         g_assert_cmpstr(c->fences[0].ca_file, ==, "/etc/hamgr/bmc-ca.pem");
         g_assert_false(c->fences[0].no_verification);

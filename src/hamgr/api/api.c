@@ -237,6 +237,7 @@ static void emit_manager(Api *a) {
                         "Membership",
                         "Quorate",
                         "Trouble",
+                        "FenceTrouble",
                         "ClusterConfWaits",
                         "Planner",
                         "ConfigurationVersion",

@@ -69,8 +69,9 @@ typedef struct ApiCluster {
         char membership[64]; /* "12.1" or "" */
         bool quorate;
         const char *planner;
-        const char *trouble;    /* never NULL */
-        const char *conf_waits; /* why what cluster.conf says here is not in force; never NULL */
+        const char *trouble;       /* never NULL */
+        const char *fence_trouble; /* of the fence devices, as this node finds them; never NULL */
+        const char *conf_waits;    /* why what cluster.conf says here is not in force; never NULL */
 } ApiCluster;
 
 typedef struct ApiNode {

@@ -104,6 +104,8 @@ get_manager(sd_bus *bus,
                 return sd_bus_message_append(reply, "b", (int) c.quorate);
         if (streq(property, "Trouble"))
                 return sd_bus_message_append(reply, "s", c.trouble);
+        if (streq(property, "FenceTrouble"))
+                return sd_bus_message_append(reply, "s", c.fence_trouble);
         if (streq(property, "ClusterConfWaits"))
                 return sd_bus_message_append(reply, "s", c.conf_waits);
         if (streq(property, "Planner"))
@@ -143,6 +145,7 @@ static const sd_bus_vtable manager_vtable[] = {
         PROPERTY("Membership", "s", get_manager),
         PROPERTY("Quorate", "b", get_manager),
         PROPERTY("Trouble", "s", get_manager),
+        PROPERTY("FenceTrouble", "s", get_manager),
         PROPERTY("ClusterConfWaits", "s", get_manager),
         PROPERTY("Planner", "s", get_manager),
         PROPERTY("ConfigurationVersion", "t", get_manager),

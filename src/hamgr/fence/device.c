@@ -40,7 +40,9 @@ struct FenceDevice {
         RedfishMemory *memories; /* owned: as many as the device has nodes */
 
         GPtrArray *probes; /* of owned FenceRun */
-        GString *trouble;  /* owned */
+        bool probing;
+        size_t n_probed;  /* nodes that were asked, or are */
+        GString *trouble; /* owned */
         FenceDeviceProbedHandler on_probed;
         void *probed_userdata;
         sd_event_source *probed; /* ref */
@@ -181,6 +183,7 @@ int fence_device_look(FenceDevice *d) {
         if (d->look)
                 return 0;
 
+        (void) fence_device_stop_probe(d); /* what it needs is forgotten now */
         device_forget(d);
         d->error = begin_look(d);
         if (d->look)
@@ -315,11 +318,16 @@ static void add_trouble(FenceDevice *d, const char *node, const char *what) {
         g_string_append_printf(d->trouble, "%s%s: %s", d->trouble->len > 0 ? "; " : "", node, what);
 }
 
+static void begin_probes(FenceDevice *d);
+
 static int on_probed(sd_event_source *s, void *userdata) {
         FenceDevice *d = userdata;
 
-        if (d->probes->len == 0)
+        begin_probes(d);
+        if (d->probes->len == 0) {
+                d->probing = false;
                 d->on_probed(d, d->trouble->len > 0 ? d->trouble->str : NULL, d->probed_userdata);
+        }
         return 0;
 }
 
@@ -353,6 +361,23 @@ static void begin_probe(FenceDevice *d, const ClusterFenceNode *node) {
         g_ptr_array_add(d->probes, run);
 }
 
+/* Those whose turn it is. */
+static void begin_probes(FenceDevice *d) {
+        size_t at_once = d->conf->type == CLUSTER_FENCE_AGENT ? 1 : d->conf->n_nodes;
+
+        while (d->n_probed < d->conf->n_nodes && d->probes->len < at_once)
+                begin_probe(d, &d->conf->nodes[d->n_probed++]);
+}
+
+bool fence_device_stop_probe(FenceDevice *d) {
+        if (!d->probing)
+                return false;
+        d->probing = false;
+        g_ptr_array_set_size(d->probes, 0);
+        (void) sd_event_source_set_enabled(d->probed, SD_EVENT_OFF);
+        return true;
+}
+
 int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *userdata) {
         assert(d->ready);
 
@@ -366,9 +391,8 @@ int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *u
         d->probed_userdata = userdata;
         g_ptr_array_set_size(d->probes, 0);
         (void) g_string_truncate(d->trouble, 0);
-        if (d->conf->type == CLUSTER_FENCE_REDFISH)
-                FOREACH_ARRAY(n, d->conf->nodes, d->conf->n_nodes)
-                        begin_probe(d, n);
+        d->n_probed = 0;
+        d->probing = true;
         return event_defer_arm(d->probed);
 }
 

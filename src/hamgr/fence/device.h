@@ -18,7 +18,7 @@ typedef struct FenceRun FenceRun;
 /* The look at the device has ended: fence_device_is_ready() or fence_device_error(). */
 typedef void (*FenceDeviceLookedHandler)(FenceDevice *d, void *userdata);
 
-/* The controllers were asked; trouble is what was wrong with any of them, NULL when nothing was. */
+/* The device was asked; trouble is what was wrong with any of them, NULL when nothing was. */
 typedef void (*FenceDeviceProbedHandler)(FenceDevice *d, const char *trouble, void *userdata);
 
 /* What of it is wrong on this node without asking anybody: program, secret, CA file. For g_free(); NULL:
@@ -40,10 +40,12 @@ const char *fence_device_error(const FenceDevice *d);
  * loop; a look in progress is not begun again. */
 int fence_device_look(FenceDevice *d);
 
-/* Asks the management controller of every node for its state, which changes nothing, so that one that cannot
- * be used is known before it is needed. An agent is not asked, and the probe ends well. Of a device that is
- * ready; one at a time: a probe in progress is begun again. */
+/* Asks for the state of every node, which changes nothing, so that a device that cannot be used is known
+ * before it is needed: controllers all at once, an agent for one node after the other. Of a device that is
+ * ready; a probe in progress is begun again. */
 int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *userdata);
+/* Breaks one off, since some devices serve one at a time. True: there was one. */
+bool fence_device_stop_probe(FenceDevice *d);
 
 /* Nothing is under way at its controllers, not even the end of a session. */
 bool fence_device_is_quiet(const FenceDevice *d);

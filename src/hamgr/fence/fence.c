@@ -29,10 +29,19 @@ typedef enum Phase {
         PHASE_DONE,
 } Phase;
 
+/* Asks the device at an interval. */
+typedef struct HealthCheck {
+        Fence *fence;           /* weak */
+        FenceDevice *device;    /* weak */
+        sd_event_source *timer; /* ref */
+        bool due;               /* an agent is asked only then, and not when hamgr starts */
+} HealthCheck;
+
 struct Fence {
         sd_event *event;         /* ref */
         const ClusterConf *conf; /* weak */
         GPtrArray *devices;      /* of owned FenceDevice, by level */
+        HealthCheck *checks;     /* owned, one for each of them */
         GPtrArray *requests;     /* of weak FenceRequest */
         GPtrArray *power_ons;    /* of owned PowerOn */
 
@@ -133,6 +142,19 @@ static void power_on_cancel(Fence *f, uint32_t node_id) {
                 if (job->node_id == node_id)
                         (void) g_ptr_array_remove_index(f->power_ons, i - 1);
         }
+}
+
+/* ---- Health checks ---- */
+
+/* Up to a quarter sooner, so that nodes that started together do not ask together. */
+static void schedule_check(HealthCheck *c) {
+        uint64_t interval_usec = fence_device_conf(c->device)->check_usec;
+
+        c->due = false;
+        if (interval_usec > 0)
+                (void) event_timer_in(
+                                c->timer,
+                                interval_usec - (uint64_t) (g_random_double() * (double) interval_usec / 4));
 }
 
 /* ---- Requests ---- */
@@ -271,6 +293,8 @@ static void request_try_device(FenceRequest *r) {
         }
 
         d = request_device(r);
+        if (fence_device_stop_probe(d))
+                schedule_check(&r->fence->checks[r->i_device]);
         r->n_off = r->n_status = 0;
         r->deadline_usec = usec_add(now_boottime_usec(), fence_device_conf(d)->timeout_usec);
         if (fence_device_is_ready(d)) {
@@ -351,13 +375,26 @@ FenceRequest *fence_request_free(FenceRequest *r) {
 
 /* ---- All devices ---- */
 
+static HealthCheck *check_of(Fence *f, const FenceDevice *d) {
+        for (guint i = 0; i < f->devices->len; i++)
+                if (f->checks[i].device == d)
+                        return &f->checks[i];
+        ASSERT_NOT_REACHED();
+}
+
 static void tell_device(Fence *f, FenceDevice *d, const char *error) {
+        schedule_check(check_of(f, d));
         if (f->on_device)
                 f->on_device(fence_device_conf(d)->name, error, f->userdata);
 }
 
 static void on_device_probed(FenceDevice *d, const char *trouble, void *userdata) {
         tell_device(userdata, d, trouble);
+}
+
+static bool is_to_be_asked(const HealthCheck *c) {
+        return fence_device_is_ready(c->device) &&
+               (c->due || fence_device_conf(c->device)->type == CLUSTER_FENCE_REDFISH);
 }
 
 /* Nobody in need is kept waiting by a probe. */
@@ -377,8 +414,37 @@ static void on_device_looked(FenceDevice *d, void *userdata) {
                         request_device_failed(r, "%s", fence_device_error(d));
         }
 
-        if (needed || !fence_device_is_ready(d) || fence_device_probe(d, on_device_probed, f) < 0)
+        if (needed || !is_to_be_asked(check_of(f, d)) || fence_device_probe(d, on_device_probed, f) < 0)
                 tell_device(f, d, fence_device_error(d));
+}
+
+static bool is_in_use(const Fence *f, const FenceDevice *d) {
+        for (guint i = 0; i < f->requests->len; i++) {
+                const FenceRequest *r = g_ptr_array_index(f->requests, i);
+
+                if (r->phase != PHASE_DONE && r->i_device < f->devices->len && request_device(r) == d)
+                        return true;
+        }
+        return false;
+}
+
+/* An agent that is ready stays so while it is asked; what Redfish needs is looked at in no time. */
+static int on_check_timer(sd_event_source *source, uint64_t due_usec, void *userdata) {
+        HealthCheck *c = userdata;
+        bool ask_at_once = fence_device_is_ready(c->device) &&
+                           fence_device_conf(c->device)->type == CLUSTER_FENCE_AGENT;
+        int r;
+
+        if (is_in_use(c->fence, c->device)) {
+                schedule_check(c);
+                return 0;
+        }
+        c->due = true;
+        r = ask_at_once ? fence_device_probe(c->device, on_device_probed, c->fence)
+                        : fence_device_look(c->device);
+        if (r < 0)
+                schedule_check(c);
+        return 0;
 }
 
 static void device_destroy(void *p) {
@@ -386,17 +452,27 @@ static void device_destroy(void *p) {
 }
 
 int fence_new(sd_event *event, const ClusterConf *conf, Fence **ret) {
-        Fence *f = g_new0(Fence, 1);
+        _cleanup_(fence_freep) Fence *f = g_new0(Fence, 1);
+        int r;
 
         f->event = sd_event_ref(event);
         f->conf = conf;
         f->devices = g_ptr_array_new_with_free_func(device_destroy);
         f->requests = g_ptr_array_new();
         f->power_ons = g_ptr_array_new_with_free_func(power_on_free);
-        for (size_t i = 0; i < conf->n_fences; i++)
-                g_ptr_array_add(f->devices, fence_device_new(event, &conf->fences[i], on_device_looked, f));
+        f->checks = g_new0(HealthCheck, conf->n_fences);
+        for (size_t i = 0; i < conf->n_fences; i++) {
+                HealthCheck *c = &f->checks[i];
 
-        *ret = f;
+                g_ptr_array_add(f->devices, fence_device_new(event, &conf->fences[i], on_device_looked, f));
+                c->fence = f;
+                c->device = g_ptr_array_index(f->devices, i);
+                r = event_timer_new(event, "fence-check", on_check_timer, c, &c->timer);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_PTR(f);
         return 0;
 }
 
@@ -407,6 +483,9 @@ Fence *fence_free(Fence *f) {
         assert(f->requests->len == 0);
         (void) g_ptr_array_free(f->requests, TRUE);
         (void) g_ptr_array_free(f->power_ons, TRUE);
+        for (guint i = 0; i < f->devices->len; i++)
+                sd_event_source_disable_unref(f->checks[i].timer);
+        g_free(f->checks);
         (void) g_ptr_array_free(f->devices, TRUE);
         sd_event_unref(f->event);
         g_free(f);

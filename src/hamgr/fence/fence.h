@@ -40,8 +40,8 @@ typedef void (*FenceResultHandler)(FenceRequest *request, const FenceResult *res
 /* The end of an `on` after a confirmed `off`; error is NULL when it worked. */
 typedef void (*FencePowerOnHandler)(uint32_t node_id, const char *device, const char *error, void *userdata);
 
-/* A device has been looked at (program, secret, metadata, parameters), and controllers were asked; error is
- * NULL when it is ready. */
+/* A device has been looked at (program, secret, metadata, parameters), or asked for the state of its nodes,
+ * as it is at an interval (CheckSec=): error is NULL when it is ready. */
 typedef void (*FenceDeviceHandler)(const char *device, const char *error, void *userdata);
 
 /* conf is borrowed and must live until fence_free(). Starts nothing. */

@@ -263,9 +263,6 @@ class Supervisor:
             raise LabError("this lab was made without management controllers")
         self.bmcs.bmcs[node].set_mode(mode)
 
-    def op_bmc_sessions(self, node):
-        return list(self.bmcs.bmcs[node].sessions)
-
     def op_bmc_requests(self, node, since=0):
         return self.bmcs.requests(node, since)
 
