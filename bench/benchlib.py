@@ -13,12 +13,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 class Figure:
     """One thing that is measured again and again; limit is what its median must not exceed. It must be below the
-    medians of its rivals as well, so far as these could be measured."""
+    medians of its rivals as well, so far as these could be measured: below so much of them; or, where more is better,
+    at least so many times."""
 
-    def __init__(self, name, unit="ms", limit=None, digits=0, rivals=(), needed=True):
+    def __init__(self, name, unit="ms", limit=None, digits=0, rivals=(), needed=True, times=1.0, more_is_better=False):
         self.name, self.unit, self.limit, self.digits = name, unit, limit, digits
         self.rivals = list(rivals)
         self.needed = needed
+        self.times, self.more_is_better = times, more_is_better
         self.values = []
 
     def median(self):
@@ -35,10 +37,16 @@ class Figure:
         if self.limit is not None and median > self.limit:
             return "%s: median %s %s, must be at most %s" % (self.name, self.text(median), self.unit, self.text(self.limit))
         for rival in self.rivals:
-            if rival.values and median >= rival.median():
-                return "%s: median %s %s, no better than %s: %s" % (
-                    self.name, self.text(median), self.unit, rival.name, rival.text(rival.median()))
+            if rival.values and not self.beats(rival):
+                return "%s: median %s %s, %s %s: %s" % (
+                    self.name, self.text(median), self.unit,
+                    "no better than" if self.times == 1 else "must be %g times that of" % self.times,
+                    rival.name, rival.text(rival.median()))
         return None
+
+    def beats(self, rival):
+        bound = rival.median() * self.times
+        return self.median() >= bound if self.more_is_better else self.median() < bound
 
 
 def options(description, rounds, more=()):
@@ -68,9 +76,9 @@ def table(figures):
     )
 
 
-def finish(chosen, figures, wrong=()):
+def finish(chosen, figures, wrong=(), show=table):
     """Print the table, write the file, name what falls short on the last line. Returns the exit status."""
-    print(table(figures), flush=True)
+    print(show(figures), flush=True)
     short = [text for text in (figure.short() for figure in figures) if text] + list(wrong)
     if chosen.json:
         with open(chosen.json, "w", encoding="utf-8") as file:

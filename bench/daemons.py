@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How the daemons that bench/membership compares are configured and started on a node."""
+"""How the daemons that bench/membership and bench/groups compare are configured and started on a node."""
 
 import os
 import shutil
@@ -10,6 +10,13 @@ from nodes import Process, address, run
 from watch import HagcsClient, QuorumClient, load_hagcs, load_quorum
 
 COROSYNC = "/usr/sbin/corosync"
+
+
+def built(build, *parts):
+    path = os.path.join(build, *parts)
+    if not os.path.exists(path):
+        raise FileNotFoundError("%s: build first, and set HAMGR_BUILD to the build folder" % path)
+    return path
 
 
 class Hagcd:
@@ -26,10 +33,7 @@ class Hagcd:
         run(os.path.join(self.build, "test/integration/make-key"), self.key)
 
     def program(self, *parts):
-        path = os.path.join(self.build, "src", *parts)
-        if not os.path.exists(path):
-            raise FileNotFoundError("%s: build first, and set HAMGR_BUILD to the build folder" % path)
-        return path
+        return built(self.build, "src", *parts)
 
     def configure(self, n_nodes):
         self.conf = os.path.join(self.network.folder, "cluster.conf")
@@ -57,6 +61,10 @@ class Hagcd:
 
     def connect(self, folder):
         return HagcsClient(self.library, "%s/run/hagcd.sock" % folder)
+
+    def load(self, node, n_nodes, folder):
+        """What sends to the node's group, and listens to it."""
+        return [built(self.build, "bench/group-load-hagcs"), str(node), str(n_nodes), "%s/run/hagcd.sock" % folder]
 
     def clean(self):
         pass
@@ -109,6 +117,10 @@ class Corosync:
 
     def connect(self, _folder):
         return QuorumClient(self.library)
+
+    @staticmethod
+    def load(node, n_nodes, _folder):
+        return [built(os.environ.get("HAMGR_BUILD", "build"), "bench/group-load-cpg"), str(node), str(n_nodes)]
 
     def clean(self):
         """What a killed one leaves in shared memory."""
