@@ -37,6 +37,14 @@ static void check_phase(const Gcs *g) {
         assert(g->n_submits <= GCS_BATCHES_MAX);
 }
 
+/* What waits for an answer, or for something to come back, is woken for should that stay away. */
+static void check_waiting(const Gcs *g) {
+        if (!gcs_is_active(g) || g->again || !gcs_out_room(g))
+                return;
+        if (gcs_is_coordinator(g) ? g->queue_first < g->queue_end : g->pending_sent + 1 < g->pending_end)
+                assert(gcs_order_wakeup(g) < USEC_INFINITY);
+}
+
 static void check_groups(const Gcs *g) {
         for (unsigned slot = 0; slot < GCS_GROUPS_MAX; slot++) {
                 const GcsGroup *gr = &g->groups[slot];
@@ -92,4 +100,5 @@ void gcs_check(const Gcs *g) {
         check_groups(g);
         check_clients(g);
         check_pending(g);
+        check_waiting(g);
 }

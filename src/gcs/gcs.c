@@ -189,6 +189,7 @@ void gcs_step(Gcs *g, const GcsEvent *event, GcsEffects *ret_effects) {
         gcs_deliver(g);
         gcs_order_pump(g);
         gcs_snapshot_pump(g);
+        gcs_order_pump(g); /* a newcomer of ours may have all of its snapshot now */
         gcs_clients_credit(g);
 
         *ret_effects = (GcsEffects){
