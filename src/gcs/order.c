@@ -96,9 +96,24 @@ static void submit_batch(Gcs *g, uint64_t first) {
         g->pending_sent = MAX(g->pending_sent, n - 1);
 }
 
+/* As with proposals: while a submission is on its way, only a full one follows. */
+static bool pending_may_go(const Gcs *g) {
+        size_t bytes = 0;
+
+        if (g->n_submits == 0 || g->pending_end - g->pending_sent > GCS_BATCH_MAX)
+                return true;
+        for (uint64_t n = g->pending_sent + 1; n < g->pending_end && bytes < g->config.batch_bytes; n++)
+                bytes += gcs_item_bytes(&g->pending[n % GCS_RING_MAX]);
+        return bytes >= g->config.batch_bytes;
+}
+
+static bool may_submit(const Gcs *g) {
+        return g->pending_sent + 1 < g->pending_end && g->n_submits < g->config.pipeline &&
+               g->pending_sent + 1 - g->pending_first < share(g) && pending_may_go(g) && gcs_out_room(g);
+}
+
 static void submit(Gcs *g) {
-        while (g->pending_sent + 1 < g->pending_end && g->n_submits < g->config.pipeline &&
-               g->pending_sent + 1 - g->pending_first < share(g) && gcs_out_room(g))
+        while (may_submit(g))
                 submit_batch(g, MAX(g->pending_sent + 1, g->pending_first));
 }
 
@@ -207,8 +222,31 @@ static void advance(Gcs *g) {
         gcs_log_trim(g);
 }
 
+static bool queue_fills_batch(const Gcs *g) {
+        size_t bytes = 0;
+
+        if (g->queue_end - g->queue_first >= GCS_BATCH_MAX)
+                return true;
+        for (uint64_t n = g->queue_first; n < g->queue_end && bytes < g->config.batch_bytes; n++)
+                bytes += gcs_item_bytes(&g->queue[n % GCS_QUEUE_MAX]);
+        return bytes >= g->config.batch_bytes;
+}
+
+/* From when on what is on its way may be lost. */
+static uint64_t doubtful_usec(const Gcs *g) {
+        return usec_add(g->order_usec, g->config.resend_usec / 4);
+}
+
+/* While something is on its way, what comes waits for it to be back, and then goes as one, unless it fills a
+ * batch: the cost of a message falls as load grows (design.md 5). But nothing shows so soon that something
+ * was lost as what follows it does (tell_gap()): so one follows it in time. */
+static bool queue_may_go(const Gcs *g) {
+        return g->n_batches == 0 || queue_fills_batch(g) ||
+               (g->n_batches == 1 && g->now_usec >= doubtful_usec(g));
+}
+
 static bool may_propose(const Gcs *g) {
-        return g->queue_first < g->queue_end && g->n_batches < g->config.pipeline &&
+        return g->queue_first < g->queue_end && g->n_batches < g->config.pipeline && queue_may_go(g) &&
                g->held - g->settled < GCS_FLIGHT_MAX && gcs_log_room(g) && gcs_out_room(g);
 }
 
@@ -607,6 +645,9 @@ uint64_t gcs_order_wakeup(const Gcs *g) {
                 t = MIN(t, usec_add(g->slow_all_usec, SLOW_KEPT_USEC));
         if (gcs_is_coordinator(g) && unsettled(g) && !node_set_is_empty(gcs_others(g)))
                 t = MIN(t, usec_add(g->order_usec, g->config.resend_usec));
+        if (gcs_is_coordinator(g) && g->queue_first < g->queue_end && g->n_batches == 1 &&
+            g->now_usec < doubtful_usec(g))
+                t = MIN(t, doubtful_usec(g));
         if (!gcs_is_coordinator(g) && g->n_submits > 0)
                 t = MIN(t, usec_add(g->submit_usec, g->config.resend_usec));
         return t;

@@ -319,6 +319,60 @@ static void test_fanout(void) {
         well(c);
 }
 
+/* The cost falls as load grows: what comes while something is on its way waits for it, and then goes as one.
+ */
+static void test_what_comes_meanwhile(void) {
+        _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_RING);
+        Actor *a = joined(c, 1, "shop", "a"), *b = joined(c, 2, "shop", "b");
+        unsigned n;
+
+        n = c->nodes[1].n_sent[GCS_MESSAGE_PROPOSE];
+        for (unsigned i = 0; i < 20; i++)
+                send(a);
+        settle_live(c);
+        g_assert_cmpuint(c->nodes[1].n_sent[GCS_MESSAGE_PROPOSE] - n, ==, 2);
+
+        n = c->nodes[2].n_sent[GCS_MESSAGE_SUBMIT];
+        for (unsigned i = 0; i < 20; i++)
+                send(b);
+        settle_live(c);
+        g_assert_cmpuint(c->nodes[2].n_sent[GCS_MESSAGE_SUBMIT] - n, ==, 2);
+        g_assert_cmpuint(n_messages(a, b->client), ==, 20);
+
+        /* What fills a message of its own has no reason to wait. */
+        n = c->nodes[1].n_sent[GCS_MESSAGE_PROPOSE];
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_cmpint(actor_send(a, GCS_PAYLOAD_MAX), ==, GCS_VERDICT_QUEUED);
+        g_assert_cmpuint(c->nodes[1].n_sent[GCS_MESSAGE_PROPOSE] - n, ==, 3);
+        n = c->nodes[2].n_sent[GCS_MESSAGE_SUBMIT];
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_cmpint(actor_send(b, GCS_PAYLOAD_MAX), ==, GCS_VERDICT_QUEUED);
+        g_assert_cmpuint(c->nodes[2].n_sent[GCS_MESSAGE_SUBMIT] - n, ==, 3);
+        settle_live(c);
+}
+
+/* What waits for something that was lost shows that it is missing, long before that would be sent again. */
+static void waits_for_what_was_lost(uint32_t from, uint32_t to, GcsDissemination dissemination) {
+        _cleanup_(cluster_freep) Cluster *c = three(dissemination);
+        Actor *a = joined(c, 1, "shop", "a"), *b = joined(c, 3, "shop", "b");
+        Loss l = { .type = GCS_MESSAGE_PROPOSE, .from = from, .to = to, .n = 1 };
+
+        set_loss(c, &l);
+        send(a);
+        send(a);
+        cluster_run(c, 10 * USEC_PER_MSEC); /* half the time after which it is sent again */
+        g_assert_cmpuint(l.n_lost, ==, 1);
+        g_assert_cmpuint(n_messages(a, a->client), ==, 2);
+        g_assert_cmpuint(n_messages(b, a->client), ==, 2);
+        settle_live(c);
+}
+
+static void test_waits_for_what_was_lost(void) {
+        waits_for_what_was_lost(1, 2, GCS_DISSEMINATION_RING);
+        waits_for_what_was_lost(2, 3, GCS_DISSEMINATION_RING);
+        waits_for_what_was_lost(1, 3, GCS_DISSEMINATION_FANOUT);
+}
+
 /* Commits ride on proposals, and many are in flight: the cost of a message falls as load grows. */
 static void test_batches(void) {
         _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_RING);
@@ -850,6 +904,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/gcs/order/around-the-ring", test_around_the_ring);
         g_test_add_func("/gcs/order/fanout", test_fanout);
         g_test_add_func("/gcs/order/batches", test_batches);
+        g_test_add_func("/gcs/order/what-comes-meanwhile-goes-as-one", test_what_comes_meanwhile);
+        g_test_add_func("/gcs/order/what-waits-shows-what-was-lost", test_waits_for_what_was_lost);
         g_test_add_func("/gcs/order/lost-is-sent-again", test_lost_is_sent_again);
 
         g_test_add_func("/gcs/flush/initiator-crash-queued", test_initiator_queued);
