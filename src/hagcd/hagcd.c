@@ -387,7 +387,6 @@ static void on_message(void *userdata, uint32_t from, unsigned link, DtlsClass c
                                                 .received = { .from = from, .message = d->gcs_in },
                                 });
         }
-        settle(d);
 }
 
 static void on_carrier(void *userdata, unsigned link, bool carrier) {
@@ -696,6 +695,7 @@ static const TransportHandlers transport_handlers = {
         .carrier = on_carrier,
         .last_gasp = on_last_gasp,
         .problem = on_problem,
+        .settle = on_settle,
 };
 
 static const ClientsHandlers clients_handlers = {

@@ -606,6 +606,8 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userd
                         /* All that recvmmsg() changes of what it is given. */
                         t->in[i].msg_hdr.msg_namelen = sizeof(t->in_address[i]);
                 }
+                /* Once for all of them: what they bring about goes out together. */
+                t->config.handlers->settle(t->config.userdata);
                 if (n < (int) BATCH)
                         break;
         }

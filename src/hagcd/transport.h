@@ -28,6 +28,8 @@ typedef struct TransportHandlers {
         void (*carrier)(void *userdata, unsigned link, bool carrier);
         void (*last_gasp)(void *userdata, uint32_t from, uint64_t incarnation);
         void (*problem)(void *userdata, uint32_t node, TransportProblem problem);
+        /* After some of the above: nothing more is there at the moment, or it is time to answer. */
+        void (*settle)(void *userdata);
 } TransportHandlers;
 
 typedef struct TransportConfig {

@@ -75,11 +75,15 @@ static void on_problem(void *userdata, uint32_t node, TransportProblem problem) 
         assert(node == PEER);
 }
 
+static void on_settle(void *userdata) {
+}
+
 static const TransportHandlers handlers = {
         .message = on_message,
         .carrier = on_carrier,
         .last_gasp = on_last_gasp,
         .problem = on_problem,
+        .settle = on_settle,
 };
 
 static void send_from(Fixture *f, int fd, const void *data, size_t n) {
