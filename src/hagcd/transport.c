@@ -11,6 +11,7 @@
 #include "hagcd/link-choice.h"
 #include "hagcd/link-meter.h"
 #include "hagcd/link-size.h"
+#include "hagcd/offload.h"
 #include "hagcd/reassembly.h"
 #include "hagcd/stranger.h"
 #include "hagcd/transport.h"
@@ -19,7 +20,10 @@
 
 #define SOCKET_BUFFER_BYTES (8 * 1024 * 1024)
 #define BATCH 64U
+#define RECEIVE_BATCH 16U
 #define RECEIVE_ROUNDS_MAX 8U
+/* Enough for one turn of the loop: heartbeats are to be sent in time, however much is there. */
+#define RECEIVE_DATAGRAMS_MAX 512U
 /* Handshakes that fail in a row, while the peer answers, before it is told as a problem. */
 #define HANDSHAKES_FAILED_MAX 5U
 /* Channels that fail at once must not make their timer a busy loop. */
@@ -41,6 +45,15 @@ typedef struct TransportLink {
         struct mmsghdr out[BATCH];
         struct iovec out_iov[BATCH];
         uint8_t out_data[BATCH][PACKET_BYTES_MAX];
+
+        /* Those that can go as one are joined, unless that was refused just now. Those of membership never
+         * are: they find out what passes the path, of which a packet of several tells nothing (R10). So
+         * where something does not pass, all go alone. */
+        bool alone[BATCH];
+        uint64_t refused_usec;
+        struct mmsghdr joined[BATCH];
+        unsigned n_parts[BATCH];
+        OffloadControl joined_control[BATCH];
 } TransportLink;
 
 typedef struct TransportChannel {
@@ -83,10 +96,11 @@ struct Transport {
         uint64_t due_usec;      /* of the timer */
         TransportCounters counters;
 
-        struct mmsghdr in[BATCH];
-        struct iovec in_iov[BATCH];
-        struct sockaddr_storage in_address[BATCH];
-        uint8_t in_data[BATCH][PACKET_BYTES_MAX];
+        struct mmsghdr in[RECEIVE_BATCH];
+        struct iovec in_iov[RECEIVE_BATCH];
+        struct sockaddr_storage in_address[RECEIVE_BATCH];
+        OffloadControl in_control[RECEIVE_BATCH];
+        uint8_t in_data[RECEIVE_BATCH][OFFLOAD_PACKET_BYTES_MAX];
 };
 
 static TransportPeer *peer_of(Transport *t, uint32_t id) {
@@ -108,10 +122,10 @@ static void set_problem(Transport *t, uint32_t node, TransportProblem problem) {
 
 /* ---- Out ---- */
 
-static void link_send_failed(TransportLink *l, int error, uint64_t now_usec) {
+static void link_send_failed(TransportLink *l, int error, unsigned n_datagrams, uint64_t now_usec) {
         uint32_t n_held;
 
-        l->transport->counters.n_send_failed++;
+        l->transport->counters.n_send_failed += n_datagrams;
         if (log_rate_pass(&l->log_rate, now_usec, &n_held))
                 log_line_errno(LOG_WARNING,
                                error,
@@ -120,20 +134,52 @@ static void link_send_failed(TransportLink *l, int error, uint64_t now_usec) {
                                n_held);
 }
 
+/* So many from the first one on may be joined. */
+static unsigned link_alike(const TransportLink *l, unsigned first, uint64_t now_usec) {
+        unsigned end = first;
+
+        if (l->refused_usec != 0 && usec_sub(now_usec, l->refused_usec) < OFFLOAD_RETRY_USEC)
+                return 1;
+        while (end < l->n_out && !l->alone[end])
+                end++;
+        return MAX(end - first, 1U);
+}
+
+/* Of those from the first one on: returns how many are left to be sent. */
+static unsigned link_join(TransportLink *l, unsigned first, uint64_t now_usec) {
+        unsigned n = 0;
+
+        while (first < l->n_out) {
+                l->n_parts[n] =
+                                offload_join(l->out + first,
+                                             link_alike(l, first, now_usec),
+                                             &l->joined[n].msg_hdr,
+                                             &l->joined_control[n]);
+                first += l->n_parts[n++];
+        }
+        return n;
+}
+
 static void link_flush(TransportLink *l) {
+        uint64_t now_usec = l->n_out > 0 ? now_boottime_usec() : 0;
         unsigned done = 0;
 
         while (done < l->n_out) {
-                int n = sendmmsg(l->fd, l->out + done, l->n_out - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+                unsigned n_joined = link_join(l, done, now_usec);
+                int n = sendmmsg(l->fd, l->joined, n_joined, MSG_DONTWAIT | MSG_NOSIGNAL);
 
                 if (n > 0) {
-                        done += (unsigned) n;
-                        l->transport->counters.n_sent += (unsigned) n;
+                        for (int i = 0; i < n; i++) {
+                                done += l->n_parts[i];
+                                l->transport->counters.n_sent += l->n_parts[i];
+                        }
                 } else if (n < 0 && errno == EINTR) {
                         continue;
+                } else if (n < 0 && l->n_parts[0] > 1 && offload_is_refused(errno)) {
+                        l->refused_usec = now_usec;
                 } else {
-                        link_send_failed(l, n < 0 ? errno : EIO, now_boottime_usec());
-                        done++;
+                        link_send_failed(l, n < 0 ? errno : EIO, l->n_parts[0], now_usec);
+                        done += l->n_parts[0];
                 }
         }
         l->n_out = 0;
@@ -147,12 +193,15 @@ void transport_flush(Transport *t) {
 /* Room for one datagram to the node, with its outer header written. */
 static uint8_t *link_queue(Transport *t, TransportChannel *c, PacketKind kind) {
         TransportLink *l = &t->links[c->link];
-        const ClusterAddress *to = &t->peers[c->node - 1].conf.addresses[c->link];
+        const TransportPeer *p = &t->peers[c->node - 1];
+        const ClusterAddress *to = &p->conf.addresses[c->link];
         uint8_t *data;
 
         if (l->n_out == BATCH)
                 link_flush(l);
         data = l->out_data[l->n_out];
+        l->alone[l->n_out] = c->class == DTLS_CLASS_MEMBERSHIP ||
+                             link_size_bytes(&p->sizes[c->link]) < LINK_SIZE_LONGEST;
         packet_header_encode(
                         &(PacketHeader){
                                         .kind = kind,
@@ -526,7 +575,6 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
         TransportChannel *c;
         bool lacks_nothing, good = true;
 
-        t->counters.n_received++;
         if (packet_is_of_other_version(data, n)) {
                 on_other_version(l, address, now_usec);
                 return;
@@ -578,37 +626,59 @@ on_datagram(TransportLink *l, const struct sockaddr_storage *address, const uint
 
 /* Once: at rest a node is woken for one datagram at a time, many times a second. */
 static void prepare_receive(Transport *t) {
-        for (unsigned i = 0; i < BATCH; i++) {
-                t->in_iov[i] = (struct iovec){ .iov_base = t->in_data[i], .iov_len = PACKET_BYTES_MAX };
+        for (unsigned i = 0; i < RECEIVE_BATCH; i++) {
+                t->in_iov[i] = (struct iovec){ .iov_base = t->in_data[i], .iov_len = sizeof(t->in_data[i]) };
                 t->in[i].msg_hdr = (struct msghdr){
                         .msg_name = &t->in_address[i],
                         .msg_namelen = sizeof(t->in_address[i]),
                         .msg_iov = &t->in_iov[i],
                         .msg_iovlen = 1,
+                        .msg_control = &t->in_control[i],
+                        .msg_controllen = sizeof(t->in_control[i]),
                 };
         }
+}
+
+/* One packet, or several that came as one. */
+static void on_received(TransportLink *l, unsigned i) {
+        Transport *t = l->transport;
+        struct msghdr *m = &t->in[i].msg_hdr;
+        size_t left = t->in[i].msg_len, each = offload_datagram_bytes(m, left);
+        const uint8_t *data = t->in_data[i];
+
+        do {
+                size_t n = MIN(left, each);
+
+                t->counters.n_received++;
+                if (n > PACKET_BYTES_MAX || (m->msg_flags & MSG_TRUNC))
+                        on_bad(l, &t->in_address[i], now_boottime_usec());
+                else
+                        on_datagram(l, &t->in_address[i], data, n);
+                data += n;
+                left -= n;
+        } while (left > 0);
+        /* All that recvmmsg() changes of what it is given. */
+        m->msg_namelen = sizeof(t->in_address[i]);
+        m->msg_controllen = sizeof(t->in_control[i]);
 }
 
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         TransportLink *l = userdata;
         Transport *t = l->transport;
+        uint64_t before = t->counters.n_received;
 
-        for (unsigned round = 0; round < RECEIVE_ROUNDS_MAX; round++) {
-                int n = recvmmsg(fd, t->in, BATCH, MSG_DONTWAIT, NULL);
+        for (unsigned round = 0;
+             round < RECEIVE_ROUNDS_MAX && t->counters.n_received - before < RECEIVE_DATAGRAMS_MAX;
+             round++) {
+                int n = recvmmsg(fd, t->in, RECEIVE_BATCH, MSG_DONTWAIT, NULL);
 
                 if (n <= 0)
                         break; /* an error of an earlier send, or nothing there */
-                for (int i = 0; i < n; i++) {
-                        if (t->in[i].msg_hdr.msg_flags & MSG_TRUNC)
-                                on_bad(l, &t->in_address[i], now_boottime_usec());
-                        else
-                                on_datagram(l, &t->in_address[i], t->in_data[i], t->in[i].msg_len);
-                        /* All that recvmmsg() changes of what it is given. */
-                        t->in[i].msg_hdr.msg_namelen = sizeof(t->in_address[i]);
-                }
+                for (int i = 0; i < n; i++)
+                        on_received(l, (unsigned) i);
                 /* Once for all of them: what they bring about goes out together. */
                 t->config.handlers->settle(t->config.userdata);
-                if (n < (int) BATCH)
+                if (n < (int) RECEIVE_BATCH)
                         break;
         }
         transport_flush(t);
@@ -687,6 +757,7 @@ static int open_socket(const ClusterAddress *own, int *ret) {
                 return -errno;
         if (bind(fd, &own->sa, cluster_address_length(own)) < 0)
                 return -errno;
+        offload_receive(fd);
         *ret = TAKE_FD(fd);
         return 0;
 }
