@@ -315,6 +315,9 @@ size_t dtls_session_read(DtlsSession *s, void *buf, size_t buf_bytes) {
 
         if (s->state != DTLS_ESTABLISHED)
                 return 0;
+        /* Asked for more than there is, OpenSSL takes as long to say so as to open a record. */
+        if (BIO_ctrl_pending(s->in) == 0 && !SSL_has_pending(s->ssl))
+                return 0;
         ERR_clear_error();
         r = SSL_read(s->ssl, buf, (int) MIN(buf_bytes, (size_t) INT_MAX));
         if (r > 0)

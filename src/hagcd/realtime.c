@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -11,6 +12,9 @@
 #include "hagcd/realtime.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
+
+#define KEPT_BYTES (8 * 1024 * 1024)
+#define TOP_BYTES (256 * 1024)
 
 static void refused(const char *what, int error) {
         log_event(LOG_NOTICE,
@@ -63,7 +67,15 @@ static void spare_from_oom_killer(void) {
                 log_info("cannot lower the OOM score: %s", strerror(errno));
 }
 
+/* What was freed stays: taken back from the kernel it would have to be cleared and locked again, and that
+ * with every long message. */
+static void keep_memory(void) {
+        (void) mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+        (void) mallopt(M_TOP_PAD, TOP_BYTES);
+}
+
 void realtime_enter(void) {
+        keep_memory();
         lock_memory();
         raise_priority();
         spare_from_oom_killer();
