@@ -115,7 +115,7 @@ int group_dispatch(Group *g) {
                 if (error != CS_OK)
                         return errno_of("cpg_dispatch", error);
         }
-        return 0;
+        return 1;
 }
 
 unsigned group_n_members(const Group *g) {

@@ -80,7 +80,7 @@ int group_dispatch(Group *g) {
                         return -ENOTCONN;
                 }
         }
-        return 0;
+        return 1;
 }
 
 unsigned group_n_members(const Group *g) {

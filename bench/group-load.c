@@ -82,6 +82,7 @@ typedef struct Load {
         uint32_t node;
         unsigned n_members;
         bool ready;
+        bool more;    /* than was taken of what is delivered */
         Group *group; /* owned */
         Task task;
         Run run;
@@ -316,6 +317,8 @@ static int64_t patience_nsec(Load *l) {
         const Task *t = &l->task;
         uint64_t now = now_nsec();
 
+        if (l->more)
+                return 0;
         if (!t->active)
                 return -1;
         if (t->refused) {
@@ -348,6 +351,7 @@ static int turn(Load *l) {
         r = group_dispatch(l->group);
         if (r < 0)
                 return r;
+        l->more = r > 0;
         if (!l->ready && group_n_members(l->group) == l->n_members) {
                 l->ready = true;
                 (void) printf("ready\n");

@@ -25,7 +25,7 @@ short group_events(Group *g);
  * tell. */
 int group_retry_msec(Group *g);
 
-/* Takes what is there, though not for long: whoever sends has a turn as well. */
+/* Takes what is there, though not for long: whoever sends has a turn as well. 1: there may be more. */
 int group_dispatch(Group *g);
 
 unsigned group_n_members(const Group *g);

@@ -9,6 +9,7 @@
 
 #include "hagcd/client.h"
 #include "hagcd/view-frame.h"
+#include "libhagcs/gather.h"
 #include "shared/event-util.h"
 
 /* ---- Queues ---- */
@@ -60,7 +61,7 @@ static void put(Client *i, ClientQueue *q, const ProtoFrame *f, bool delivery, s
         if (i->state == CLIENT_LOST)
                 return;
         n = proto_encode(f, i->clients->out_buf, sizeof(i->clients->out_buf));
-        frame = n < 0 ? NULL : malloc(sizeof(ClientFrame) + (size_t) n);
+        frame = n < 0 ? NULL : malloc(sizeof(ClientFrame) + GATHER_LENGTH_BYTES + (size_t) n);
         client_mark_dirty(i);
         if (!frame) {
                 i->no_memory = true;
@@ -69,9 +70,9 @@ static void put(Client *i, ClientQueue *q, const ProtoFrame *f, bool delivery, s
         *frame = (ClientFrame){
                 .delivery = delivery,
                 .payload_bytes = (uint32_t) payload_bytes,
-                .size_bytes = (size_t) n,
+                .size_bytes = GATHER_LENGTH_BYTES + (size_t) n,
         };
-        memcpy(frame->data, i->clients->out_buf, (size_t) n);
+        memcpy(frame->data + GATHER_LENGTH_BYTES, i->clients->out_buf, (size_t) n);
         i->queued_bytes += frame_bytes(frame);
         queue_append(q, frame);
 }
@@ -160,20 +161,35 @@ void client_goodbye(Client *i, int error, const char *text) {
                 (void) send(i->fd, i->clients->out_buf, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* As many as go in one packet. */
+static int write_some(Client *i, ClientQueue *q) {
+        ClientFrame *end = q->first;
+        Gather g;
+        int r;
+
+        gather_begin(&g);
+        while (end && gather_add(&g, end->data, end->size_bytes))
+                end = end->next;
+        r = gather_send(&g, i->fd);
+        if (r < 0)
+                return r;
+        while (q->first != end) {
+                ClientFrame *f = queue_take(q);
+
+                consumed(i, f);
+                free(f);
+        }
+        return 0;
+}
+
 static int write_queue(Client *i, ClientQueue *q) {
         while (q->first && !i->blocked) {
-                ClientFrame *f = q->first;
+                int r = write_some(i, q);
 
-                if (send(i->fd, f->data, f->size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-                        if (errno == EINTR)
-                                continue;
-                        if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM)
-                                return -errno;
+                if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM)
                         i->blocked = true;
-                        break;
-                }
-                consumed(i, f);
-                free(queue_take(q));
+                else if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -303,6 +319,10 @@ static bool still_connected(int fd) {
         return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLERR));
 }
 
+/* For a few long frames. Many short ones fit too, and a ping comes behind them: so it is not more, or a
+ * member that takes a while for each of them would seem to be dead. */
+#define SEND_BUFFER_BYTES (128 * 1024)
+
 int client_new(Clients *c,
                int fd,
                sd_event_io_handler_t on_io,
@@ -310,7 +330,7 @@ int client_new(Clients *c,
                Client **ret) {
         struct ucred cred;
         socklen_t n = sizeof(cred);
-        int size = 1024 * 1024;
+        int size = SEND_BUFFER_BYTES;
         Client *i;
         int r;
 

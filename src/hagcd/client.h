@@ -34,7 +34,7 @@ struct ClientFrame {
         bool delivery;     /* counts as consumed when written */
         uint32_t payload_bytes;
         size_t size_bytes;
-        uint8_t data[];
+        uint8_t data[]; /* behind room for its length */
 };
 
 typedef struct ClientQueue {

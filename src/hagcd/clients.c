@@ -8,15 +8,16 @@
 #include "basic/time-util.h"
 #include "hagcd/client.h"
 #include "hagcd/view-frame.h"
+#include "libhagcs/gather.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
 
-/* Frames taken in of one client before the others have their turn. */
-#define READ_ROUND 32U
-/* The same, when its process has ended: more than a socket holds. Another process may hold its other end,
+/* Frames taken in of one client before the others have their turn. A packet is taken in as a whole. */
+#define READ_ROUND 128U
+/* The same, when its process has ended: more than it had credit for. Another process may hold its other end,
  * and go on filling it. */
-#define READ_LAST 4096U
+#define READ_LAST (2U * PROTO_WINDOW_BYTES / PROTO_PIECE_COST)
 
 /* hamgr acts on what is said in its group, and a state is handed over by its oldest member: groups whose
  * names begin so are for root. */
@@ -297,44 +298,68 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         }
 }
 
+/* Returns how many frames it was. */
+static unsigned on_packet(Clients *c, Client *i, size_t size_bytes) {
+        GatherReader reader;
+        const void *frame;
+        unsigned n = 0;
+        int r = 1;
+
+        gather_read(&reader, c->buf, size_bytes);
+        while (i->state != CLIENT_LOST && (r = gather_next(&reader, &frame, &size_bytes)) > 0) {
+                if (proto_decode(frame, size_bytes, &c->in) < 0) {
+                        r = -EBADMSG;
+                        break;
+                }
+                on_frame(c, i, &c->in);
+                n++;
+        }
+        if (r < 0)
+                expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent a frame that makes no sense");
+        return n;
+}
+
 /* 0: there may be more; 1: nothing more now; negative: the connection is over. */
-static int read_frame(Clients *c, Client *i) {
+static int read_packet(Clients *c, Client *i, unsigned *n_frames) {
         ssize_t n;
 
         n = recv(i->fd, c->buf, sizeof(c->buf), MSG_DONTWAIT | MSG_TRUNC);
         /* Said once, and before what it sent, when it closed without having read all that we sent. */
-        if (n < 0 && errno == ECONNRESET)
+        if (n < 0 && errno == ECONNRESET) {
+                ++*n_frames;
                 return 0;
+        }
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 1 : -errno;
         if (n == 0)
                 return -ECONNRESET;
-        if ((size_t) n > sizeof(c->buf) || proto_decode(c->buf, (size_t) n, &c->in) < 0) {
-                expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent a frame that makes no sense");
-                return 1;
-        }
-        on_frame(c, i, &c->in);
+        if ((size_t) n > sizeof(c->buf))
+                expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent a packet that is too long");
+        else
+                *n_frames += on_packet(c, i, (size_t) n);
         return i->state == CLIENT_LOST ? 1 : 0;
 }
 
 /* All that it sent before it went away: a wish to leave may be among it. */
 static void read_rest(Clients *c, Client *i) {
+        unsigned n = 0;
         int r = 0;
 
-        for (unsigned n = 0; n < READ_LAST && r == 0 && i->state != CLIENT_LOST; n++)
-                r = read_frame(c, i);
+        while (n < READ_LAST && r == 0 && i->state != CLIENT_LOST)
+                r = read_packet(c, i, &n);
 }
 
 static int on_client_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         Client *i = userdata;
         Clients *c = i->clients;
+        unsigned n = 0;
         int r = 0;
 
         if (revents & EPOLLOUT)
                 client_mark_dirty(i);
         /* What it sent before it went away is still there to be read. */
-        for (unsigned n = 0; n < READ_ROUND && r == 0; n++)
-                r = read_frame(c, i);
+        while (n < READ_ROUND && r == 0)
+                r = read_packet(c, i, &n);
         if (r < 0)
                 lose(c, i, GCS_REASON_EXITED, "closed its connection");
         client_mark_dirty(i);

@@ -30,12 +30,13 @@ struct Hagcd {
         HagcdConfig config; /* as of the start */
         uint64_t incarnation;
 
-        const ClusterConf *conf; /* weak: in force, as far as this node knows */
-        ClusterConf *taken_over; /* owned: the same, when it is not that of the start */
-        ClusterConf *wanted;     /* owned: read since, and not in force yet; NULL: none */
-        uint64_t wanted_hash;    /* as cms knows it */
-        Reload *reload;          /* owned */
-        sd_event_source *trim;   /* owned: peers are told apart anew at the end of the turn */
+        const ClusterConf *conf;     /* weak: in force, as far as this node knows */
+        ClusterConf *taken_over;     /* owned: the same, when it is not that of the start */
+        ClusterConf *wanted;         /* owned: read since, and not in force yet; NULL: none */
+        uint64_t wanted_hash;        /* as cms knows it */
+        Reload *reload;              /* owned */
+        sd_event_source *reload_due; /* owned: of it, at the end of the turn */
+        sd_event_source *trim;       /* owned: peers are told apart anew at the end of the turn */
 
         Cms *cms;             /* owned */
         Gcs *gcs;             /* owned */
@@ -604,13 +605,22 @@ static void go_on_with_former(Hagcd *d) {
         write_gasp(d);
 }
 
-static void on_client_reload(void *userdata) {
+/* What cannot even begin is answered at once. So not from within a handler of the clients, one of which it
+ * may end. */
+static int on_reload_due(sd_event_source *s, void *userdata) {
         Hagcd *d = userdata;
 
         if (d->stopping)
-                return;
+                return 0;
         notify_reloading(d->notify);
         reload_begin(d->reload);
+        return 0;
+}
+
+static void on_client_reload(void *userdata) {
+        Hagcd *d = userdata;
+
+        (void) event_defer_arm(d->reload_due);
 }
 
 static int on_sighup(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
@@ -788,6 +798,8 @@ static int make_timers(Hagcd *d) {
         if (r >= 0)
                 r = event_defer_new(d->event, "trim", on_trim, d, &d->trim);
         if (r >= 0)
+                r = event_defer_new(d->event, "reload", on_reload_due, d, &d->reload_due);
+        if (r >= 0)
                 r = sd_event_source_set_priority(d->cms_timer, SD_EVENT_PRIORITY_NORMAL - 10);
         return r;
 }
@@ -946,6 +958,7 @@ Hagcd *hagcd_free(Hagcd *d) {
         (void) sd_event_source_disable_unref(d->sigint);
         (void) sd_event_source_disable_unref(d->sighup);
         (void) sd_event_source_disable_unref(d->trim);
+        (void) sd_event_source_disable_unref(d->reload_due);
         (void) reload_free(d->reload);
         (void) gcs_free(d->gcs);
         (void) cms_free(d->cms);

@@ -23,8 +23,8 @@ typedef union OffloadControl {
 unsigned
 offload_join(const struct mmsghdr *messages, unsigned n, struct msghdr *ret, OffloadControl *control);
 
-/* The kernel, or the interface, does not do it, or a datagram does not fit the path in one piece: they go one
- * by one then. Not for good: a path may be narrower for a moment. */
+/* The kernel, or the interface, does not do it, or a datagram does not fit the path in one piece: they go
+ * one by one then. Not for good: a path may be narrower for a moment. */
 bool offload_is_refused(int error);
 #define OFFLOAD_RETRY_USEC (1000 * UINT64_C(1000))
 

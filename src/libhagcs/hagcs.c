@@ -10,6 +10,7 @@
 #include "libhagcs/hagcs.h"
 #pragma GCC visibility pop
 
+#include "libhagcs/gather.h"
 #include "libhagcs/inbox.h"
 #include "libhagcs/outbox.h"
 #include "libhagcs/proto.h"
@@ -81,6 +82,7 @@ struct hagcs {
         size_t cookies_first, n_cookies, cookies_allocated;
 
         uint8_t buf[PROTO_FRAME_MAX];
+        GatherReader reader; /* what is left in it */
         ProtoFrame frame;
         bool frame_held; /* could not be worked on for lack of memory */
 
@@ -152,6 +154,8 @@ int hagcs_open_fd(int fd, hagcs **ret) {
                 return r;
         }
         h->fd = fd;
+        /* At once and so alone: an older hagcd knows no packets of several, and is to say what it is. */
+        (void) outbox_write(&h->out, h->fd);
         *ret = h;
         return 0;
 }
@@ -175,7 +179,6 @@ int hagcs_open(const char *path, hagcs **ret) {
         if (r < 0)
                 return r;
         (void) TAKE_FD(fd);
-        (void) outbox_write(&(*ret)->out, (*ret)->fd);
         return 0;
 }
 
@@ -838,12 +841,10 @@ static int disconnected(hagcs *h, int error) {
         return 1;
 }
 
-/* 1: a frame is there; 0: none now; or what ends the connection. */
-static int receive(hagcs *h) {
+/* 1: a packet is there; 0: none now; or what ends the connection. */
+static int receive_packet(hagcs *h) {
         ssize_t n;
 
-        if (h->frame_held)
-                return 1;
         do
                 n = recv(h->fd, h->buf, sizeof(h->buf), MSG_DONTWAIT | MSG_TRUNC);
         while (n < 0 && errno == EINTR);
@@ -851,9 +852,26 @@ static int receive(hagcs *h) {
                 return errno == EAGAIN || errno == ENOMEM ? 0 : -errno;
         if (n == 0)
                 return -ECONNRESET;
-        if ((size_t) n > sizeof(h->buf) || proto_decode(h->buf, (size_t) n, &h->frame) < 0)
+        if ((size_t) n > sizeof(h->buf))
                 return -EPROTO;
+        gather_read(&h->reader, h->buf, (size_t) n);
         return 1;
+}
+
+/* The same of a frame. */
+static int receive(hagcs *h) {
+        const void *frame;
+        size_t size_bytes;
+        int r;
+
+        if (h->frame_held)
+                return 1;
+        while ((r = gather_next(&h->reader, &frame, &size_bytes)) == 0) {
+                r = receive_packet(h);
+                if (r <= 0)
+                        return r;
+        }
+        return r < 0 || proto_decode(frame, size_bytes, &h->frame) < 0 ? -EPROTO : 1;
 }
 
 /* 1: h->event is one; 0: nothing now; -EAGAIN: go on; -ENOMEM. */

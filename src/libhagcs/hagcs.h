@@ -298,8 +298,10 @@ hagcs *hagcs_close(hagcs *h);
 int hagcs_get_fd(hagcs *h);
 int hagcs_get_events(hagcs *h); /* POLLIN, and POLLOUT while something waits to be written */
 
-/* Take the next event. 1: *ret_event is set; 0: nothing now. Answers pings and writes what waits. After
- * DISCONNECTED it returns -ENOTCONN. -ENOMEM leaves the event to be taken by a later call. */
+/* Take the next event. 1: *ret_event is set; 0: nothing now. Several may have come at once, of which the
+ * descriptor shows nothing any more when the first was taken: call it until it returns 0, or go on soon.
+ * Answers pings and writes what waits. After DISCONNECTED it returns -ENOTCONN. -ENOMEM leaves the event to
+ * be taken by a later call. */
 int hagcs_dispatch(hagcs *h, const hagcs_event **ret_event);
 
 /* The answer is HAGCS_EVENT_REGISTERED. -EALREADY: this handle is a member. */

@@ -297,7 +297,8 @@ class Hagcs:
         return _call("get_events", self._h)
 
     def dispatch(self):
-        """The next event, or None."""
+        """The next event, or None. The descriptor shows nothing of events that came together with one taken: go on
+        until None."""
         event = POINTER(_event)()
         return event.contents.copy() if _call("dispatch", self._h, ctypes.byref(event)) > 0 else None
 

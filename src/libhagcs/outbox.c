@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <sys/socket.h>
-
 #include "libhagcs/outbox.h"
+#include "libhagcs/gather.h"
 
 static void append(OutQueue *q, OutFrame *f) {
         if (q->last)
@@ -39,15 +38,15 @@ int out_queue_add(OutQueue *q, const ProtoFrame *f, uint8_t *scratch, size_t scr
         n = proto_encode(f, scratch, scratch_bytes);
         if (n < 0)
                 return -EMSGSIZE;
-        out = malloc(sizeof(OutFrame) + (size_t) n);
+        out = malloc(sizeof(OutFrame) + GATHER_LENGTH_BYTES + (size_t) n);
         if (!out)
                 return -ENOMEM;
         *out = (OutFrame){
                 .cost = proto_type_is_payload(f->type) ? (uint32_t) f->size_bytes + PROTO_PIECE_COST : 0,
                 .is_message = f->type == PROTO_SEND,
-                .size_bytes = (size_t) n,
+                .size_bytes = GATHER_LENGTH_BYTES + (size_t) n,
         };
-        memcpy(out->data, scratch, (size_t) n);
+        memcpy(out->data + GATHER_LENGTH_BYTES, scratch, (size_t) n);
         append(q, out);
         return 0;
 }
@@ -77,23 +76,41 @@ void outbox_drop_payload(Outbox *o) {
         o->message_bytes = 0;
 }
 
-static int write_queue(Outbox *o, OutQueue *q, int fd) {
-        while (q->first && q->first->cost <= o->credit) {
-                OutFrame *f = q->first;
+/* As many as there is credit for and go in one packet. */
+static int write_some(Outbox *o, OutQueue *q, int fd) {
+        OutFrame *end = q->first;
+        uint64_t cost = 0;
+        Gather g;
+        int r;
 
-                if (send(fd, f->data, f->size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-                        if (errno == EINTR)
-                                continue;
-                        /* ENOBUFS: the kernel is short of memory just now. */
-                        if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM)
-                                return -errno;
-                        o->blocked = true;
-                        return 0;
-                }
-                o->credit -= f->cost;
+        gather_begin(&g);
+        while (end && cost + end->cost <= o->credit && gather_add(&g, end->data, end->size_bytes)) {
+                cost += end->cost;
+                end = end->next;
+        }
+        r = gather_send(&g, fd);
+        if (r < 0)
+                return r;
+        o->credit -= cost;
+        while (q->first != end) {
+                OutFrame *f = take(q);
+
                 if (f->is_message)
                         o->message_bytes -= f->cost;
-                free(take(q));
+                free(f);
+        }
+        return 0;
+}
+
+static int write_queue(Outbox *o, OutQueue *q, int fd) {
+        while (!o->blocked && q->first && q->first->cost <= o->credit) {
+                int r = write_some(o, q, fd);
+
+                /* ENOBUFS: the kernel is short of memory just now. */
+                if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM)
+                        o->blocked = true;
+                else if (r < 0)
+                        return r;
         }
         return 0;
 }

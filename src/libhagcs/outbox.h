@@ -12,7 +12,7 @@ struct OutFrame {
         uint32_t cost;   /* credit; 0 for control */
         bool is_message; /* counts for hagcs_send()'s limit */
         size_t size_bytes;
-        uint8_t data[];
+        uint8_t data[]; /* behind room for its length */
 };
 
 typedef struct OutQueue {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What libhagcs and hagcd say to each other over a seqpacket socket, one frame a packet, at most
- * PROTO_FRAME_MAX bytes.
+/* What libhagcs and hagcd say to each other over a seqpacket socket, a frame or several (gather.h) in a
+ * packet of at most PROTO_FRAME_MAX bytes.
  *
  * A client first says HELLO and is WELCOMEd. Payload (SEND, SNAPSHOT) is sent only against credit:
  * PROTO_WINDOW_BYTES at first, given back by CREDIT, so that hagcd can always read on and a pong is never
@@ -17,7 +17,7 @@
 
 #include "basic/macro.h"
 
-#define PROTO_VERSION 3U
+#define PROTO_VERSION 4U
 /* Whichever end finds out says so. */
 #define PROTO_OTHER_VERSION_TEXT                                                                            \
         "hagcd and this program speak different versions of the protocol: install hagcd and libhagcs of "   \

@@ -279,4 +279,5 @@ static void collect(void *userdata, const void *data, size_t size_bytes) {
 
 void fuzz_seeds(FuzzSeeds *s) {
         proto_frames_all(collect, s);
+        proto_packet((ProtoType[]){ PROTO_SEND, PROTO_PONG, PROTO_UNREGISTER }, 3, collect, s);
 }

@@ -141,4 +141,5 @@ void fuzz_seeds(FuzzSeeds *s) {
         FUZZ_SAY(&c.all, OP_REGISTER, 1);
         say_frame(&c.all, &(ProtoFrame){ .type = PROTO_REGISTERED, .member_id = { 1, 10, 1 } });
         proto_frames_all(collect, &c);
+        proto_packet((ProtoType[]){ PROTO_PING, PROTO_MESSAGE, PROTO_CREDIT }, 3, collect, &c);
 }

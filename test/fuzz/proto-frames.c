@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "fuzz/proto-frames.h"
+#include "libhagcs/gather.h"
 
 static ProtoFrame
 frame_of(ProtoType type, ProtoCluster *cluster, ProtoView *view, ProtoMembership *membership) {
@@ -79,4 +80,21 @@ void proto_frames_all(ProtoFrameSink sink, void *userdata) {
         free(membership);
         free(view);
         free(buf);
+}
+
+void proto_packet(const ProtoType *types, size_t n, ProtoFrameSink sink, void *userdata) {
+        uint8_t buf[1024] = { GATHER_SEVERAL };
+        size_t size_bytes = 1;
+
+        for (size_t i = 0; i < n; i++) {
+                ProtoFrame f = frame_of(types[i], NULL, NULL, NULL);
+                uint8_t *length = buf + size_bytes;
+                ssize_t k = proto_encode(&f, length + GATHER_LENGTH_BYTES, 256);
+
+                assert(k > 0);
+                assert(k < 256);
+                length[0] = (uint8_t) k;
+                size_bytes += GATHER_LENGTH_BYTES + (size_t) k;
+        }
+        sink(userdata, buf, size_bytes);
 }

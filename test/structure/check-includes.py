@@ -14,7 +14,7 @@ ROOMS = {
     "gcs": (["basic", "cms/membership.h"], []),
     "shared": (["basic"], ["glib", "systemd", "curl"]),
     "libhagcs": (["basic"], []),
-    "hagcd": (["basic", "shared", "cms", "gcs", "libhagcs/proto.h"], ["glib", "systemd", "openssl"]),
+    "hagcd": (["basic", "shared", "cms", "gcs", "libhagcs/gather.h", "libhagcs/proto.h"], ["glib", "systemd", "openssl"]),
     "hamgr/state": (["basic"], ["glib"]),
     "hamgr/engine": (["basic", "hamgr/state"], ["glib"]),
     "hamgr/drive": (["basic", "shared", "hamgr/state"], ["glib", "systemd"]),

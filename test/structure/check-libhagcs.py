@@ -18,7 +18,7 @@ from hagcs_header import Header
 # logs, starts a thread, takes a signal, or changes what belongs to the whole process, and then add it.
 CALLS = set("""
     __errno_location calloc close connect fcntl fcntl64 free malloc memchr memcmp memcpy memmove memset realloc recv
-    send snprintf socket strlen
+    sendmsg snprintf socket strlen
 """.split())
 # What the compiler adds: start and end of a library, sanitizers, hardening.
 COMPILER = re.compile(r"^(_ITM_\w+|__cxa_finalize|__gmon_start__|__(asan|ubsan|sanitizer|gcov)_\w+|__stack_chk_fail)$")

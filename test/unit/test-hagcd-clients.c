@@ -13,6 +13,7 @@
 
 #include "basic/time-util.h"
 #include "hagcd/client.h"
+#include "libhagcs/gather.h"
 #include "libhagcs/hagcs.h"
 
 #define NOBODY 65534
@@ -473,6 +474,48 @@ static bool rude_say(World *w, int fd, const ProtoFrame *f) {
         return true;
 }
 
+/* One packet of n times the same frame, as far as it has room. */
+static bool rude_say_often(World *w, int fd, const ProtoFrame *f, unsigned n) {
+        static uint8_t buf[PROTO_FRAME_MAX];
+        size_t size_bytes = 1;
+
+        buf[0] = GATHER_SEVERAL;
+        for (; n > 0 && size_bytes + GATHER_LENGTH_BYTES < sizeof(buf); n--) {
+                uint8_t *length = buf + size_bytes, *frame = length + GATHER_LENGTH_BYTES;
+                ssize_t k = proto_encode(f, frame, sizeof(buf) - size_bytes - GATHER_LENGTH_BYTES);
+
+                if (k < 0)
+                        break;
+                g_assert_cmpint(k, <, 256);
+                memcpy(length, (const uint8_t[GATHER_LENGTH_BYTES]){ (uint8_t) k }, GATHER_LENGTH_BYTES);
+                size_bytes += GATHER_LENGTH_BYTES + (size_t) k;
+        }
+        while (send(fd, buf, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+                if (errno != EAGAIN)
+                        return false;
+                turn(w);
+        }
+        return true;
+}
+
+/* Takes what is there; counts the frames. */
+static unsigned rude_hear(int fd, ProtoType type) {
+        static uint8_t buf[PROTO_FRAME_MAX];
+        ProtoFrame f = { 0 };
+        const void *frame;
+        GatherReader r;
+        unsigned n = 0;
+        size_t size;
+        ssize_t k;
+
+        while ((k = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+                gather_read(&r, buf, (size_t) k);
+                while (gather_next(&r, &frame, &size) > 0)
+                        n += proto_decode(frame, size, &f) == 0 && f.type == type;
+        }
+        return n;
+}
+
 static const Client *only_client(const World *w) {
         g_assert_nonnull(w->clients->first);
         g_assert_null(w->clients->first->next);
@@ -531,6 +574,48 @@ static void test_answers_not_taken(World *w, const void *data) {
         for (unsigned n = 0; n < 50000 && open; n++)
                 open = rude_say(w, fd, &(ProtoFrame){ .type = PROTO_REGISTER, .group = "+" });
         g_assert_false(open);
+}
+
+/* However many frames there are, the others, and heartbeats, have their turn. */
+static void test_many_frames(World *w, const void *data) {
+        _cleanup_close_ int fd = is_root() ? rude_connect(w) : -EBADF;
+        const ProtoFrame reload = { .type = PROTO_RELOAD };
+
+        if (fd < 0)
+                return;
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }));
+        turn(w);
+        for (unsigned n = 0; n < 30; n++)
+                g_assert_true(rude_say_often(w, fd, &reload, GATHER_FRAMES_MAX));
+        while (w->n_reloads < 30 * GATHER_FRAMES_MAX) {
+                unsigned before = w->n_reloads;
+
+                g_assert_cmpint(sd_event_run(w->event, 0), >, 0);
+                g_assert_cmpuint(w->n_reloads - before, <, 500);
+        }
+
+        /* More of them in a packet are no packet of ours. */
+        g_assert_true(rude_say_often(w, fd, &reload, 10000));
+        turn(w);
+        g_assert_cmpuint(w->n_reloads, <=, 31 * GATHER_FRAMES_MAX);
+        g_assert_false(rude_say(w, fd, &reload));
+}
+
+/* A ping is not seen before what the socket holds, and who takes a while for each message is not dead. */
+static void test_ping_behind_few(World *w, const void *data) {
+        _cleanup_close_ int fd = rude_connect(w);
+        const ProtoFrame message = { .type = PROTO_SEND, .data = "x", .size_bytes = 1 };
+
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }));
+        g_assert_true(rude_say(
+                        w, fd, &(ProtoFrame){ .type = PROTO_REGISTER, .group = "talk", .name = "a" }));
+        turn(w);
+        for (unsigned n = 0; n < 1000 && !only_client(w)->blocked; n++) {
+                g_assert_true(rude_say_often(w, fd, &message, GATHER_FRAMES_MAX));
+                turn(w);
+        }
+        g_assert_true(only_client(w)->blocked);
+        g_assert_cmpuint(rude_hear(fd, PROTO_MESSAGE), <, 5000);
 }
 
 /* Asking costs work only as far as the answers are taken. */
@@ -628,6 +713,8 @@ int main(int argc, char *argv[]) {
         ADD("leaving-again-and-again-costs-nothing", test_leaving_again_and_again);
         ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
+        ADD("many-frames-leave-turns-to-others", test_many_frames);
+        ADD("ping-is-behind-few-messages", test_ping_behind_few);
         ADD("anybody-may-look-at-the-membership", test_membership_for_anybody);
         ADD("root-may-have-the-file-read-anew", test_reload_for_root);
         ADD("membership-that-is-not-taken-costs-nothing", test_membership_not_taken);

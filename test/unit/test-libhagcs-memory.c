@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "libhagcs/gather.h"
 #include "libhagcs/hagcs.h"
 #include "libhagcs/proto.h"
 
@@ -101,11 +102,29 @@ static void say(Session *s, const ProtoFrame *frame) {
         g_assert_cmpint(send(s->server, s->buf, (size_t) n, MSG_NOSIGNAL | MSG_DONTWAIT), ==, n);
 }
 
-static void hear_all(Session *s) {
-        ssize_t n;
+/* False: there is none any more. */
+static bool hear(Session *s, GatherReader *reader) {
+        const void *frame;
+        size_t size;
+        int r = gather_next(reader, &frame, &size);
 
-        while ((n = recv(s->server, s->buf, sizeof(s->buf), MSG_DONTWAIT)) > 0) {
-                g_assert_cmpint(proto_decode(s->buf, (size_t) n, &s->in), ==, 0);
+        if (r == 0) {
+                ssize_t n = recv(s->server, s->buf, sizeof(s->buf), MSG_DONTWAIT);
+
+                if (n <= 0)
+                        return false;
+                gather_read(reader, s->buf, (size_t) n);
+                r = gather_next(reader, &frame, &size);
+        }
+        g_assert_cmpint(r, ==, 1);
+        g_assert_cmpint(proto_decode(frame, size, &s->in), ==, 0);
+        return true;
+}
+
+static void hear_all(Session *s) {
+        GatherReader reader = { 0 };
+
+        while (hear(s, &reader)) {
                 g_string_append_printf(
                                 s->story,
                                 "heard %d, %zu bytes, %d %d\n",

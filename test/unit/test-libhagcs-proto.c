@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <glib.h>
+#include <sys/socket.h>
 
+#include "libhagcs/gather.h"
 #include "libhagcs/proto.h"
 
 static uint8_t buf[PROTO_FRAME_MAX];
@@ -260,6 +262,92 @@ static void test_garbage(void) {
         }
 }
 
+/* Puts n frames of a size into one packet, as far as they go; gives back how many were in it. */
+static unsigned through_a_packet(unsigned n, size_t size) {
+        static uint8_t frames[100][GATHER_LENGTH_BYTES + PROTO_FRAME_MAX];
+        _cleanup_close_ int in = -EBADF, out = -EBADF;
+        int fds[2], r;
+        GatherReader reader;
+        const void *frame;
+        unsigned n_in = 0, n_out = 0;
+        ssize_t got;
+        Gather g;
+
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), ==, 0);
+        in = fds[0];
+        out = fds[1];
+        gather_begin(&g);
+        for (; n_in < n; n_in++) {
+                memset(frames[n_in] + GATHER_LENGTH_BYTES, (int) n_in + 1, size);
+                if (!gather_add(&g, frames[n_in], GATHER_LENGTH_BYTES + size))
+                        break;
+        }
+        g_assert_cmpint(gather_send(&g, in), ==, 0);
+        got = recv(out, buf, sizeof(buf), MSG_DONTWAIT | MSG_TRUNC);
+        g_assert_cmpint(got, >, 0);
+        g_assert_cmpint(got, <=, (ssize_t) sizeof(buf));
+        gather_read(&reader, buf, (size_t) got);
+        while ((r = gather_next(&reader, &frame, &size)) > 0) {
+                n_out++;
+                g_assert_cmpuint(((const uint8_t *) frame)[0], ==, n_out);
+                g_assert_cmpuint(((const uint8_t *) frame)[size - 1], ==, n_out);
+        }
+        g_assert_cmpint(r, ==, 0);
+        g_assert_cmpuint(n_out, ==, n_in);
+        return n_out;
+}
+
+static void test_several_in_a_packet(void) {
+        g_assert_cmpuint(through_a_packet(1, 1), ==, 1);
+        g_assert_cmpuint(through_a_packet(3, 100), ==, 3);
+        g_assert_cmpuint(through_a_packet(100, 10), ==, GATHER_FRAMES_MAX);
+        g_assert_cmpuint(through_a_packet(100, 30000), ==, 2);
+        g_assert_cmpuint(through_a_packet(2, PROTO_FRAME_MAX), ==, 1);
+}
+
+/* Who reads one knows how much work is in it at most. */
+static void test_too_many_in_a_packet(void) {
+        uint8_t many[1 + (GATHER_FRAMES_MAX + 1) * (GATHER_LENGTH_BYTES + 1)] = { GATHER_SEVERAL };
+        GatherReader r;
+        const void *frame;
+        size_t size;
+
+        for (unsigned i = 0; i <= GATHER_FRAMES_MAX; i++)
+                many[1 + i * (GATHER_LENGTH_BYTES + 1)] = 1;
+        gather_read(&r, many, sizeof(many));
+        for (unsigned i = 0; i < GATHER_FRAMES_MAX; i++)
+                g_assert_cmpint(gather_next(&r, &frame, &size), ==, 1);
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, -EBADMSG);
+}
+
+static void test_bent_packet(void) {
+        const uint8_t none[] = { GATHER_SEVERAL }, empty[] = { GATHER_SEVERAL, 0, 0, 0, 0 },
+                      cut[] = { GATHER_SEVERAL, 1, 0, 0 }, beyond[] = { GATHER_SEVERAL, 2, 0, 0, 0, 7 },
+                      far[] = { GATHER_SEVERAL, 255, 255, 255, 255, 7 },
+                      rest[] = { GATHER_SEVERAL, 1, 0, 0, 0, 7, 0 };
+        ProtoFrame f = { 0 };
+        GatherReader r;
+        const void *frame;
+        size_t size;
+
+        /* Alone it is a frame, of a type that does not exist. */
+        gather_read(&r, none, sizeof(none));
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, 1);
+        g_assert_cmpint(proto_decode(frame, size, &f), ==, -EBADMSG);
+        gather_read(&r, empty, sizeof(empty));
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, -EBADMSG);
+        gather_read(&r, cut, sizeof(cut));
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, -EBADMSG);
+        gather_read(&r, beyond, sizeof(beyond));
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, -EBADMSG);
+        gather_read(&r, far, sizeof(far));
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, -EBADMSG);
+        gather_read(&r, rest, sizeof(rest));
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, 1);
+        g_assert_cmpuint(size, ==, 1);
+        g_assert_cmpint(gather_next(&r, &frame, &size), ==, -EBADMSG);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/libhagcs/proto/small-frames", test_small);
@@ -270,5 +358,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/libhagcs/proto/reason-that-is-none-is-refused", test_reason_that_is_none);
         g_test_add_func("/libhagcs/proto/bent-membership-is-refused-or-understood", test_bent_membership);
         g_test_add_func("/libhagcs/proto/garbage-is-refused", test_garbage);
+        g_test_add_func("/libhagcs/gather/several-frames-in-a-packet", test_several_in_a_packet);
+        g_test_add_func("/libhagcs/gather/bent-packet-is-refused", test_bent_packet);
+        g_test_add_func("/libhagcs/gather/too-many-frames-are-refused", test_too_many_in_a_packet);
         return g_test_run();
 }
