@@ -56,6 +56,7 @@ struct Hagcd {
 
         sd_event_source *cms_timer;   /* owned */
         sd_event_source *gcs_timer;   /* owned */
+        uint64_t gcs_due_usec;        /* of it */
         sd_event_source *ask_timer;   /* owned */
         sd_event_source *leave_timer; /* owned */
         sd_event_source *sigterm;     /* owned */
@@ -310,6 +311,15 @@ static void tell_stalled(Hagcd *d) {
                 feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STALLED, .stalled = { nodes } });
 }
 
+/* A time that moves away, as it does with every acknowledgement, is not set anew: to come early does no
+ * harm. */
+static void arm_gcs(Hagcd *d) {
+        uint64_t due_usec = gcs_wakeup_usec(d->gcs);
+
+        if (due_usec < d->gcs_due_usec && event_timer_at(d->gcs_timer, due_usec) >= 0)
+                d->gcs_due_usec = due_usec;
+}
+
 static void settle(Hagcd *d) {
         while (TAKE_GENERIC(d->record_dirty, bool, false))
                 feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_STORE, .store = { d->gcs_history } });
@@ -319,7 +329,7 @@ static void settle(Hagcd *d) {
         clients_settle(d->clients);
         transport_flush(d->transport);
         (void) event_timer_at(d->cms_timer, cms_wakeup_usec(d->cms));
-        (void) event_timer_at(d->gcs_timer, gcs_wakeup_usec(d->gcs));
+        arm_gcs(d);
 }
 
 /* ---- What happens in the world ---- */
@@ -335,6 +345,7 @@ static int on_cms_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
 static int on_gcs_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         Hagcd *d = userdata;
 
+        d->gcs_due_usec = USEC_INFINITY;
         (void) feed_gcs(d, &(GcsEvent){ .type = GCS_EVENT_TIMEOUT });
         settle(d);
         return 0;
@@ -864,6 +875,7 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
         d->event = event;
         d->config = *config;
         d->conf = config->conf;
+        d->gcs_due_usec = USEC_INFINITY;
         d->effects = calloc(1, sizeof(CmsEffects));
         d->message = calloc(1, sizeof(CmsMessage));
         d->gcs_in = calloc(1, sizeof(GcsMessage));
