@@ -161,63 +161,72 @@ void client_goodbye(Client *i, int error, const char *text) {
                 (void) send(i->fd, i->clients->out_buf, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* As many as go in one packet. */
-static int write_some(Client *i, ClientQueue *q) {
-        ClientFrame *end = q->first;
-        Gather g;
-        int r;
+static ClientFrame *gather(Gather *g, ClientFrame *first) {
+        while (first && gather_add(g, first->data, first->size_bytes))
+                first = first->next;
+        return first;
+}
 
-        gather_begin(&g);
-        while (end && gather_add(&g, end->data, end->size_bytes))
-                end = end->next;
-        r = gather_send(&g, i->fd);
-        if (r < 0)
-                return r;
+static void drop_written(Client *i, ClientQueue *q, const ClientFrame *end) {
         while (q->first != end) {
                 ClientFrame *f = queue_take(q);
 
                 consumed(i, f);
                 free(f);
         }
+}
+
+/* As many as go in one packet. */
+static int write_some(Client *i) {
+        ClientFrame *urgent_end, *out_end = i->out.first;
+        Gather g;
+        int r;
+
+        gather_begin(&g);
+        urgent_end = gather(&g, i->urgent.first);
+        if (!urgent_end)
+                out_end = gather(&g, i->out.first);
+        r = gather_send(&g, i->fd);
+        if (r < 0)
+                return r;
+        drop_written(i, &i->urgent, urgent_end);
+        drop_written(i, &i->out, out_end);
         return 0;
 }
 
-static int write_queue(Client *i, ClientQueue *q) {
-        while (q->first && !i->blocked) {
-                int r = write_some(i, q);
+/* Whoever waits for credit lacks so much that most of it is still to come: no frame costs more than what a
+ * client has when only a little is kept back. */
+#define CREDIT_WORTH (PROTO_WINDOW_BYTES / 4)
+_Static_assert(PROTO_PIECE_MAX + PROTO_PIECE_COST <= PROTO_WINDOW_BYTES - CREDIT_WORTH,
+               "a client must not wait for credit that is kept back");
 
-                if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM)
-                        i->blocked = true;
-                else if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* In one sum, once there is room for it: who gives no room could make many of them. */
+/* In one sum, once there is room for it: who gives no room could make many of them. A little is not worth a
+ * packet and a wake-up of its own; it goes with what is written anyway. */
 static void put_credit(Client *i) {
         ProtoFrame *f;
 
-        if (i->credit_back == 0 || i->urgent.first)
+        if (i->credit_back == 0 || i->urgent.first || (i->credit_back < CREDIT_WORTH && !i->out.first))
                 return;
         f = frame_begin(&i->clients->frame, PROTO_CREDIT);
         f->number = TAKE_GENERIC(i->credit_back, uint64_t, 0);
         put(i, &i->urgent, f, false, 0);
-        i->dirty = false;
+        i->dirty = i->no_memory; /* it is written right now */
 }
 
 int client_write(Client *i) {
         bool was_blocked = i->blocked;
-        int r;
+        int r = 0;
 
         i->blocked = false;
-        r = write_queue(i, &i->urgent);
-        if (r >= 0) {
-                put_credit(i);
-                r = write_queue(i, &i->urgent);
+        put_credit(i);
+        while ((i->urgent.first || i->out.first) && !i->blocked && r == 0) {
+                r = write_some(i);
+                if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM) {
+                        i->blocked = true;
+                        r = 0;
+                } else if (r == 0)
+                        put_credit(i);
         }
-        if (r >= 0)
-                r = write_queue(i, &i->out);
         if (r >= 0 && i->blocked != was_blocked)
                 r = sd_event_source_set_io_events(i->source, EPOLLIN | (i->blocked ? EPOLLOUT : 0));
         return r;

@@ -566,6 +566,30 @@ static void test_credit_not_taken(World *w, const void *data) {
         g_assert_cmpuint(n_out(only_client(w)), <, 10);
 }
 
+/* A little of it is not worth a packet and a wake-up, and goes with what is written anyway. */
+static void test_little_credit(World *w, const void *data) {
+        _cleanup_close_ int fd = rude_connect(w);
+        const ProtoFrame send = { .type = PROTO_SEND, .generation = 9 };
+        const unsigned worth_it = PROTO_WINDOW_BYTES / 4 / PROTO_PIECE_COST;
+
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }));
+        turn(w);
+        for (unsigned n = 0; n < worth_it - 1; n++)
+                g_assert_true(rude_say(w, fd, &send));
+        turn(w);
+        g_assert_cmpuint(rude_hear(fd, PROTO_CREDIT), ==, 0);
+        g_assert_true(rude_say(w, fd, &send));
+        turn(w);
+        g_assert_cmpuint(rude_hear(fd, PROTO_CREDIT), ==, 1);
+
+        g_assert_true(rude_say(w, fd, &send));
+        turn(w);
+        g_assert_cmpuint(rude_hear(fd, PROTO_CREDIT), ==, 0);
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_REGISTER, .group = "+" }));
+        turn(w);
+        g_assert_cmpuint(rude_hear(fd, PROTO_CREDIT), ==, 1);
+}
+
 /* One that reads no answers is let go before they are many. */
 static void test_answers_not_taken(World *w, const void *data) {
         _cleanup_close_ int fd = rude_connect(w);
@@ -712,6 +736,7 @@ int main(int argc, char *argv[]) {
         ADD("critical-member-may-hand-over", test_hand_over);
         ADD("leaving-again-and-again-costs-nothing", test_leaving_again_and_again);
         ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
+        ADD("a-little-credit-goes-with-something-else", test_little_credit);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
         ADD("many-frames-leave-turns-to-others", test_many_frames);
         ADD("ping-is-behind-few-messages", test_ping_behind_few);
