@@ -150,6 +150,12 @@ static unsigned on_timer(SSL *ssl, unsigned timer_usec) {
         return UINT32_C(3600) * 1000000;
 }
 
+/* Clearing goes through all of OpenSSL's queue, which hardly ever has anything in it. */
+static void clear_errors(void) {
+        if (ERR_peek_error() != 0)
+                ERR_clear_error();
+}
+
 int dtls_context_new(const void *key, size_t key_bytes, DtlsContext **ret) {
         _cleanup_(dtls_context_freep) DtlsContext *c = NULL;
         uint8_t id[4];
@@ -291,13 +297,14 @@ DtlsState dtls_session_feed(DtlsSession *s, const void *datagram, size_t size_by
                 return s->state;
 
         /* A memory BIO has no borders between datagrams: what the last one left behind goes first. */
-        (void) BIO_reset(s->in);
+        if (BIO_ctrl_pending(s->in) > 0)
+                (void) BIO_reset(s->in);
         if (size_bytes > 0 && (size_bytes > INT_MAX || BIO_write(s->in, datagram, (int) size_bytes) <= 0))
                 return s->state;
         if (s->state == DTLS_ESTABLISHED)
                 return s->state;
 
-        ERR_clear_error();
+        clear_errors();
         r = SSL_do_handshake(s->ssl);
         if (r == 1) {
                 s->state = DTLS_ESTABLISHED;
@@ -306,7 +313,7 @@ DtlsState dtls_session_feed(DtlsSession *s, const void *datagram, size_t size_by
         error = SSL_get_error(s->ssl, r);
         if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
                 s->state = DTLS_FAILED;
-        ERR_clear_error();
+        clear_errors();
         return s->state;
 }
 
@@ -318,14 +325,14 @@ size_t dtls_session_read(DtlsSession *s, void *buf, size_t buf_bytes) {
         /* Asked for more than there is, OpenSSL takes as long to say so as to open a record. */
         if (BIO_ctrl_pending(s->in) == 0 && !SSL_has_pending(s->ssl))
                 return 0;
-        ERR_clear_error();
+        clear_errors();
         r = SSL_read(s->ssl, buf, (int) MIN(buf_bytes, (size_t) INT_MAX));
         if (r > 0)
                 return (size_t) r;
         error = SSL_get_error(s->ssl, r);
         if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
                 s->state = DTLS_FAILED;
-        ERR_clear_error();
+        clear_errors();
         return 0;
 }
 
@@ -360,10 +367,10 @@ int dtls_session_seal(DtlsSession *s, const void *data, size_t size_bytes, void 
         if (size_bytes == 0 || size_bytes > SSL3_RT_MAX_PLAIN_LENGTH ||
             buf_bytes < size_bytes + DTLS_OVERHEAD_BYTES)
                 return -EMSGSIZE;
-        ERR_clear_error();
+        clear_errors();
         r = SSL_write(s->ssl, data, (int) size_bytes);
         if (r != (int) size_bytes) {
-                ERR_clear_error();
+                clear_errors();
                 (void) BIO_reset(s->out);
                 s->state = DTLS_FAILED;
                 return -ENOTCONN;
