@@ -184,6 +184,7 @@ def test_A06_link_that_loses_what_is_long_gets_shorter_segments(trio):
     sender, receiver = Member(trio, "n1", "long", "anna"), Member(trio, "n2", "long", "bert")
     try:
         lab.narrow("n1", "n2", 1100, "private")
+        lab.narrow("n1", "n3", 1100, "private")  # the other way round the ring
         for number in range(1, 4):
             sender.send("%d" % number + "x" * 5000)
             for one in (sender, receiver):
@@ -193,10 +194,14 @@ def test_A06_link_that_loses_what_is_long_gets_shorter_segments(trio):
         assert await_link(trio, "n1", "n2", 0, "narrow")["longest_bytes"] == 976 and seen["longest_bytes"] <= 976
         assert "link 0 to n2: loses datagrams of more than 976 bytes from here" in trio.hactl("status", node="n1")
         assert [link["state"] for link in trio.membership_seen("n2")["nodes"]["n1"]["links"]] == ["good", "good"]
+        lab.cut("n1", "public")  # nothing else is left
+        sender.send("4" + "x" * 5000)
+        for one in (sender, receiver):
+            one.await_messages(4)
         lab.heal()
         assert await_link(trio, "n1", "n2", 0, "good")["longest_bytes"] == 1452
         lab.until("that to be told", lambda: "link 0 to node n2: carries datagrams of 1452 bytes again" in trio.log("n1"), 10)
-        assert receiver.messages() == sender.messages() and len(sender.messages()) == 3
+        assert receiver.messages() == sender.messages() and len(sender.messages()) == 4
     finally:
         sender.end()
         receiver.end()

@@ -128,7 +128,8 @@ class Switch:
         ip_batch(self.fd, lines, pass_fds=(fd,))
         lines = ["link set lo up"]
         for network in NETWORKS:
-            lines.append("link set %s up" % network)
+            # As a wire does: one datagram at a time, each of which the switch looks at, passes or loses.
+            lines.append("link set %s gso_max_segs 1 up" % network)
             lines.append("addr add %s%d/24 dev %s" % (PREFIX[network], number, network))
             if network in PREFIX6:
                 lines.append("addr add %s%x/64 dev %s nodad" % (PREFIX6[network], number, network))
