@@ -54,6 +54,7 @@ static int check_naming(const ConfSection *s, ConfNaming naming, ConfErrors *err
 
         case CONF_NAMED:
         case CONF_NODE_NAMED:
+        case CONF_PATTERN_NAMED:
                 if (!s->name)
                         return conf_errors_add(
                                         errors,
@@ -78,6 +79,17 @@ static int check_naming(const ConfSection *s, ConfNaming naming, ConfErrors *err
                                         s->line,
                                         "\"%s\" is no name for [%s]; names are 1 to %u of a-z 0-9 _, and - "
                                         ". inside",
+                                        s->name,
+                                        s->kind,
+                                        NAME_LENGTH_MAX);
+                if (naming == CONF_PATTERN_NAMED && !name_pattern_is_valid(s->name))
+                        return conf_errors_add(
+                                        errors,
+                                        s->file,
+                                        s->line,
+                                        "\"%s\" is no name or pattern for [%s]; they are 1 to %u of a-z 0-9 "
+                                        "_ "
+                                        "and * ?",
                                         s->name,
                                         s->kind,
                                         NAME_LENGTH_MAX);

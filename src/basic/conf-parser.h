@@ -94,9 +94,10 @@ const ConfEntry *conf_section_find(const ConfSection *s, const char *key);
 /* ---- Which sections there may be ---- */
 
 typedef enum ConfNaming {
-        CONF_UNNAMED,   /* [Cluster] */
-        CONF_NAMED,     /* [Mount data]: name_is_valid() */
-        CONF_NODE_NAMED /* [Node n1.example.org]: node_name_is_valid() */
+        CONF_UNNAMED,      /* [Cluster] */
+        CONF_NAMED,        /* [Mount data]: name_is_valid() */
+        CONF_NODE_NAMED,   /* [Node n1.example.org]: node_name_is_valid() */
+        CONF_PATTERN_NAMED /* [Access web_*]: name_pattern_is_valid() */
 } ConfNaming;
 
 typedef struct ConfSectionType {

@@ -69,6 +69,17 @@ bool name_is_valid(const char *name) {
         return n > 0;
 }
 
+bool name_pattern_is_valid(const char *pattern) {
+        size_t n;
+
+        for (n = 0; pattern[n]; n++)
+                if (n >= NAME_LENGTH_MAX ||
+                    !(is_name_character(pattern[n]) || pattern[n] == '*' || pattern[n] == '?'))
+                        return false;
+
+        return n > 0;
+}
+
 bool node_name_is_valid(const char *name) {
         size_t n;
 

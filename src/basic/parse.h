@@ -23,6 +23,9 @@ int parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret);
 /* [a-z0-9_]+, at most NAME_LENGTH_MAX characters: groups, resources, policies. */
 bool name_is_valid(const char *name);
 
+/* Like name_is_valid(), and '*' and '?' for what is left open. */
+bool name_pattern_is_valid(const char *pattern);
+
 /* Like name_is_valid(), and '-' and '.' inside, as host names have them. */
 bool node_name_is_valid(const char *name);
 

@@ -7,6 +7,7 @@
 #include "basic/buffer.h"
 #include "hagcd/clients.h"
 #include "hagcd/grace.h"
+#include "shared/log.h"
 
 /* gcs makes senders slow down long before this. */
 #define CLIENT_QUEUE_BYTES_MAX (64U * 1024U * 1024U)
@@ -120,6 +121,8 @@ struct Clients {
 
         Client *first; /* owned */
         unsigned n_clients;
+        const ClusterConf *conf; /* weak */
+        LogRate access_rate;
         uint64_t last_gcs_id;
         Graces graces;
         bool stopped;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "basic/time-util.h"
+#include "hagcd/access.h"
 #include "hagcd/client.h"
 #include "hagcd/view-frame.h"
 #include "libhagcs/gather.h"
@@ -18,10 +19,6 @@
 /* The same, when its process has ended: more than it had credit for. Another process may hold its other end,
  * and go on filling it. */
 #define READ_LAST (2U * PROTO_WINDOW_BYTES / PROTO_PIECE_COST)
-
-/* hamgr acts on what is said in its group, and a state is handed over by its oldest member: groups whose
- * names begin so are for root. */
-#define ROOT_GROUPS "hamgr"
 
 /* A timer that comes later than this means that we were paused: nobody else is to blame for it. */
 #define LATE_USEC (50 * USEC_PER_MSEC)
@@ -177,6 +174,37 @@ static void start_registration(Clients *c, Client *i) {
                         });
 }
 
+/* Else it is told why not, and so is the journal: a client can ask as often as it likes, so not each time.
+ */
+static bool may_register(Clients *c, Client *i, const ProtoFrame *f) {
+        bool critical = f->flags & PROTO_CRITICAL;
+        char why[PROTO_TEXT_MAX];
+        AccessPeer peer;
+        uint32_t n_held;
+        int r;
+
+        r = access_peer_read(i->fd, &peer);
+        if (r < 0) {
+                client_registered(i, r, "hagcd cannot see who this process is");
+                return false;
+        }
+        r = access_check(c->conf, &peer, f->group, critical, why);
+        access_peer_done(&peer);
+        if (r >= 0)
+                return true;
+        client_registered(i, r, why);
+        if (log_rate_pass(&c->access_rate, now_boottime_usec(), &n_held))
+                log_event(LOG_WARNING,
+                          HAMGR_MESSAGE_ACCESS_REFUSED,
+                          LOG_FIELDS("HAMGR_REASON", why, "HAMGR_GROUP", f->group),
+                          "process %d, as member %s: %s%s",
+                          (int) i->pid,
+                          f->name,
+                          why,
+                          n_held > 0 ? " (others before it were held back)" : "");
+        return false;
+}
+
 static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
         if (i->state != CLIENT_CONNECTED) {
                 expel(c, i, -EALREADY, GCS_REASON_EXPELLED, "registered twice");
@@ -187,14 +215,8 @@ static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
                 client_registered(i, -EINVAL, "not a valid name: [a-z0-9_]+, at most 32 characters");
                 return;
         }
-        if ((f->flags & PROTO_CRITICAL) && i->identity.uid != 0) {
-                client_registered(i, -EPERM, "only root may be critical");
+        if (!may_register(c, i, f))
                 return;
-        }
-        if (startswith(f->group, ROOT_GROUPS) && i->identity.uid != 0) {
-                client_registered(i, -EPERM, "groups named " ROOT_GROUPS "... are for root");
-                return;
-        }
         memcpy(i->identity.group, f->group, sizeof(i->identity.group));
         memcpy(i->identity.name, f->name, sizeof(i->identity.name));
         i->critical = f->flags & PROTO_CRITICAL;
@@ -714,6 +736,10 @@ void clients_set_cluster(Clients *c, const ProtoCluster *cluster) {
                         client_put(i, &(ProtoFrame){ .type = PROTO_CLUSTER, .cluster = &c->cluster });
 }
 
+void clients_set_conf(Clients *c, const ClusterConf *conf) {
+        c->conf = conf;
+}
+
 void clients_stop(Clients *c, const char *why) {
         c->stopped = true;
         for (Client *i = c->first; i; i = i->next)
@@ -738,6 +764,7 @@ int clients_new(sd_event *event,
         c->userdata = userdata;
         c->due_usec = USEC_INFINITY;
         c->frame.view = &c->view;
+        c->access_rate = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 5 };
         r = event_timer_new(event, "clients", on_timer, c, &c->timer);
         if (r < 0)
                 return r;

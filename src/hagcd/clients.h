@@ -9,6 +9,7 @@
 #include "cms/message.h"
 #include "gcs/gcs.h"
 #include "libhagcs/proto.h"
+#include "shared/cluster-conf.h"
 
 #define CLIENTS_MAX 256U
 #define CLIENTS_FOR_ROOT 32U /* of these: others must not keep hamgr out */
@@ -48,6 +49,10 @@ void clients_settle(Clients *c);
 
 /* Tells everybody; remembered for those who come later. */
 void clients_set_cluster(Clients *c, const ProtoCluster *cluster);
+
+/* Who may join, from now on: who is in stays in. Weak. Before the first: root may all, others what they may
+ * where no section is for a group. */
+void clients_set_conf(Clients *c, const ClusterConf *conf);
 
 /* Tells whoever asked for it what came of it: 0, or why not. */
 void clients_reloaded(Clients *c, int error, const char *text);

@@ -10,11 +10,13 @@
 #include "basic/str-buf.h"
 #include "basic/time-util.h"
 #include "cms/cms-trace.h"
+#include "hagcd/access.h"
 #include "hagcd/gasp.h"
 #include "hagcd/hagcd.h"
 #include "hagcd/notify.h"
 #include "hagcd/reload.h"
 #include "hagcd/status.h"
+#include "shared/cluster-access.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
@@ -129,6 +131,7 @@ static void take_over_if_in_force(Hagcd *d) {
         if (!d->wanted || status_look(d->status, d->cms)->config_hash != d->wanted_hash)
                 return;
         d->conf = d->taken_over = TAKE_PTR(d->wanted);
+        clients_set_conf(d->clients, d->conf);
         status_set_conf(d->status, d->conf);
         (void) cluster_conf_free(before);
         (void) event_defer_arm(d->trim);
@@ -573,6 +576,8 @@ static void on_reloaded(void *userdata, ClusterConf *conf_taken, const ConfError
                 r = -EPERM;
         log_errors(&errors);
         if (r >= 0)
+                access_warn_unknown(conf);
+        if (r >= 0)
                 want(d, TAKE_PTR(conf), &config);
         answer_reload(d, r, &errors);
         settle(d);
@@ -609,7 +614,10 @@ static void go_on_with_former(Hagcd *d) {
                 d->wanted = cluster_conf_free(d->wanted);
                 return;
         }
+        cluster_access_resolve(d->taken_over, NULL, NULL);
+        cluster_access_resolve(d->wanted, NULL, NULL);
         d->conf = d->taken_over;
+        clients_set_conf(d->clients, d->conf);
         d->wanted_hash = cms_config_hash(file.hash);
         status_set_conf(d->status, d->conf);
         (void) transport_set_peers(d->transport, d->conf, d->wanted);
@@ -859,6 +867,8 @@ static int make_clients(Hagcd *d) {
         if (r < 0)
                 return r;
         (void) TAKE_FD(fd);
+        clients_set_conf(d->clients, d->conf);
+        access_warn_unknown(d->conf);
         return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "hagcd/realtime.h"
 #include "hagcd/reload.h"
 #include "hagcd/store-record.h"
+#include "shared/cluster-access.h"
 #include "shared/file-util.h"
 #include "shared/log.h"
 #include "shared/node-name.h"
@@ -46,6 +47,8 @@ static int load_conf(const Options *o, Settings *s) {
                         log_error("%s: %s", errors.items[i].file, errors.items[i].message);
         if (r < 0 && errors.n_items == 0)
                 (void) log_error_errno(r, "cannot read %s: %m", o->conf_path);
+        if (r >= 0)
+                cluster_access_resolve(s->conf, NULL, NULL);
         return r;
 }
 

@@ -6,6 +6,7 @@
 #include "basic/str-buf.h"
 #include "hagcd/reload.h"
 #include "shared/child.h"
+#include "shared/cluster-access.h"
 #include "shared/file-util.h"
 
 struct Reload {
@@ -23,6 +24,12 @@ static void refuse(Reload *r, const char *why) {
 
         (void) conf_errors_add(&errors, r->path, 0, "%s", why);
         r->handler(r->userdata, NULL, &errors);
+}
+
+static void take_conf(Reload *r, ClusterConf *conf_taken, const char *text, const ConfErrors *errors) {
+        if (conf_taken)
+                cluster_access_accounts_from_text(conf_taken, text);
+        r->handler(r->userdata, conf_taken, errors);
 }
 
 static void take_text(Reload *r, const ChildResult *result) {
@@ -43,7 +50,7 @@ static void take_text(Reload *r, const ChildResult *result) {
         if (k == -ENOMEM)
                 refuse(r, "out of memory");
         else
-                r->handler(r->userdata, conf, &errors);
+                take_conf(r, conf, result->output, &errors);
 }
 
 static void begin(Reload *r);
@@ -104,8 +111,19 @@ Reload *reload_free(Reload *r) {
         return NULL;
 }
 
+/* Users and groups that it names are looked up here, too. What is wrong with the file, the reader says. */
+static char *read_accounts(const char *path, const char *text, size_t size_bytes) {
+        _cleanup_(conf_errors_done) ConfErrors errors = { 0 };
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+
+        if (cluster_conf_parse(path, text, size_bytes, &errors, &conf) < 0 || conf->n_accesses == 0)
+                return NULL;
+        cluster_access_resolve(conf, NULL, NULL);
+        return cluster_access_accounts_to_text(conf);
+}
+
 int reload_print(const char *path) {
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *text = NULL, *accounts = NULL;
         size_t size;
         int r;
 
@@ -118,5 +136,9 @@ int reload_print(const char *path) {
                 fputs("is no text: there is a zero byte in it", stderr);
                 return EXIT_FAILURE;
         }
-        return write_all(STDOUT_FILENO, text, size) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        accounts = read_accounts(path, text, size);
+        r = write_all(STDOUT_FILENO, text, size);
+        if (r >= 0 && accounts)
+                r = write_all(STDOUT_FILENO, accounts, strlen(accounts));
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

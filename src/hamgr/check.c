@@ -7,6 +7,7 @@
 #include "hamgr/check.h"
 #include "hamgr/drive/drive.h"
 #include "hamgr/fence/fence.h"
+#include "shared/cluster-access.h"
 #include "shared/cluster-key.h"
 #include "shared/config-files.h"
 #include "shared/log.h"
@@ -77,6 +78,24 @@ static void warn_of_addresses(const ClusterConf *conf, const ClusterNode *self) 
                                 i);
         }
         freeifaddrs(all);
+}
+
+static void warn_of_accounts(ClusterConf *conf) {
+        const ClusterAccess *a;
+        const ClusterPrincipal *p;
+        size_t i = 0;
+
+        cluster_access_resolve(conf, NULL, NULL);
+        while ((p = cluster_access_next_unknown(conf, &i, &a)))
+                fprintf(stderr,
+                        "Warning: %s:%u: [Access %s] names %s, and there is no such %s on this server, so "
+                        "that "
+                        "it lets nobody here into a group\n",
+                        conf->file,
+                        a->line,
+                        a->pattern,
+                        p->text,
+                        p->group ? "group" : "user");
 }
 
 static void warn_of_store(void) {
@@ -211,6 +230,7 @@ int check_run(const char *folder, const char *node_option) {
                 return EXIT_FAILURE;
         }
         warn_of_addresses(conf, self);
+        warn_of_accounts(conf);
         warn_of_store();
         ok = check_key();
         ok = check_fences(conf) && ok;

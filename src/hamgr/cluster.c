@@ -210,18 +210,19 @@ void cluster_take_over(Manager *m) {
 
 typedef struct Kept {
         GBytes *text;      /* owned; what was not finished; NULL: all was */
-        uint64_t in_force; /* hash; 0: not known */
+        GBytes *before;    /* owned; what was in force; NULL: not known, */
+        uint64_t in_force; /* and its hash; 0 */
         HaNodes nodes;
 } Kept;
 
 static void kept_done(Kept *k) {
         g_clear_pointer(&k->text, g_bytes_unref);
+        g_clear_pointer(&k->before, g_bytes_unref);
 }
 
 /* What this node wrote down last. */
 static void read_kept(const Manager *m, Kept *ret) {
         GBytes *record = record_newest(m->record);
-        g_autoptr(GBytes) in_force = NULL;
         const void *data;
         gsize size;
 
@@ -229,7 +230,7 @@ static void read_kept(const Manager *m, Kept *ret) {
         if (!record)
                 return;
         data = g_bytes_get_data(record, &size);
-        if (state_durable_cluster(data, size, &in_force, &ret->nodes))
+        if (state_durable_cluster(data, size, &ret->before, &ret->nodes))
                 ret->in_force = ret->nodes.hash;
         (void) state_durable_unfinished(data, size, &ret->text, &ret->nodes);
 }
@@ -251,15 +252,53 @@ static int on_alone(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static bool has_access_of(GBytes *text, uint64_t access_hash) {
+        _cleanup_(cluster_conf_freep) ClusterConf *conf =
+                        text ? parse(g_bytes_get_data(text, NULL), g_bytes_get_size(text)) : NULL;
+
+        return conf && conf->access_hash == access_hash;
+}
+
+/* Memberships do not compare who may join which group: whoever was away while that changed is let in. */
+static void catch_up_access(Manager *m) {
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+        _cleanup_(kept_done) Kept kept = {};
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+
+        if (read_whole_file(CLUSTER_CONF_PATH, HA_CLUSTER_BYTES_MAX, &text, &size) >= 0)
+                conf = parse(text, size);
+        if (!conf || conf->hash != state_nodes(m->state)->hash ||
+            has_access_of(state_cluster_text(m->state), conf->access_hash))
+                return;
+        read_kept(m, &kept);
+        if (!has_access_of(kept.before, conf->access_hash) && !has_access_of(kept.text, conf->access_hash)) {
+                log_warning("the [Access] sections of %s on this node are neither those that were applied "
+                            "to "
+                            "the cluster nor those before them; \"hactl apply %s\" on the node that has the "
+                            "right ones puts them in force everywhere",
+                            CLUSTER_CONF_PATH,
+                            CLUSTER_CONF_PATH);
+                return;
+        }
+        log_notice("the [Access] sections of %s changed while this node was away: taking those of the "
+                   "others",
+                   CLUSTER_CONF_PATH);
+        cluster_write(m, state_cluster_text(m->state));
+}
+
 void cluster_catch_up(Manager *m) {
         const hagcs_configuration *c = hagcs_get_configuration(m->group);
         _cleanup_(kept_done) Kept kept = {};
         const HaNodes *wanted;
 
-        if (c->hash == c->wanted || c->hash != state_nodes(m->state)->hash ||
-            !state_cluster_text(m->state) || state_cluster_wanted(m->state, &wanted) ||
-            state_apply_pending(m->state, NULL))
+        if (c->hash != state_nodes(m->state)->hash || !state_cluster_text(m->state) ||
+            state_cluster_wanted(m->state, &wanted) || state_apply_pending(m->state, NULL))
                 return;
+        if (c->hash == c->wanted) {
+                catch_up_access(m);
+                return;
+        }
         read_kept(m, &kept);
         if (c->wanted != kept.in_force && !(kept.text && c->wanted == kept.nodes.hash))
                 return;
@@ -330,6 +369,8 @@ char **cluster_changes(const ClusterConf *before, const ClusterConf *now) {
                          cluster_conf_node_name(before, before->tie_breaker));
         if (before->hashes[CLUSTER_CONF_FENCE] != now->hashes[CLUSTER_CONF_FENCE])
                 add_line(lines, "fence devices: changed");
+        if (before->access_hash != now->access_hash)
+                add_line(lines, "[Access] sections: changed, for joins from now on");
         if (before->unseen_fence_usec != now->unseen_fence_usec ||
             before->fence_delay_usec != now->fence_delay_usec ||
             before->rejoin_hold_usec != now->rejoin_hold_usec)

@@ -397,7 +397,7 @@ static int usage(FILE *f, int status) {
               "printed.\n"
               "Leaves at the end of input, or on SIGTERM.\n\n"
               "  --name=NAME         name of the member (default: shell)\n"
-              "  --critical          reset this node when this program dies (root only)\n"
+              "  --critical          reset this node when this program dies (for root)\n"
               "  --grace=TIME        ... unless a successor of the same name comes within this time\n"
               "  --liveliness=TIME   be watched: answer within this time\n"
               "  --snapshot          get the last message when joining, and give it to newcomers\n"

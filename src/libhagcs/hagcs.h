@@ -35,7 +35,8 @@ typedef struct hagcs_mid {
 } hagcs_mid;
 
 enum hagcs_flags {
-        HAGCS_CRITICAL = 1 << 0,     /* my death or silence resets this node; only for root */
+        HAGCS_CRITICAL = 1 << 0,     /* my death or silence resets this node; for root, and whom
+                                [Access] of cluster.conf names */
         HAGCS_WANT_SNAPSHOT = 1 << 1 /* give me the state when I join; I give mine when asked */
 };
 

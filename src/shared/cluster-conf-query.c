@@ -6,7 +6,7 @@
 
 #include "basic/str-buf.h"
 #include "basic/time-util.h"
-#include "shared/cluster-conf.h"
+#include "shared/cluster-access.h"
 
 const ClusterNode *cluster_conf_node_by_name(const ClusterConf *c, const char *name) {
         FOREACH_ARRAY(n, c->nodes, c->n_nodes)
@@ -174,6 +174,7 @@ char *cluster_conf_to_text(const ClusterConf *c) {
                 write_node(&b, c, n);
         FOREACH_ARRAY(f, c->fences, c->n_fences)
                 write_fence(&b, c, f);
+        cluster_access_write(&b, c);
 
         return str_buf_take(&b);
 }

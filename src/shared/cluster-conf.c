@@ -10,7 +10,7 @@
 #include "basic/checksum.h"
 #include "basic/string-table.h"
 #include "basic/time-util.h"
-#include "shared/cluster-conf.h"
+#include "shared/cluster-access.h"
 #include "shared/cluster-timers.h"
 #include "shared/file-util.h"
 #include "shared/redfish-address.h"
@@ -82,6 +82,7 @@ static const ConfSectionType section_types[] = {
         { "Cluster", CONF_UNNAMED, true },
         { "Node", CONF_NODE_NAMED, true },
         { "Fence", CONF_NAMED, false },
+        { "Access", CONF_PATTERN_NAMED, false },
 };
 
 static const ConfKey cluster_keys[] = {
@@ -187,6 +188,7 @@ ClusterConf *cluster_conf_free(ClusterConf *c) {
                 free(f->ca_file);
         }
         free(c->fences);
+        cluster_access_done(c);
         free(c->nodes);
         free(c->file);
 
@@ -876,6 +878,10 @@ static uint64_t default_fence_delay(const ClusterConf *c) {
         return longest + longest / 2;
 }
 
+static int load_accesses(Loader *l) {
+        return cluster_access_load(l->f, l->c, l->errors);
+}
+
 /* ---- Hashes ---- */
 
 static void hash_address(Hash64 *h, const ClusterAddress *a) {
@@ -979,6 +985,7 @@ static void compute_hashes(ClusterConf *c) {
         for (size_t i = 0; i < ELEMENTSOF(c->hashes); i++)
                 hash64_u64(&h, c->hashes[i]);
         c->hash = hash64_result(&h);
+        c->access_hash = cluster_access_hash(c);
 }
 
 /* ---- All of it ---- */
@@ -991,7 +998,8 @@ static int compare_nodes(const void *a, const void *b) {
 
 static int load(Loader *l) {
         static int (*const steps[])(Loader * l) = {
-                load_cluster, load_nodes, check_nodes, settle_timers, settle_tie_breaker, load_fences,
+                load_cluster,       load_nodes,  check_nodes,   settle_timers,
+                settle_tie_breaker, load_fences, load_accesses,
         };
         int r;
 

@@ -26,6 +26,12 @@
 #define CLUSTER_FENCE_DEVICES_MAX 16U
 #define CLUSTER_VOTES_MAX 16U
 #define CLUSTER_ADDRESS_TEXT_MAX 46U
+#define CLUSTER_ACCESSES_MAX 64U
+#define CLUSTER_PRINCIPALS_MAX 32U /* in one key */
+
+/* hamgr acts on what is said in its group, and a state is handed over by its oldest member: groups whose
+ * names begin so are for root. */
+#define CLUSTER_ROOT_GROUPS "hamgr"
 
 #define CLUSTER_PORT_DEFAULT 7700U
 #define CLUSTER_UNSEEN_FENCE_USEC_DEFAULT (20 * UINT64_C(1000000))
@@ -89,6 +95,29 @@ typedef struct ClusterFence {
         bool no_verification;
 } ClusterFence;
 
+/* Whom an [Access] section means. */
+typedef struct ClusterPrincipal {
+        char *text;     /* owned: as it was written */
+        bool group;     /* @... */
+        bool everybody; /* "*" */
+        bool known;     /* always so of numbers; of names when this node has them */
+        uint32_t id;
+} ClusterPrincipal;
+
+typedef struct ClusterPrincipals {
+        ClusterPrincipal *items; /* owned */
+        size_t n_items;
+        bool given;
+} ClusterPrincipals;
+
+/* cluster-access.h */
+typedef struct ClusterAccess {
+        char pattern[NAME_LENGTH_MAX + 1]; /* of names of groups */
+        ClusterPrincipals join;            /* not given: everybody */
+        ClusterPrincipals critical;        /* not given: nobody; root may always */
+        unsigned line;
+} ClusterAccess;
+
 /* The kinds of section that are hashed apart, so that two nodes can say in which they differ. */
 typedef enum ClusterConfKind {
         CLUSTER_CONF_CLUSTER,
@@ -120,6 +149,10 @@ typedef struct ClusterConf {
 
         uint64_t hashes[_CLUSTER_CONF_KIND_MAX];
         uint64_t hash; /* of all */
+
+        ClusterAccess *accesses; /* owned, in file order */
+        size_t n_accesses;
+        uint64_t access_hash; /* not in that hash: a change of these needs no membership */
 } ClusterConf;
 
 /* Parses and validates. 0 and a configuration; or -EINVAL, and errors tell all that is wrong; or -ENOMEM. */

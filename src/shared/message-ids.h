@@ -50,6 +50,8 @@
 #define HAMGR_MESSAGE_NO_REALTIME "52c9ac4c90e54cb8a7200f7134afeb9c"
 /* a process that is a group member died or hung */
 #define HAMGR_MESSAGE_MEMBER_LOST "409c27f9e79c40f58fab43fb360f4be5"
+/* a process may not join a group, or not as a critical member */
+#define HAMGR_MESSAGE_ACCESS_REFUSED "c32820c848d440e798f32ec0a7da5bea"
 /* a critical member was lost; this node resets */
 #define HAMGR_MESSAGE_NODE_RESET "fed710393ea343c3ab9e071f3c2576c4"
 /* a node is being fenced */

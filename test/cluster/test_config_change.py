@@ -194,3 +194,31 @@ def test_A22_a_node_that_dies_between_its_word_and_its_file_finishes_it(growing)
     growing.await_up()
     assert lab.read("n3", CONF) == text
     apply(growing, THREE)
+
+
+def test_access_is_applied_to_all_without_a_membership_and_to_who_was_away(growing):
+    """Memberships do not compare the [Access] sections, so a node that was away is let in with others."""
+    lab = growing.lab
+    first, second = (THREE + "[Access db_*]\nJoin=%s\n" % who for who in ("root", "root @nogroup"))
+    before = growing.view("n1")["membership"]
+    assert "[Access] sections: changed" in apply(growing, first)
+    for node in ("n1", "n2", "n3"):
+        lab.until(node + " has the file", lambda n=node: lab.read(n, CONF) == first, 10)
+    assert growing.view("n1")["membership"] == before
+    assert "whole cluster already" in apply(growing, first, node="n2")
+    lab.run("n3", "systemctl", "stop", "hamgr.service", "hagcd.service", timeout=60)
+    growing.await_node("n3", "inactive", node="n1")
+    assert "[Access] sections: changed" in apply(growing, second)
+    assert lab.read("n3", CONF) == first
+    start(growing, "n3")
+    growing.await_up()
+    lab.until("n3 has taken the file of the others", lambda: lab.read("n3", CONF) == second, 10)
+    assert "changed while this node was away: taking those of the others" in growing.log("n3")
+    # One that somebody edited meanwhile is left alone, and that is told.
+    edited = THREE + "[Access db_*]\nJoin=@nogroup\n"
+    lab.write("n3", CONF, edited)
+    lab.run("n3", "systemctl", "restart", "hamgr.service", timeout=60)
+    lab.until("it is told", lambda: "are neither those that were applied" in growing.log("n3"), 20)
+    assert lab.read("n3", CONF) == edited
+    growing.await_up()
+    apply(growing, THREE)

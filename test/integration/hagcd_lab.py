@@ -77,11 +77,14 @@ class Lines:
 class Member:
     """A hagcs tool in a group."""
 
+    tool = None  # the one that was built
+    before = ()  # a program that runs it
+
     def __init__(self, node, group, name, *options):
         self.node = node
         self.process = subprocess.Popen(
-            [program("libhagcs", "hagcs"), f"--socket={node.folder}/run/hagcd.sock", f"--name={name}", "--no-status",
-             *options, group],
+            [*self.before, self.tool or program("libhagcs", "hagcs"), f"--socket={node.folder}/run/hagcd.sock", f"--name={name}",
+             "--no-status", *options, group],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
         self.lines = Lines(self.process.stdout, f"{node.folder}/member-{name}.log")
         node.lab.processes.append(self.process)

@@ -305,6 +305,40 @@ static void test_groups_for_root(World *w, const void *data) {
         hagcs_close(h);
 }
 
+/* What changes holds for joins after it. */
+static void test_access_by_sections(World *w, const void *data) {
+        static const char text[] = "[Cluster]\nName=shop\n[Node n1]\nId=1\nAddress=10.1.0.1\n"
+                                   "[Access talk]\nJoin=0\n[Access watch]\nCritical=65534\n";
+        _cleanup_(conf_errors_done) ConfErrors errors = {};
+        _cleanup_(cluster_conf_freep) ClusterConf *conf = NULL;
+        const hagcs_event *e;
+        hagcs *inside, *late;
+
+        if (!is_root())
+                return;
+        g_assert_cmpint(cluster_conf_parse("c", text, strlen(text), &errors, &conf), ==, 0);
+        inside = connected_as(w, NOBODY);
+        g_assert_cmpint(ask_in(w, inside, "talk", "a", 0), ==, 0);
+        clients_set_conf(w->clients, conf);
+        late = connected_as(w, NOBODY);
+        g_assert_cmpint(hagcs_register(late, &(hagcs_registration){ .group = "talk", .name = "b" }), ==, 0);
+        e = wait_for(w, late, HAGCS_EVENT_REGISTERED);
+        g_assert_cmpint(e->error, ==, -EACCES);
+        g_assert_cmpstr(e->text,
+                        ==,
+                        "user 65534 may not join group talk: [Access talk] of cluster.conf has Join=0");
+        /* It may try again elsewhere; and who was in is in. */
+        g_assert_cmpint(ask_in(w, late, "watch", "b", HAGCS_CRITICAL), ==, 0);
+        g_assert_cmpint(hagcs_send(inside, "still", 5, 0), ==, 0);
+        wait_for(w, inside, HAGCS_EVENT_MESSAGE);
+        /* Its end is this node's, as that of root's is. */
+        hagcs_close(late);
+        turn(w);
+        g_assert_true(w->failed);
+        hagcs_close(inside);
+        clients_set_conf(w->clients, NULL);
+}
+
 /* ---- Looking at the membership ---- */
 
 static void test_membership_for_anybody(World *w, const void *data) {
@@ -730,6 +764,7 @@ int main(int argc, char *argv[]) {
         ADD("long-snapshot-arrives-whole", test_long_snapshot);
         ADD("newcomer-gets-the-message-under-way", test_join_within_message);
         ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
+        ADD("sections-say-who-may-join", test_access_by_sections);
         ADD("critical-member-that-is-shut-out-matters", test_death_while_shut_out);
         ADD("critical-member-that-is-shut-out-may-leave", test_leaving_while_shut_out);
         ADD("critical-member-may-leave-without-reading", test_leaving_without_reading);

@@ -276,6 +276,42 @@ static void test_the_next_one_takes_the_place_of_one_that_waits(void) {
         scene_settle(&s);
 }
 
+/* Only what memberships do not agree by changes: it is in force as soon as all have agreed to it, and
+ * outlives. */
+static void test_what_needs_no_membership(void) {
+        HaNodes three = nodes_of(1, 3);
+        _cleanup_(scene_done) Scene s;
+        const HaNodes *wanted;
+
+        begin(&s, WEB);
+        scene_forget(&s);
+        scene_message(&s,
+                      2,
+                      (StateMessage){ .type = STATE_MESSAGE_CLUSTER_PREPARE,
+                                      .cluster = { .request = 7,
+                                                   .text = g_bytes_new("with access", 11),
+                                                   .nodes = g_memdup2(&three, sizeof(three)) } });
+        g_assert_null(scene_effect(&s, 3, STATE_EFFECT_WRITE_CLUSTER, NULL));
+        for (unsigned i = 0; i < 9 && scene_answer(&s, 2) == _STATE_RESULT_INVALID; i++)
+                (void) scene_obey(&s);
+        g_assert_null(state_cluster_wanted(scene_state(&s), &wanted));
+        g_assert_cmpint(scene_answer(&s, 2), ==, STATE_RESULT_NOTHING_TO_DO);
+        for (uint32_t id = 1; id <= 3; id++) {
+                g_autoptr(GBytes) record = state_durable(s.nodes[id].replica), text = NULL;
+                GBytes *now = state_cluster_text(s.nodes[id].replica);
+                HaNodes nodes;
+
+                g_assert_cmpmem(g_bytes_get_data(now, NULL), g_bytes_get_size(now), "with access", 11);
+                g_assert_true(state_durable_cluster(
+                                g_bytes_get_data(record, NULL), g_bytes_get_size(record), &text, &nodes));
+                g_assert_true(g_bytes_equal(text, now));
+        }
+        /* The planner's hagcd has nothing new to say. */
+        in_force(&s, 1, &three);
+        g_assert_cmpuint(g_bytes_get_size(state_cluster_text(scene_state(&s))), ==, 11);
+        scene_settle(&s);
+}
+
 /* A hamgr that is started anew meanwhile is told to write what is wanted; and so is a cluster that lost
  * power. */
 static void test_what_is_wanted_outlives(void) {
@@ -349,6 +385,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/cluster/next-one-takes-the-place",
                         test_the_next_one_takes_the_place_of_one_that_waits);
         g_test_add_func("/state/cluster/what-is-wanted-outlives", test_what_is_wanted_outlives);
+        g_test_add_func("/state/cluster/what-needs-no-membership", test_what_needs_no_membership);
         g_test_add_func("/state/cluster/older-word-is-void", test_older_word_is_void);
         return g_test_run();
 }

@@ -9,6 +9,9 @@
  *      none --prepare--> prepared --all agree--> wanted --in force--> none
  *                            \--one refuses--> none
  *
+ * Where only that changes which memberships do not agree by, there is nothing to wait for: wanted is in
+ * force.
+ *
  * Nobody may stop counting by it who may still run something: that is refused before anybody is asked, and
  * again by the membership, which has the last word. */
 
@@ -142,6 +145,15 @@ void state_cluster_repeat(State *s) {
                 write_effect(s, s->wanted.text);
 }
 
+/* What memberships agree by is as it was. So the rest of the file, such as who may join which group, counts
+ * from here on. */
+static void no_membership_needed(State *s) {
+        g_clear_pointer(&s->cluster_text, g_bytes_unref);
+        s->cluster_text = g_bytes_ref(s->wanted.text);
+        (void) state_effect(s, STATE_EFFECT_CLUSTER);
+        wanted_end(s, STATE_RESULT_NOTHING_TO_DO, NULL);
+}
+
 void state_cluster_decide(State *s) {
         StatePrepared p = s->prepared;
         g_autofree char *text = nodes_refused(s, &p.nodes);
@@ -165,7 +177,7 @@ void state_cluster_decide(State *s) {
                     p.nodes.n_nodes);
         write_effect(s, p.text);
         if (p.nodes.hash == s->node_table.hash)
-                wanted_end(s, STATE_RESULT_NOTHING_TO_DO, NULL);
+                no_membership_needed(s);
         else
                 state_record_bump(s, false, false);
 }
