@@ -7,6 +7,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 
+#include "basic/time-util.h"
 #include "hagcd/client.h"
 #include "hagcd/view-frame.h"
 #include "libhagcs/gather.h"
@@ -38,6 +39,7 @@ static size_t frame_bytes(const ClientFrame *f) {
 }
 
 static void consumed(Client *i, const ClientFrame *f) {
+        tally_taken(&i->tally, f->message, f->payload_bytes);
         i->queued_bytes -= frame_bytes(f);
         if (f->delivery) {
                 i->consumed_messages++;
@@ -75,6 +77,9 @@ static void put(Client *i, ClientQueue *q, const ProtoFrame *f, bool delivery, s
         memcpy(frame->data + GATHER_LENGTH_BYTES, i->clients->out_buf, (size_t) n);
         i->queued_bytes += frame_bytes(frame);
         queue_append(q, frame);
+        frame->since_usec = i->clients->now_usec;
+        frame->message = f->type == PROTO_MESSAGE && !f->more;
+        tally_waits(&i->tally, frame->message, payload_bytes);
 }
 
 void client_put(Client *i, const ProtoFrame *f) {
@@ -95,6 +100,7 @@ void client_drop_held(Client *i) {
         while (i->held.first) {
                 ClientFrame *f = queue_take(&i->held);
 
+                tally_taken(&i->tally, f->message, f->payload_bytes);
                 i->queued_bytes -= frame_bytes(f);
                 free(f);
         }
@@ -128,12 +134,24 @@ void client_unregistered(Client *i) {
         client_put(i, frame_begin(&i->clients->frame, PROTO_UNREGISTERED));
 }
 
+static void shut_out_tally(Client *i) {
+        uint64_t n_messages = 0, n_bytes = 0;
+
+        for (const InFrame *in = i->in_first; in; in = in->next)
+                if (in->type == PROTO_SEND) {
+                        n_messages += !in->more;
+                        n_bytes += in->payload->size_bytes;
+                }
+        tally_shut_out(&i->tally, n_messages, n_bytes);
+}
+
 void client_shut_out(Client *i) {
         ProtoFrame *f = frame_begin(&i->clients->frame, PROTO_SHUT_OUT);
 
         /* What comes with the old number was sent for an order that is no more. */
         i->generation++;
         i->window_full = false;
+        shut_out_tally(i);
         if (i->state == CLIENT_MEMBER)
                 i->state = CLIENT_REGISTERING;
         client_drop_held(i);
@@ -267,6 +285,10 @@ int client_take_in(Client *i, const ProtoFrame *f) {
         i->in_last = in;
         i->in_cost += in->cost;
         client_mark_dirty(i);
+        if (f->type == PROTO_SEND) {
+                in->since_usec = now_boottime_usec();
+                tally_sent(&i->tally, f->size_bytes, f->more);
+        }
         return 0;
 }
 

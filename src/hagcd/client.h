@@ -7,6 +7,7 @@
 #include "basic/buffer.h"
 #include "hagcd/clients.h"
 #include "hagcd/grace.h"
+#include "hagcd/tally.h"
 #include "shared/log.h"
 
 /* gcs makes senders slow down long before this. */
@@ -32,7 +33,9 @@ typedef struct ClientFrame ClientFrame;
 
 struct ClientFrame {
         ClientFrame *next; /* owned */
-        bool delivery;     /* counts as consumed when written */
+        uint64_t since_usec;
+        bool message;  /* ends with it */
+        bool delivery; /* counts as consumed when written */
         uint32_t payload_bytes;
         size_t size_bytes;
         uint8_t data[]; /* behind room for its length */
@@ -48,6 +51,7 @@ typedef struct InFrame InFrame;
 
 struct InFrame {
         InFrame *next; /* owned */
+        uint64_t since_usec;
         ProtoType type;
         uint32_t generation;
         uint32_t cost;
@@ -91,6 +95,8 @@ struct Client {
         ClientQueue held;      /* until its snapshot is whole */
         bool membership_asked; /* answered in one when all before it is taken */
         bool reload_asked;
+        bool groups_asked;    /* likewise; each is told in a frame of its own, */
+        unsigned groups_told; /* so many by now */
         size_t queued_bytes;
         bool blocked;
         uint32_t consumed_messages;
@@ -102,6 +108,8 @@ struct Client {
         uint64_t in_cost;
         uint64_t credit_back;
         bool window_full;
+
+        Tally tally;
 
         /* Liveliness */
         bool pinging;
@@ -123,6 +131,8 @@ struct Clients {
         unsigned n_clients;
         const ClusterConf *conf; /* weak */
         LogRate access_rate;
+        TallyGroups tally;
+        uint64_t now_usec; /* of gcs */
         uint64_t last_gcs_id;
         Graces graces;
         bool stopped;
@@ -133,6 +143,7 @@ struct Clients {
         ProtoCluster cluster; /* told last */
         bool cluster_known;
         ProtoMembership membership; /* to be encoded */
+        ProtoGroup counted;         /* likewise */
         uint8_t buf[PROTO_FRAME_MAX];
         uint8_t out_buf[PROTO_FRAME_MAX];
 };

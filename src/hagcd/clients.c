@@ -116,6 +116,7 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
 
 /* Unexpected: says why on the wire, then as above. */
 static void expel(Clients *c, Client *i, int error, GcsReason reason, const char *why) {
+        tally_expelled(&i->tally);
         client_goodbye(i, error, why);
         lose(c, i, reason, why);
 }
@@ -158,6 +159,7 @@ static void start_registration(Clients *c, Client *i) {
                 return;
         }
         i->gcs_id = ++c->last_gcs_id;
+        tally_begin(&i->tally, NULL);
         i->state = CLIENT_REGISTERING;
         i->ping_due_usec = 0;
         (void) c->handlers->feed(
@@ -300,6 +302,9 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         case PROTO_RELOAD:
                 on_reload(c, i);
                 return;
+        case PROTO_ASK_GROUPS:
+                i->groups_asked = true;
+                return;
         case PROTO_WELCOME:
         case PROTO_CLUSTER:
         case PROTO_REGISTERED:
@@ -315,6 +320,7 @@ static void on_frame(Clients *c, Client *i, const ProtoFrame *f) {
         case PROTO_GOODBYE:
         case PROTO_MEMBERSHIP:
         case PROTO_RELOADED:
+        case PROTO_GROUP:
                 expel(c, i, -EPROTO, GCS_REASON_EXPELLED, "sent what only hagcd sends");
                 return;
         }
@@ -454,6 +460,34 @@ static GcsVerdict feed_payload(Clients *c, Client *i, const InFrame *f) {
                         });
 }
 
+/* The step may drop the frame. */
+static GcsVerdict feed_counted(Clients *c, Client *i, const InFrame *f) {
+        bool send = f->type == PROTO_SEND, more = f->more;
+        size_t size_bytes = f->payload->size_bytes;
+        GcsVerdict verdict;
+
+        if (send)
+                tally_fed(&i->tally, f->since_usec);
+        verdict = feed_payload(c, i, f);
+        if (send && verdict != GCS_VERDICT_QUEUED)
+                tally_not_fed(&i->tally);
+        switch (verdict) {
+        case GCS_VERDICT_QUEUED:
+                if (!send && !more)
+                        tally_snapshot(&i->tally, true);
+                break;
+        case GCS_VERDICT_WINDOW_FULL:
+                tally_full(&i->tally);
+                break;
+        case GCS_VERDICT_NOT_MEMBER:
+        case GCS_VERDICT_TOO_LONG:
+                if (send)
+                        tally_lost(&i->tally, size_bytes, more);
+                break;
+        }
+        return verdict;
+}
+
 static void pump(Clients *c, Client *i) {
         InFrame *f;
 
@@ -478,7 +512,7 @@ static void pump(Clients *c, Client *i) {
 
                         if (i->state != CLIENT_MEMBER)
                                 return; /* registering, or shut out: until it is a member again */
-                        verdict = feed_payload(c, i, f);
+                        verdict = feed_counted(c, i, f);
                         if (verdict == GCS_VERDICT_WINDOW_FULL) {
                                 i->window_full = true;
                                 return;
@@ -490,7 +524,8 @@ static void pump(Clients *c, Client *i) {
                                 expel(c, i, -EMSGSIZE, GCS_REASON_EXPELLED, "sent a piece that is too long");
                                 return;
                         }
-                }
+                } else if (f->type == PROTO_SEND)
+                        tally_lost(&i->tally, f->payload->size_bytes, f->more);
                 client_drop_in(i);
         }
 }
@@ -509,6 +544,74 @@ static int answer_membership(Clients *c, Client *i) {
         return client_write(i);
 }
 
+static void show_member(const Client *i, uint64_t now_usec, ProtoGroup *g) {
+        FOREACH_ARRAY(m, g->members, g->n_members)
+                if (m->id.node_id == i->id.node && m->id.incarnation == i->id.incarnation &&
+                    m->id.number == i->id.number) {
+                        m->pid = (uint32_t) i->pid;
+                        tally_show_member(&i->tally, now_usec, m);
+                        if (m->window_usec == 0 && i->in_first && i->in_first->type == PROTO_SEND)
+                                m->window_usec = usec_sub(now_usec, i->in_first->since_usec);
+                        if (i->held.first)
+                                m->waiting_usec = usec_sub(now_usec, i->held.first->since_usec);
+                        if (i->out.first)
+                                m->waiting_usec = usec_sub(now_usec, i->out.first->since_usec);
+                }
+}
+
+static bool is_group_of_client(const Client *i, const char *name) {
+        return i->state != CLIENT_LOST && i->tally.group && streq(i->tally.group->name, name);
+}
+
+/* False: the slot is free. */
+static bool show_group(Clients *c, unsigned slot, ProtoGroup *ret) {
+        uint64_t now_usec = now_boottime_usec();
+        const GcsMember *members;
+        const char *name;
+        size_t n;
+
+        *ret = (ProtoGroup){ 0 };
+        n = c->handlers->group(c->userdata, slot, &name, &members);
+        if (n == 0)
+                return false;
+        (void) snprintf(ret->name, sizeof(ret->name), "%s", name);
+        FOREACH_ARRAY(m, members, MIN(n, (size_t) PROTO_MEMBERS_MAX)) {
+                ProtoGroupMember *p = &ret->members[ret->n_members++];
+
+                p->id = (ProtoMemberId){ m->id.node, m->id.incarnation, m->id.number };
+                p->seniority = m->seniority;
+                p->critical = m->critical;
+                (void) snprintf(p->name, sizeof(p->name), "%s", m->name);
+        }
+        FOREACH_ARRAY(g, c->tally.groups, GCS_GROUPS_MAX)
+                if (streq(g->name, name))
+                        tally_show_group(g, ret);
+        for (const Client *i = c->first; i; i = i->next)
+                if (is_group_of_client(i, name))
+                        show_member(i, now_usec, ret);
+        return true;
+}
+
+/* As the membership: one group at a time, and none for somebody who takes nothing. */
+static int answer_groups(Clients *c, Client *i) {
+        while (i->groups_asked && !i->out.first && !i->urgent.first) {
+                int r;
+
+                while (i->groups_told < GCS_GROUPS_MAX && !show_group(c, i->groups_told, &c->counted))
+                        i->groups_told++;
+                i->groups_asked = i->groups_told++ < GCS_GROUPS_MAX;
+                if (!i->groups_asked) {
+                        i->groups_told = 0;
+                        c->counted = (ProtoGroup){ 0 };
+                }
+                client_put(i, &(ProtoFrame){ .type = PROTO_GROUP, .counted = &c->counted });
+                r = client_write(i);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static void settle_client(Clients *c, Client *i) {
         if (i->state == CLIENT_LOST)
                 return;
@@ -519,7 +622,7 @@ static void settle_client(Clients *c, Client *i) {
         pump(c, i);
         if (i->state == CLIENT_LOST)
                 return;
-        if (client_write(i) < 0 || answer_membership(c, i) < 0) {
+        if (client_write(i) < 0 || answer_membership(c, i) < 0 || answer_groups(c, i) < 0) {
                 read_rest(c, i);
                 lose(c, i, GCS_REASON_EXITED, "closed its connection");
                 return;
@@ -609,8 +712,22 @@ static void on_refused(Clients *c, Client *i, GcsRefusal refusal) {
         refuse(i, error, text);
 }
 
+static bool is_counted(const TallyGroup *group, void *userdata) {
+        Clients *c = userdata;
+
+        for (const Client *i = c->first; i; i = i->next)
+                if (i->state != CLIENT_LOST && i->tally.group == group)
+                        return true;
+        return false;
+}
+
 static void on_registered(Client *i, const GcsMemberId *id) {
+        Clients *c = i->clients;
         bool again = i->registered;
+
+        if (!again)
+                tally_begin(&i->tally,
+                            tally_group(&c->tally, i->identity.group, c->now_usec, is_counted, c));
 
         i->id = *id;
         if (i->state == CLIENT_REGISTERING)
@@ -636,6 +753,7 @@ void clients_effect(Clients *c, const GcsEffect *e) {
                 client_unregistered(i);
                 break;
         case GCS_EFFECT_EXPELLED:
+                tally_expelled(&i->tally);
                 /* gcs has forgotten it already; with a critical one RESET_NODE comes too. */
                 client_goodbye(i, -ENOBUFS, "took too slowly what was delivered");
                 i->state = CLIENT_LOST;
@@ -647,10 +765,12 @@ void clients_effect(Clients *c, const GcsEffect *e) {
         case GCS_EFFECT_VIEW:
                 frame_fill_view(&c->frame, e, &i->id);
                 client_deliver(i, &c->frame, e->held, 0);
+                tally_view(&i->tally, e, c->now_usec);
                 break;
         case GCS_EFFECT_MESSAGE:
                 frame_fill_message(&c->frame, e);
                 client_deliver(i, &c->frame, e->held, e->message.payload.size_bytes);
+                tally_message(&i->tally, e, c->now_usec);
                 break;
         case GCS_EFFECT_SNAPSHOT_REQUEST:
                 frame_fill_snapshot_request(&c->frame, e);
@@ -659,6 +779,8 @@ void clients_effect(Clients *c, const GcsEffect *e) {
         case GCS_EFFECT_SNAPSHOT:
                 frame_fill_snapshot(&c->frame, e);
                 client_deliver(i, &c->frame, false, e->snapshot.payload.size_bytes);
+                if (e->snapshot.last && !e->snapshot.none)
+                        tally_snapshot(&i->tally, false);
                 break;
         case GCS_EFFECT_RELEASE:
                 client_release_held(i);
@@ -734,6 +856,10 @@ void clients_set_cluster(Clients *c, const ProtoCluster *cluster) {
         for (Client *i = c->first; i; i = i->next)
                 if (i->state != CLIENT_NEW && i->state != CLIENT_LOST)
                         client_put(i, &(ProtoFrame){ .type = PROTO_CLUSTER, .cluster = &c->cluster });
+}
+
+void clients_set_now(Clients *c, uint64_t now_usec) {
+        c->now_usec = now_usec;
 }
 
 void clients_set_conf(Clients *c, const ClusterConf *conf) {

@@ -23,6 +23,8 @@ typedef struct ClientsHandlers {
         void (*confirmed_down)(void *userdata, const CmsConfirmation *confirmation);
         /* Somebody wants to look. */
         void (*membership)(void *userdata, ProtoMembership *ret);
+        /* As gcs_get_group(). */
+        size_t (*group)(void *userdata, unsigned slot, const char **ret_name, const GcsMember **ret_members);
         /* cluster.conf is to be read anew; clients_reloaded() is the answer. */
         void (*reload)(void *userdata);
         /* A critical member is lost for good: this node must be reset. */
@@ -39,6 +41,9 @@ int clients_new(sd_event *event,
                 Clients **ret);
 Clients *clients_free(Clients *c);
 DEFINE_TRIVIAL_CLEANUP(Clients *, clients_free);
+
+/* The time that gcs was given last. */
+void clients_set_now(Clients *c, uint64_t now_usec);
 
 /* Carries out one effect that is meant for a client. */
 void clients_effect(Clients *c, const GcsEffect *effect);

@@ -250,6 +250,7 @@ static GcsVerdict feed_gcs(Hagcd *d, GcsEvent *event) {
 
         d->in_gcs = true;
         event->now_usec = now_boottime_usec();
+        clients_set_now(d->clients, event->now_usec);
         gcs_step(d->gcs, event, &effects);
         for (size_t i = 0; i < effects.n_effects; i++) {
                 const GcsEffect *e = &effects.effects[i];
@@ -666,6 +667,13 @@ static void on_client_membership(void *userdata, ProtoMembership *ret) {
         status_membership(d->status, d->cms, d->transport, ret);
 }
 
+static size_t
+on_client_group(void *userdata, unsigned slot, const char **ret_name, const GcsMember **ret_members) {
+        Hagcd *d = userdata;
+
+        return gcs_get_group(d->gcs, slot, ret_name, ret_members);
+}
+
 static void on_client_fail(void *userdata, const char *why) {
         fail(userdata, why);
 }
@@ -732,6 +740,7 @@ static const ClientsHandlers clients_handlers = {
         .armed = on_armed,
         .confirmed_down = on_confirmed_down,
         .membership = on_client_membership,
+        .group = on_client_group,
         .reload = on_client_reload,
         .fail = on_client_fail,
         .settle = on_settle,

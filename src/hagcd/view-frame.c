@@ -20,9 +20,11 @@ _Static_assert(PROTO_NODES_MAX >= NODE_ID_MAX, "a view fits a frame");
 _Static_assert(PROTO_PIECE_MAX <= GCS_PAYLOAD_MAX, "a piece is an item of gcs");
 
 ProtoFrame *frame_begin(ProtoFrame *f, ProtoType type) {
-        *f = (ProtoFrame){
-                .type = type, .cluster = f->cluster, .view = f->view, .membership = f->membership
-        };
+        *f = (ProtoFrame){ .type = type,
+                           .cluster = f->cluster,
+                           .view = f->view,
+                           .membership = f->membership,
+                           .counted = f->counted };
         return f;
 }
 

@@ -380,6 +380,7 @@ static void on_event(Manager *m, const hagcs_event *e) {
         case HAGCS_EVENT_WRITABLE:
                 break; /* flushed after each turn */
         case HAGCS_EVENT_MEMBERSHIP:
+        case HAGCS_EVENT_GROUP:
         case HAGCS_EVENT_RELOADED:
                 break; /* not asked for here: see membership.c */
         case HAGCS_EVENT_FROZEN:

@@ -168,6 +168,7 @@ static void on_event(Tool *t, const hagcs_event *e) {
                 break;
         case HAGCS_EVENT_MEMBERSHIP:
         case HAGCS_EVENT_RELOADED:
+        case HAGCS_EVENT_GROUP:
                 break; /* not asked for by a member */
         case HAGCS_EVENT_UNREGISTERED:
                 finish(t, EXIT_SUCCESS);
@@ -357,6 +358,54 @@ static void print_membership(Tool *t) {
                 print_change(t, hagcs_membership_change(t->h, i), i);
 }
 
+/* ---- --groups ---- */
+
+static void print_count(const char *what, uint64_t n) {
+        printf(" %s %llu", what, (unsigned long long) n);
+}
+
+static void print_counts(Tool *t, const hagcs_member_counts *m) {
+        printf("member %s@%s%s", m->name, node_name(t, m->node_id), m->critical ? " critical" : "");
+        if (m->here) {
+                print_count("pid", m->pid);
+                print_count("sent", m->sent_messages);
+                print_count("bytes", m->sent_bytes);
+                print_count("delivered", m->delivered_messages);
+                print_count("bytes", m->delivered_bytes);
+                print_count("waiting", m->waiting_messages);
+                print_count("bytes", m->waiting_bytes);
+                print_count("usec", m->waiting_usec);
+                print_count("window", m->window_messages);
+                print_count("bytes", m->window_bytes);
+                print_count("usec", m->window_usec);
+                print_count("full", m->n_full);
+                print_count("gave", m->snapshots_given);
+                print_count("got", m->snapshots_received);
+        }
+        printf("\n");
+}
+
+static void print_group(Tool *t, const hagcs_group *g) {
+        printf("group %s members %zu last %llu.%u/%llu",
+               g->name,
+               g->n_members,
+               (unsigned long long) g->mid.epoch,
+               g->mid.node_id,
+               (unsigned long long) g->sequence);
+        print_count("messages", g->messages);
+        print_count("bytes", g->bytes);
+        print_count("views", g->views);
+        print_count("sent", g->sent_messages);
+        print_count("bytes", g->sent_bytes);
+        print_count("full", g->n_full);
+        print_count("expelled", g->n_expelled);
+        print_count("gave", g->snapshots_given);
+        print_count("got", g->snapshots_received);
+        printf("\n");
+        for (size_t i = 0; i < g->n_members; i++)
+                print_counts(t, hagcs_group_member(t->h, i));
+}
+
 /* Asks one thing, and waits for the answer. */
 static int ask_hagcd(Tool *t, const char *path, int (*ask)(hagcs *h), hagcs_event_type answer) {
         const hagcs_event *e;
@@ -369,6 +418,10 @@ static int ask_hagcd(Tool *t, const char *path, int (*ask)(hagcs *h), hagcs_even
                 struct pollfd fd = { .fd = hagcs_get_fd(t->h), .events = (short) hagcs_get_events(t->h) };
 
                 r = hagcs_dispatch(t->h, &e);
+                if (r > 0 && e->type == HAGCS_EVENT_GROUP && hagcs_get_group(t->h)) {
+                        print_group(t, hagcs_get_group(t->h));
+                        continue;
+                }
                 if (r > 0 && e->type == answer) {
                         if (answer == HAGCS_EVENT_MEMBERSHIP)
                                 print_membership(t);
@@ -392,6 +445,7 @@ static int usage(FILE *f, int status) {
         fputs("hagcs [OPTIONS] GROUP\n"
               "hagcs --status\n"
               "hagcs --membership\n"
+              "hagcs --groups\n"
               "hagcs --reload\n\n"
               "Join a group: lines of standard input are sent to all its members, what is delivered is "
               "printed.\n"
@@ -407,6 +461,7 @@ static int usage(FILE *f, int status) {
               "and end\n"
               "  --status            print the cluster's status and its changes, and join no group\n"
               "  --membership        print how the membership looks from this node, and end\n"
+              "  --groups            print what is counted of each group and its members here, and end\n"
               "  --socket=PATH       of hagcd\n"
               "  -h --help           this text\n",
               f);
@@ -426,6 +481,7 @@ int main(int argc, char *argv[]) {
                 OPT_SOCKET,
                 OPT_MEMBERSHIP,
                 OPT_RELOAD,
+                OPT_GROUPS,
                 OPT_HELP
         };
         static const struct option options[] = {
@@ -440,10 +496,11 @@ int main(int argc, char *argv[]) {
                 { "socket", required_argument, NULL, OPT_SOCKET },
                 { "membership", no_argument, NULL, OPT_MEMBERSHIP },
                 { "reload", no_argument, NULL, OPT_RELOAD },
+                { "groups", no_argument, NULL, OPT_GROUPS },
                 { "help", no_argument, NULL, OPT_HELP },
                 { NULL, 0, NULL, 0 },
         };
-        bool membership = false, reload = false, status = false;
+        bool membership = false, groups = false, reload = false, status = false;
         _cleanup_free_ Tool *t = calloc(1, sizeof(Tool));
         const char *path = NULL;
         bool stay = false;
@@ -492,16 +549,22 @@ int main(int argc, char *argv[]) {
                 case OPT_RELOAD:
                         reload = true;
                         break;
+                case OPT_GROUPS:
+                        groups = true;
+                        break;
                 case OPT_HELP:
                 case 'h':
                         return usage(stdout, EXIT_SUCCESS);
                 default:
                         return usage(stderr, EXIT_FAILURE);
                 }
-        if (membership + reload + status > 1 || optind + (membership || reload || status ? 0 : 1) != argc)
+        if (membership + groups + reload + status > 1 ||
+            optind + (membership || groups || reload || status ? 0 : 1) != argc)
                 return usage(stderr, EXIT_FAILURE);
         if (membership)
                 return ask_hagcd(t, path, hagcs_ask_membership, HAGCS_EVENT_MEMBERSHIP);
+        if (groups)
+                return ask_hagcd(t, path, hagcs_ask_groups, HAGCS_EVENT_GROUP);
         if (reload)
                 return ask_hagcd(t, path, hagcs_reload, HAGCS_EVENT_RELOADED);
         t->registration.group = argv[optind]; /* with --status the end of the list */

@@ -106,6 +106,10 @@ struct hagcs {
         hagcs_change membership_changes[PROTO_CHANGES_MAX];
         hagcs_moved membership_moved[PROTO_CHANGES_MAX][2 * PROTO_NODES_MAX];
 
+        ProtoGroup counted_in;
+        hagcs_group group;
+        hagcs_member_counts group_members[PROTO_MEMBERS_MAX];
+
         uint32_t n_members;
         ProtoMember members[PROTO_MEMBERS_MAX]; /* of the last view, for the names of senders */
 
@@ -144,6 +148,7 @@ int hagcs_open_fd(int fd, hagcs **ret) {
         h->frame.cluster = &h->cluster_in;
         h->frame.view = &h->view_in;
         h->frame.membership = &h->membership_in;
+        h->frame.counted = &h->counted_in;
         h->cluster.name = "";
         h->cluster.nodes = h->cluster_nodes;
         h->configuration.why = h->configuration.text = "";
@@ -410,6 +415,10 @@ int hagcs_ask_membership(hagcs *h) {
         return ask(h, &(ProtoFrame){ .type = PROTO_ASK_MEMBERSHIP });
 }
 
+int hagcs_ask_groups(hagcs *h) {
+        return ask(h, &(ProtoFrame){ .type = PROTO_ASK_GROUPS });
+}
+
 /* ---- What hagcd says ---- */
 
 static hagcs_event *event_begin(hagcs *h, hagcs_event_type type) {
@@ -575,6 +584,56 @@ static int on_membership(hagcs *h) {
         take_configuration(h, &p->configuration);
         h->membership_known = true;
         event_begin(h, HAGCS_EVENT_MEMBERSHIP);
+        return 1;
+}
+
+static void fill_counts(const ProtoGroupMember *m, hagcs_member_counts *ret) {
+        *ret = (hagcs_member_counts){
+                .node_id = m->id.node_id,
+                .incarnation = m->id.incarnation,
+                .number = m->id.number,
+                .seniority = m->seniority,
+                .name = m->name,
+                .critical = m->critical,
+                .here = m->here,
+                .pid = m->pid,
+                .sent_messages = m->sent_messages,
+                .sent_bytes = m->sent_bytes,
+                .delivered_messages = m->delivered_messages,
+                .delivered_bytes = m->delivered_bytes,
+                .waiting_messages = m->waiting_messages,
+                .waiting_bytes = m->waiting_bytes,
+                .waiting_usec = m->waiting_usec,
+                .window_messages = m->window_messages,
+                .window_bytes = m->window_bytes,
+                .window_usec = m->window_usec,
+                .n_full = m->n_full,
+                .snapshots_given = m->snapshots_given,
+                .snapshots_received = m->snapshots_received,
+        };
+}
+
+static int on_group(hagcs *h) {
+        const ProtoGroup *g = &h->counted_in;
+
+        h->group = (hagcs_group){
+                .name = g->name,
+                .mid = mid_of(&g->mid),
+                .sequence = g->sequence,
+                .messages = g->messages,
+                .bytes = g->bytes,
+                .views = g->views,
+                .sent_messages = g->sent_messages,
+                .sent_bytes = g->sent_bytes,
+                .n_full = g->n_full,
+                .n_expelled = g->n_expelled,
+                .snapshots_given = g->snapshots_given,
+                .snapshots_received = g->snapshots_received,
+                .n_members = g->n_members,
+        };
+        for (uint32_t i = 0; i < g->n_members; i++)
+                fill_counts(&g->members[i], &h->group_members[i]);
+        event_begin(h, HAGCS_EVENT_GROUP);
         return 1;
 }
 
@@ -784,6 +843,8 @@ static int on_frame(hagcs *h) {
                 return on_cluster(h);
         case PROTO_MEMBERSHIP:
                 return on_membership(h);
+        case PROTO_GROUP:
+                return on_group(h);
         case PROTO_REGISTERED:
                 return on_registered(h);
         case PROTO_UNREGISTERED:
@@ -820,6 +881,7 @@ static int on_frame(hagcs *h) {
         case PROTO_CONFIRM_DOWN:
         case PROTO_HAND_OVER:
         case PROTO_ASK_MEMBERSHIP:
+        case PROTO_ASK_GROUPS:
         case PROTO_RELOAD:
                 return -EPROTO;
         }
@@ -922,6 +984,14 @@ const hagcs_configuration *hagcs_get_configuration(hagcs *h) {
 
 const hagcs_membership *hagcs_get_membership(hagcs *h) {
         return h->membership_known ? &h->membership : NULL;
+}
+
+const hagcs_group *hagcs_get_group(hagcs *h) {
+        return h->group.n_members > 0 ? &h->group : NULL;
+}
+
+const hagcs_member_counts *hagcs_group_member(hagcs *h, size_t member) {
+        return member < h->group.n_members ? &h->group_members[member] : NULL;
 }
 
 const hagcs_peer *hagcs_membership_peer(hagcs *h, size_t peer) {

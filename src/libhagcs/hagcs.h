@@ -218,6 +218,45 @@ typedef struct hagcs_member {
         hagcs_reason reason; /* of those that left */
 } hagcs_member;
 
+/* ---- A group as hagcs_ask_groups() shows it ----
+ *
+ * These two are made by the library only, too, and later versions may have more at their ends. What is
+ * counted is so by the hagcd of this node: of a member since it joined, of a group since hagcd started. A
+ * message counts whole, however many pieces it goes in. */
+
+typedef struct hagcs_member_counts {
+        uint32_t node_id;
+        uint64_t incarnation;
+        uint64_t number;
+        uint64_t seniority;
+        const char *name;
+        bool critical;
+        bool here; /* on this node: of others nothing more is known here */
+
+        uint32_t pid;
+        uint64_t sent_messages, sent_bytes; /* that hagcd took from it */
+        uint64_t delivered_messages, delivered_bytes;
+        uint64_t waiting_messages, waiting_bytes; /* of these: it has not taken them from its socket's other
+                                                     end yet; */
+        uint64_t waiting_usec;                    /* since when the oldest waits; 0: none does */
+        uint64_t window_messages, window_bytes;   /* of those sent: not delivered back to it yet; */
+        uint64_t window_usec;                     /* since when the oldest is on its way; 0: none is */
+        uint64_t n_full; /* times that gcs had no room for more of it, too much being under way or a member
+                            of the group being slow: then hagcs_send() is -EAGAIN sooner or later */
+        uint64_t snapshots_given, snapshots_received;
+} hagcs_member_counts;
+
+typedef struct hagcs_group {
+        const char *name;
+        hagcs_mid mid; /* the place in the order of the last that a member here was given; epoch 0: none */
+        uint64_t sequence;
+        uint64_t messages, bytes, views;            /* given to members here, each counted once */
+        uint64_t sent_messages, sent_bytes, n_full; /* sums over members here, also those that left, */
+        uint64_t snapshots_given, snapshots_received;
+        uint64_t n_expelled; /* and how many of them were expelled */
+        size_t n_members;    /* on all nodes */
+} hagcs_group;
+
 typedef enum hagcs_event_type {
         HAGCS_EVENT_REGISTERED =
                         1,   /* registration was accepted or refused (`error`); a VIEW follows if accepted */
@@ -236,7 +275,8 @@ typedef enum hagcs_event_type {
         HAGCS_EVENT_DISCONNECTED, /* hagcd is gone or threw us out (`error`, `text`); nothing comes after it
                                    */
         HAGCS_EVENT_MEMBERSHIP,   /* not ordered: hagcs_get_membership() is there */
-        HAGCS_EVENT_RELOADED      /* not ordered: the answer to hagcs_reload() (`error`, `text`) */
+        HAGCS_EVENT_RELOADED,     /* not ordered: the answer to hagcs_reload() (`error`, `text`) */
+        HAGCS_EVENT_GROUP /* not ordered: hagcs_get_group() is another group, or NULL after the last */
 } hagcs_event_type;
 
 typedef struct hagcs_view {
@@ -348,6 +388,15 @@ int hagcs_ask_membership(hagcs *h);
 /* NULL until HAGCS_EVENT_MEMBERSHIP came. It and what is reached through it are valid until the next
  * hagcs_dispatch(). */
 const hagcs_membership *hagcs_get_membership(hagcs *h);
+
+/* What is counted of each group, for people and monitoring; as hagcs_ask_membership(). The answer is an
+ * HAGCS_EVENT_GROUP for each group that has members, and one more. */
+int hagcs_ask_groups(hagcs *h);
+
+/* The group of the HAGCS_EVENT_GROUP just seen, and one of its n_members, the oldest first; NULL: that was
+ * all. Valid until the next hagcs_dispatch(). */
+const hagcs_group *hagcs_get_group(hagcs *h);
+const hagcs_member_counts *hagcs_group_member(hagcs *h, size_t member);
 
 /* One of its n_peers, one of the peer's n_links, one of its n_changes, one of the change's n_moved; NULL:
  * there are not so many. */

@@ -47,7 +47,7 @@ move = enum.IntEnum("move", ["MOVE_JOINED", "MOVE_LEFT", "MOVE_PROVEN"], start=0
 event_type = enum.IntEnum(
     "event_type", ["EVENT_REGISTERED", "EVENT_VIEW", "EVENT_MESSAGE", "EVENT_SNAPSHOT_REQUEST", "EVENT_SNAPSHOT",
                    "EVENT_FROZEN", "EVENT_SHUT_OUT", "EVENT_CLUSTER", "EVENT_WRITABLE", "EVENT_UNREGISTERED",
-                   "EVENT_DISCONNECTED", "EVENT_MEMBERSHIP", "EVENT_RELOADED"])
+                   "EVENT_DISCONNECTED", "EVENT_MEMBERSHIP", "EVENT_RELOADED", "EVENT_GROUP"])
 
 for _type in (flags, node_state, quorum, reason, link_state, move, event_type):
     globals().update(_type.__members__)
@@ -153,6 +153,23 @@ class _membership(_Struct):
     _enums_ = {"quorum": quorum}
 
 
+class _member_counts(_Struct):
+    _fields_ = [("node_id", c_uint32), ("incarnation", c_uint64), ("number", c_uint64), ("seniority", c_uint64),
+                ("name", c_char_p), ("critical", c_bool), ("here", c_bool), ("pid", c_uint32),
+                ("sent_messages", c_uint64), ("sent_bytes", c_uint64), ("delivered_messages", c_uint64),
+                ("delivered_bytes", c_uint64), ("waiting_messages", c_uint64), ("waiting_bytes", c_uint64),
+                ("waiting_usec", c_uint64), ("window_messages", c_uint64), ("window_bytes", c_uint64),
+                ("window_usec", c_uint64), ("n_full", c_uint64), ("snapshots_given", c_uint64),
+                ("snapshots_received", c_uint64)]
+
+
+class _group(_Struct):
+    _fields_ = [("name", c_char_p), ("mid", _mid), ("sequence", c_uint64), ("messages", c_uint64), ("bytes", c_uint64),
+                ("views", c_uint64), ("sent_messages", c_uint64), ("sent_bytes", c_uint64), ("n_full", c_uint64),
+                ("snapshots_given", c_uint64), ("snapshots_received", c_uint64), ("n_expelled", c_uint64),
+                ("n_members", c_size_t)]
+
+
 class _member(_Struct):
     _fields_ = [("node_id", c_uint32), ("incarnation", c_uint64), ("number", c_uint64), ("seniority", c_uint64),
                 ("critical", c_bool), ("own", c_bool), ("name", c_char_p), ("reason", c_int)]
@@ -202,6 +219,9 @@ _FUNCTIONS = {
     "get_cluster": (POINTER(_cluster), c_void_p),
     "reload": (c_int, c_void_p),
     "get_configuration": (POINTER(_configuration), c_void_p),
+    "ask_groups": (c_int, c_void_p),
+    "get_group": (POINTER(_group), c_void_p),
+    "group_member": (POINTER(_member_counts), c_void_p, c_size_t),
     "ask_membership": (c_int, c_void_p),
     "get_membership": (POINTER(_membership), c_void_p),
     "membership_peer": (POINTER(_peer), c_void_p, c_size_t),
@@ -344,6 +364,19 @@ class Hagcs:
 
     def get_configuration(self):
         return _call("get_configuration", self._h).contents.copy()
+
+    def ask_groups(self):
+        _call("ask_groups", self._h)
+
+    def get_group(self):
+        """Of the EVENT_GROUP just seen, with members; None: that was all."""
+        found = self._part("get_group")
+        if found is not None:
+            found.members = [self.group_member(i) for i in range(found.n_members)]
+        return found
+
+    def group_member(self, member):
+        return self._part("group_member", member)
 
     def ask_membership(self):
         _call("ask_membership", self._h)

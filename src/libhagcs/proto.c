@@ -248,6 +248,41 @@ static void code_membership(Codec *c, ProtoMembership *m) {
                 code_change(c, &m->changes[i], m->n_reasons);
 }
 
+static void code_group_member(Codec *c, ProtoGroupMember *m) {
+        uint64_t *counts[] = {
+                &m->sent_messages,      &m->sent_bytes,       &m->delivered_messages,
+                &m->delivered_bytes,    &m->waiting_messages, &m->waiting_bytes,
+                &m->waiting_usec,       &m->window_messages,  &m->window_bytes,
+                &m->window_usec,        &m->n_full,           &m->snapshots_given,
+                &m->snapshots_received,
+        };
+
+        code_member_id(c, &m->id);
+        code_u64(c, &m->seniority);
+        code_bool(c, &m->critical);
+        code_bool(c, &m->here);
+        code_string(c, m->name, sizeof(m->name));
+        if (!m->here)
+                return;
+        code_u32(c, &m->pid);
+        FOREACH_ARRAY(i, counts, ELEMENTSOF(counts))
+                code_u64(c, *i);
+}
+
+static void code_group(Codec *c, ProtoGroup *g) {
+        uint64_t *counts[] = {
+                &g->sequence,   &g->messages, &g->bytes,      &g->views,           &g->sent_messages,
+                &g->sent_bytes, &g->n_full,   &g->n_expelled, &g->snapshots_given, &g->snapshots_received,
+        };
+
+        code_string(c, g->name, sizeof(g->name));
+        code_mid(c, &g->mid);
+        FOREACH_ARRAY(i, counts, ELEMENTSOF(counts))
+                code_u64(c, *i);
+        for (uint32_t i = 0, n = code_count(c, &g->n_members, PROTO_MEMBERS_MAX); i < n; i++)
+                code_group_member(c, &g->members[i]);
+}
+
 static void code_place(Codec *c, ProtoFrame *f) {
         code_mid(c, &f->mid);
         code_u64(c, &f->sequence);
@@ -300,6 +335,7 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
         case PROTO_HAND_OVER:
         case PROTO_ASK_MEMBERSHIP:
         case PROTO_RELOAD:
+        case PROTO_ASK_GROUPS:
         case PROTO_FROZEN:
                 return true;
         case PROTO_SEND:
@@ -335,6 +371,10 @@ static bool code_frame(Codec *c, ProtoFrame *f) {
                 if (f->membership)
                         code_membership(c, f->membership);
                 return f->membership;
+        case PROTO_GROUP:
+                if (f->counted)
+                        code_group(c, f->counted);
+                return f->counted;
         case PROTO_REGISTERED:
                 code_u32(c, &f->generation);
                 code_member_id(c, &f->member_id);
@@ -393,7 +433,10 @@ ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes) {
 int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret) {
         Codec c = { .encode = false };
 
-        *ret = (ProtoFrame){ .cluster = ret->cluster, .view = ret->view, .membership = ret->membership };
+        *ret = (ProtoFrame){ .cluster = ret->cluster,
+                             .view = ret->view,
+                             .membership = ret->membership,
+                             .counted = ret->counted };
         byte_reader_init(&c.r, data, size_bytes);
         ret->type = (ProtoType) byte_reader_u8(&c.r);
         if (!code_frame(&c, ret))

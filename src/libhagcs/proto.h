@@ -98,6 +98,7 @@ typedef enum ProtoType {
         PROTO_HAND_OVER,
         PROTO_ASK_MEMBERSHIP, /* of any client: how the membership looks from here */
         PROTO_RELOAD,         /* of root: read cluster.conf anew */
+        PROTO_ASK_GROUPS,     /* of any client: what is counted of each group */
 
         /* hagcd to client */
         PROTO_WELCOME = 64,
@@ -115,6 +116,7 @@ typedef enum ProtoType {
         PROTO_GOODBYE,    /* the connection ends, because ... */
         PROTO_MEMBERSHIP, /* one for all that were asked for since the last */
         PROTO_RELOADED,   /* likewise */
+        PROTO_GROUP,      /* each group that has members; one without a name is behind the last */
 } ProtoType;
 
 typedef struct ProtoMid {
@@ -265,6 +267,35 @@ typedef struct ProtoMembership {
         ProtoChange changes[PROTO_CHANGES_MAX]; /* the oldest first */
 } ProtoMembership;
 
+/* Counted of a member of this node since it joined; of another node's only who it is. */
+typedef struct ProtoGroupMember {
+        ProtoMemberId id;
+        uint64_t seniority;
+        bool critical;
+        bool here;
+        char name[PROTO_NAME_MAX + 1];
+
+        uint32_t pid;
+        uint64_t sent_messages, sent_bytes;
+        uint64_t delivered_messages, delivered_bytes;
+        uint64_t waiting_messages, waiting_bytes, waiting_usec; /* of these, what it has not taken yet */
+        uint64_t window_messages, window_bytes, window_usec;    /* sent, and not yet delivered back to it */
+        uint64_t n_full;
+        uint64_t snapshots_given, snapshots_received;
+} ProtoGroupMember;
+
+typedef struct ProtoGroup {
+        char name[PROTO_NAME_MAX + 1];
+        ProtoMid mid; /* the last that was delivered to a member here; epoch 0: nothing */
+        uint64_t sequence;
+        uint64_t messages, bytes, views; /* delivered here, each once */
+        uint64_t sent_messages, sent_bytes;
+        uint64_t n_full, n_expelled;
+        uint64_t snapshots_given, snapshots_received;
+        uint32_t n_members;
+        ProtoGroupMember members[PROTO_MEMBERS_MAX];
+} ProtoGroup;
+
 /* Data borrows from the bytes it was decoded from. */
 typedef struct ProtoFrame {
         ProtoType type;
@@ -305,12 +336,13 @@ typedef struct ProtoFrame {
         ProtoCluster *cluster;       /* borrowed */
         ProtoView *view;             /* borrowed */
         ProtoMembership *membership; /* borrowed */
+        ProtoGroup *counted;         /* borrowed */
 } ProtoFrame;
 
 /* Bytes written, or -ENOBUFS. PROTO_FRAME_MAX always suffices. */
 ssize_t proto_encode(const ProtoFrame *f, void *buf, size_t buf_bytes);
 
-/* 0, or -EBADMSG. All that is not in the frame is zero, but the three pointers, which are kept. */
+/* 0, or -EBADMSG. All that is not in the frame is zero, but the four pointers, which are kept. */
 int proto_decode(const void *data, size_t size_bytes, ProtoFrame *ret);
 
 /* Frames that cost credit. */

@@ -84,6 +84,12 @@ static void on_settle(void *userdata) {
         clients_settle(f->clients);
 }
 
+static size_t on_group(void *userdata, unsigned slot, const char **ret_name, const GcsMember **ret_members) {
+        Fixture *f = userdata;
+
+        return gcs_get_group(f->gcs, slot, ret_name, ret_members);
+}
+
 static void on_reload(void *userdata) {
         Fixture *f = userdata;
 
@@ -96,6 +102,7 @@ static const ClientsHandlers handlers = {
         .confirmed_down = on_confirmed,
         .fail = on_fail,
         .membership = on_membership,
+        .group = on_group,
         .reload = on_reload,
         .settle = on_settle,
 };

@@ -13,7 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static ProtoCluster cluster;
         static ProtoView view;
         static ProtoMembership membership;
-        ProtoFrame f = { .cluster = &cluster, .view = &view, .membership = &membership };
+        static ProtoGroup counted;
+        ProtoFrame f = {
+                .cluster = &cluster, .view = &view, .membership = &membership, .counted = &counted
+        };
         ssize_t n;
 
         if (proto_decode(data, size, &f) < 0)

@@ -6,7 +6,11 @@
 #include "libhagcs/gather.h"
 
 static ProtoFrame
-frame_of(ProtoType type, ProtoCluster *cluster, ProtoView *view, ProtoMembership *membership) {
+frame_of(ProtoType type,
+         ProtoCluster *cluster,
+         ProtoView *view,
+         ProtoMembership *membership,
+         ProtoGroup *counted) {
         return (ProtoFrame){
                 .type = type,
                 .version = PROTO_VERSION,
@@ -29,6 +33,7 @@ frame_of(ProtoType type, ProtoCluster *cluster, ProtoView *view, ProtoMembership
                 .cluster = cluster,
                 .view = view,
                 .membership = membership,
+                .counted = counted,
         };
 }
 
@@ -57,11 +62,17 @@ void proto_frames_all(ProtoFrameSink sink, void *userdata) {
         ProtoCluster cluster = { .name = "shop", .node_id = 1, .mid = { 5, 1 }, .members = 3, .n_nodes = 2 };
         ProtoView *view = calloc(1, sizeof(*view));
         ProtoMembership *membership = calloc(1, sizeof(*membership));
+        ProtoGroup *counted = calloc(1, sizeof(*counted));
 
         assert(buf);
         assert(view);
         assert(membership);
+        assert(counted);
         fill_membership(membership);
+        *counted = (ProtoGroup){ .name = "talk", .mid = { 5, 1 }, .messages = 3, .n_members = 2 };
+        for (unsigned i = 0; i < 2; i++)
+                counted->members[i] =
+                                (ProtoGroupMember){ .id = { i + 1, 10, 1 }, .here = i == 0, .name = "m" };
         for (unsigned i = 0; i < 2; i++) {
                 cluster.nodes[i] = (ProtoNode){ .id = i + 1, .state = PROTO_NODE_UP, .name = "n" };
                 view->members[i] = (ProtoMember){ .id = { i + 1, 10, 1 }, .seniority = i, .name = "m" };
@@ -71,12 +82,13 @@ void proto_frames_all(ProtoFrameSink sink, void *userdata) {
         view->n_members = view->n_joined = view->n_nodes = 2;
         view->node_set = 3;
         for (unsigned type = 0; type <= UINT8_MAX; type++) {
-                ProtoFrame f = frame_of((ProtoType) type, &cluster, view, membership);
+                ProtoFrame f = frame_of((ProtoType) type, &cluster, view, membership, counted);
                 ssize_t n = proto_encode(&f, buf, PROTO_FRAME_MAX);
 
                 if (n > 0)
                         sink(userdata, buf, (size_t) n);
         }
+        free(counted);
         free(membership);
         free(view);
         free(buf);

@@ -102,6 +102,29 @@ def test_access_changes_without_a_membership_and_spares_who_is_in(lab):
     User(node, OTHER, [], "db_main", "inside").wait(r"may not join group db_main")
 
 
+def test_groups_are_counted_on_each_node(lab):
+    start_all(lab)
+    members = [lab.nodes[i].member("talk", f"m{i}") for i in lab.nodes]
+    for member in members:
+        member.wait(r"view members( m\d@n\d){2}\b")
+    for k in range(5):
+        members[0].send(f"text-{k}")
+    for member in members:
+        member.wait(r"message m1@n1 text-4")
+    last = set()
+    for i, node in lab.nodes.items():
+        shown = subprocess.run([program("libhagcs", "hagcs"), f"--socket={node.folder}/run/hagcd.sock", "--groups"],
+                               stdout=subprocess.PIPE, text=True, check=True).stdout
+        group = re.search(r"^group talk members 2 last (\S+) messages 5 bytes 30 views \d sent (\d)", shown, re.MULTILINE)
+        assert group and group.group(2) == ("5" if i == 1 else "0"), shown
+        last.add(group.group(1))
+        here = re.search(rf"^member m{i}@n{i} pid (\d+) sent \d bytes \d+ delivered 5 bytes 30 waiting 0 bytes 0 usec 0 "
+                         "window 0 bytes 0 usec 0 full 0", shown, re.MULTILINE)
+        assert here and int(here.group(1)) == members[i - 1].process.pid, shown
+        assert re.search(rf"^member m{3 - i}@n{3 - i}$", shown, re.MULTILINE), shown
+    assert len(last) == 1
+
+
 def test_access_that_is_wrong_is_refused_with_its_line(lab):
     start_all(lab)
     node = lab.nodes[1]

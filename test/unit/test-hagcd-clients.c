@@ -69,6 +69,8 @@ static GcsVerdict feed(void *userdata, GcsEvent *event) {
         GcsEffects effects;
 
         event->now_usec = now_boottime_usec() + w->ahead_usec;
+        if (w->clients)
+                clients_set_now(w->clients, event->now_usec);
         gcs_step(w->gcs, event, &effects);
         gcs_check(w->gcs);
         carry_out(w, &effects);
@@ -87,6 +89,12 @@ static void on_membership(void *userdata, ProtoMembership *ret) {
         *ret = (ProtoMembership){ .name = "shop", .phase = "stable", .n_peers = 1 };
         ret->peers[0] = (ProtoPeer){ .id = 1, .name = "n1", .n_links = PROTO_LINKS_MAX };
         ret->peers[0].hears = ++w->n_shown;
+}
+
+static size_t on_group(void *userdata, unsigned slot, const char **ret_name, const GcsMember **ret_members) {
+        World *w = userdata;
+
+        return gcs_get_group(w->gcs, slot, ret_name, ret_members);
 }
 
 static void on_reload(void *userdata) {
@@ -112,6 +120,7 @@ static const ClientsHandlers handlers = {
         .armed = on_armed,
         .confirmed_down = on_confirmed,
         .membership = on_membership,
+        .group = on_group,
         .reload = on_reload,
         .fail = on_fail,
         .settle = on_settle,
@@ -364,6 +373,173 @@ static void test_membership_for_anybody(World *w, const void *data) {
         g_assert_cmpint(hagcs_send(h, "still", 5, 0), ==, 0);
         wait_for(w, h, HAGCS_EVENT_MESSAGE);
         hagcs_close(h);
+}
+
+/* ---- What is counted ---- */
+
+/* The n-th group of the answer, which is all of it. */
+static const hagcs_group *shown(World *w, hagcs *h, unsigned n, unsigned n_all) {
+        const hagcs_group *g = NULL;
+
+        g_assert_cmpint(hagcs_ask_groups(h), ==, 0);
+        for (unsigned i = 0; i < n_all; i++) {
+                wait_for(w, h, HAGCS_EVENT_GROUP);
+                g_assert_nonnull(hagcs_get_group(h));
+                if (i == n) {
+                        g = hagcs_get_group(h);
+                        break;
+                }
+        }
+        return g;
+}
+
+static void end_of_groups(World *w, hagcs *h) {
+        do
+                wait_for(w, h, HAGCS_EVENT_GROUP);
+        while (hagcs_get_group(h));
+}
+
+/* Sent by a, and given to a and b; b has taken nothing yet. */
+static void test_counts(World *w, const void *data) {
+        g_autofree uint8_t *payload = g_malloc0(150000);
+        hagcs *a = join(w, "a", HAGCS_WANT_SNAPSHOT), *b = join(w, "b", HAGCS_WANT_SNAPSHOT),
+              *look = connected_as(w, geteuid() == 0 ? NOBODY : 0);
+        const hagcs_member_counts *m;
+        const hagcs_group *g;
+        const hagcs_event *e;
+
+        e = wait_for(w, a, HAGCS_EVENT_SNAPSHOT_REQUEST);
+        g_assert_cmpint(hagcs_give_snapshot(a, e->cookie, "state", 5), ==, 0);
+        wait_for(w, b, HAGCS_EVENT_SNAPSHOT);
+        /* Longer than a piece: one message. */
+        g_assert_cmpint(hagcs_send(a, payload, 150000, 0), ==, 0);
+        wait_for(w, a, HAGCS_EVENT_MESSAGE);
+        for (unsigned i = 0; i < 9; i++)
+                g_assert_cmpint(hagcs_send(a, payload, 100, 0), ==, 0);
+        for (unsigned i = 0; i < 9; i++)
+                e = wait_for(w, a, HAGCS_EVENT_MESSAGE);
+        turn(w);
+
+        g = shown(w, look, 0, 1);
+        g_assert_cmpstr(g->name, ==, "talk");
+        g_assert_cmpuint(g->n_members, ==, 2);
+        g_assert_cmpuint(g->messages, ==, 10);
+        g_assert_cmpuint(g->bytes, ==, 150900);
+        g_assert_cmpuint(g->views, ==, 2);
+        g_assert_cmpuint(g->sent_messages, ==, 10);
+        g_assert_cmpuint(g->snapshots_given, ==, 1);
+        g_assert_cmpuint(g->snapshots_received, ==, 1);
+        g_assert_cmpuint(g->n_expelled, ==, 0);
+        g_assert_cmpuint(g->sequence, >=, e->sequence);
+
+        m = hagcs_group_member(look, 0);
+        g_assert_cmpstr(m->name, ==, "a");
+        g_assert_true(m->here);
+        g_assert_cmpuint(m->pid, ==, (uint32_t) getpid());
+        g_assert_cmpuint(m->sent_messages, ==, 10);
+        g_assert_cmpuint(m->sent_bytes, ==, 150900);
+        g_assert_cmpuint(m->delivered_messages, ==, 10);
+        g_assert_cmpuint(m->window_messages, ==, 0);
+        g_assert_cmpuint(m->window_bytes, ==, 0);
+        g_assert_cmpuint(m->window_usec, ==, 0);
+        g_assert_cmpuint(m->snapshots_given, ==, 1);
+        m = hagcs_group_member(look, 1);
+        g_assert_cmpuint(m->sent_messages, ==, 0);
+        g_assert_cmpuint(m->delivered_bytes, ==, 150900);
+        g_assert_cmpuint(m->snapshots_received, ==, 1);
+        g_assert_null(hagcs_group_member(look, 2));
+        end_of_groups(w, look);
+
+        /* Who leaves is counted on in the sums. */
+        hagcs_close(a);
+        turn(w);
+        g = shown(w, look, 0, 1);
+        g_assert_cmpuint(g->n_members, ==, 1);
+        g_assert_cmpuint(g->sent_messages, ==, 10);
+        end_of_groups(w, look);
+        hagcs_close(b);
+        turn(w);
+        g_assert_cmpint(hagcs_ask_groups(look), ==, 0);
+        wait_for(w, look, HAGCS_EVENT_GROUP);
+        g_assert_null(hagcs_get_group(look));
+        hagcs_close(look);
+}
+
+/* What it does not take is seen to wait, and for how long. */
+static void test_counts_of_a_slow_one(World *w, const void *data) {
+        g_autofree uint8_t *payload = g_malloc0(8192);
+        hagcs *a = join(w, "a", 0), *b = join(w, "b", 0), *look = connected_as(w, 0);
+        const hagcs_member_counts *m;
+        const hagcs_event *e;
+        int r = 0;
+
+        for (unsigned n = 0; n < 10000 && r >= 0; n++) {
+                r = hagcs_send(a, payload, 8192, 0);
+                turn(w);
+                while (hagcs_dispatch(a, &e) > 0)
+                        ;
+        }
+        g_assert_cmpint(r, ==, -EAGAIN);
+        (void) shown(w, look, 0, 1);
+        m = hagcs_group_member(look, 0);
+        g_assert_cmpstr(m->name, ==, "a");
+        g_assert_cmpuint(m->n_full, >, 0);
+        g_assert_cmpuint(m->window_messages, >, 0);
+        g_assert_cmpuint(m->window_bytes, ==, m->window_messages * 8192);
+        g_assert_cmpuint(m->window_usec, >, 0);
+        m = hagcs_group_member(look, 1);
+        g_assert_cmpuint(m->waiting_messages, >, 0);
+        g_assert_cmpuint(m->waiting_bytes, ==, m->waiting_messages * 8192);
+        g_assert_cmpuint(m->waiting_usec, >, 0);
+        g_assert_cmpuint(m->waiting_messages, <, m->delivered_messages);
+        end_of_groups(w, look);
+        /* It catches up. */
+        for (unsigned i = 0; i < 200; i++) {
+                while (hagcs_dispatch(b, &e) > 0)
+                        ;
+                while (hagcs_dispatch(a, &e) > 0)
+                        ;
+                turn(w);
+        }
+        (void) shown(w, look, 0, 1);
+        for (unsigned i = 0; i < 2; i++) {
+                m = hagcs_group_member(look, i);
+                g_assert_cmpuint(m->waiting_messages, ==, 0);
+                g_assert_cmpuint(m->waiting_bytes, ==, 0);
+                g_assert_cmpuint(m->waiting_usec, ==, 0);
+                g_assert_cmpuint(m->window_messages, ==, 0);
+        }
+        end_of_groups(w, look);
+        hagcs_close(a);
+        hagcs_close(b);
+        hagcs_close(look);
+}
+
+/* As the membership: none for somebody who takes nothing, and all of it later. */
+static void test_counts_not_taken(World *w, const void *data) {
+        hagcs *members[20], *look = connected_as(w, 0);
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < ELEMENTSOF(members); i++) {
+                g_autofree char *group = g_strdup_printf("g%u", i);
+
+                members[i] = connected_as(w, 0);
+                g_assert_cmpint(ask_in(w, members[i], group, "a", 0), ==, 0);
+        }
+        for (unsigned i = 0; i < 50; i++) {
+                g_assert_cmpint(hagcs_ask_groups(look), ==, 0);
+                turn(w);
+        }
+        for (Client *i = w->clients->first; i; i = i->next)
+                g_assert_cmpuint(i->queued_bytes, <, 1000);
+        do {
+                wait_for(w, look, HAGCS_EVENT_GROUP);
+                n += !!hagcs_get_group(look);
+        } while (hagcs_get_group(look));
+        g_assert_cmpuint(n, ==, ELEMENTSOF(members));
+        FOREACH_ARRAY(m, members, ELEMENTSOF(members))
+                hagcs_close(*m);
+        hagcs_close(look);
 }
 
 /* ---- Having cluster.conf read anew ---- */
@@ -776,6 +952,9 @@ int main(int argc, char *argv[]) {
         ADD("many-frames-leave-turns-to-others", test_many_frames);
         ADD("ping-is-behind-few-messages", test_ping_behind_few);
         ADD("anybody-may-look-at-the-membership", test_membership_for_anybody);
+        ADD("messages-are-counted", test_counts);
+        ADD("what-waits-is-counted", test_counts_of_a_slow_one);
+        ADD("counts-that-are-not-taken-cost-nothing", test_counts_not_taken);
         ADD("root-may-have-the-file-read-anew", test_reload_for_root);
         ADD("membership-that-is-not-taken-costs-nothing", test_membership_not_taken);
         ADD("room-is-kept-for-root", test_room_for_root);

@@ -266,6 +266,7 @@ static void ask_for_things(Session *s) {
         g_assert_cmpint(TRY(hagcs_set_armed(s->h, true)), ==, 0);
         g_assert_cmpint(TRY(hagcs_confirm_down(s->h, 3, 99, (hagcs_mid){ 8, 1 })), ==, 0);
         g_assert_cmpint(TRY(hagcs_ask_membership(s->h)), ==, 0);
+        g_assert_cmpint(TRY(hagcs_ask_groups(s->h)), ==, 0);
         g_assert_cmpint(TRY(hagcs_hand_over(s->h)), ==, 0);
         g_assert_cmpint(TRY(hagcs_unregister(s->h)), ==, 0);
         hear_all(s);

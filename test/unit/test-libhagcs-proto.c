@@ -192,6 +192,34 @@ static void test_membership(void) {
         g_assert_cmpint(proto_encode(&f, buf, sizeof(buf)), <, 0);
 }
 
+static void test_group(void) {
+        g_autofree ProtoGroup *a = g_new0(ProtoGroup, 1), *b = g_new0(ProtoGroup, 1);
+        ProtoFrame f = { .type = PROTO_GROUP, .counted = a }, g = { .counted = b };
+        ssize_t n;
+
+        round_trip(&(ProtoFrame){ .type = PROTO_ASK_GROUPS }, &g);
+        memset(a, 1, sizeof(*a));
+        memset(a->name, 'g', PROTO_NAME_MAX);
+        a->name[PROTO_NAME_MAX] = '\0';
+        a->n_members = PROTO_MEMBERS_MAX;
+        FOREACH_ARRAY(m, a->members, PROTO_MEMBERS_MAX) {
+                memset(m->name, 'm', PROTO_NAME_MAX);
+                m->name[PROTO_NAME_MAX] = '\0';
+        }
+        n = proto_encode(&f, buf, sizeof(buf));
+        g_assert_cmpint(n, >, 0);
+        g_assert_cmpint(proto_decode(buf, (size_t) n, &g), ==, 0);
+        g_assert_cmpuint(b->snapshots_received, ==, a->snapshots_received);
+        g_assert_cmpuint(b->members[127].pid, ==, a->members[127].pid);
+        g_assert_cmpuint(b->members[127].snapshots_received, ==, a->members[127].snapshots_received);
+        for (size_t k = 0; k < (size_t) n; k += 101)
+                g_assert_cmpint(proto_decode(buf, k, &g), ==, -EBADMSG);
+        g.counted = NULL;
+        g_assert_cmpint(proto_decode(buf, (size_t) n, &g), ==, -EBADMSG);
+        a->n_members++;
+        g_assert_cmpint(proto_encode(&f, buf, sizeof(buf)), <, 0);
+}
+
 /* The last byte of the frame is the reason of the last move. */
 static void test_reason_that_is_none(void) {
         g_autofree ProtoMembership *a = g_new0(ProtoMembership, 1);
@@ -356,6 +384,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/libhagcs/proto/largest-cluster-fits", test_cluster);
         g_test_add_func("/libhagcs/proto/largest-membership-fits", test_membership);
         g_test_add_func("/libhagcs/proto/reason-that-is-none-is-refused", test_reason_that_is_none);
+        g_test_add_func("/libhagcs/proto/largest-group-fits", test_group);
         g_test_add_func("/libhagcs/proto/bent-membership-is-refused-or-understood", test_bent_membership);
         g_test_add_func("/libhagcs/proto/garbage-is-refused", test_garbage);
         g_test_add_func("/libhagcs/gather/several-frames-in-a-packet", test_several_in_a_packet);
