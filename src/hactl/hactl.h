@@ -49,7 +49,14 @@ int hactl_read(Hactl *h, json_t **ret);
  */
 int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret);
 
-/* Of that document: what is wrong with the links to members, in a line; NULL: nothing. For g_free(). */
+/* What this server counts of the groups that talk by libhagcs, likewise. */
+int hactl_read_groups(Hactl *h, json_t **ret);
+
+/* How long that is, in its largest unit. For g_free(). */
+char *hactl_age_text(json_int_t usec);
+
+/* Of the document of hactl_read_membership(): what is wrong with the links to members, in a line; NULL:
+ * nothing. For g_free(). */
 char *hactl_link_note(const json_t *membership);
 
 /* Of that document: what is wrong with this server's store, in a sentence; NULL: nothing. */
@@ -77,6 +84,7 @@ int verb_apply(Hactl *h, int argc, char **argv);
 int verb_cat(Hactl *h, int argc, char **argv);
 int verb_status(Hactl *h, int argc, char **argv);
 int verb_membership(Hactl *h, int argc, char **argv);
+int verb_groups(Hactl *h, int argc, char **argv);
 int verb_group(Hactl *h, int argc, char **argv);
 int verb_node(Hactl *h, int argc, char **argv);
 int verb_fence(Hactl *h, int argc, char **argv);

@@ -50,8 +50,7 @@ static char *join(const json_t *names, const char *between) {
         return g_string_free(s, FALSE);
 }
 
-/* How long ago, in its largest unit; NULL: never. */
-static char *age_text(const json_t *object, const char *key) {
+char *hactl_age_text(json_int_t usec) {
         static const struct {
                 const char *unit;
                 json_int_t usec, below;
@@ -62,15 +61,18 @@ static char *age_text(const json_t *object, const char *key) {
                 { "h", INT64_C(3600000000), 48 },
                 { "d", INT64_C(86400000000), INT64_MAX },
         };
-        const json_t *v = json_object_get(object, key);
         size_t i = 0;
 
-        if (!v)
-                return NULL;
-        while (i + 1 < ELEMENTSOF(units) && json_integer_value(v) / units[i].usec >= units[i].below)
+        while (i + 1 < ELEMENTSOF(units) && usec / units[i].usec >= units[i].below)
                 i++;
-        return g_strdup_printf(
-                        "%" JSON_INTEGER_FORMAT "%s", json_integer_value(v) / units[i].usec, units[i].unit);
+        return g_strdup_printf("%" JSON_INTEGER_FORMAT "%s", usec / units[i].usec, units[i].unit);
+}
+
+/* How long ago; NULL: never. */
+static char *age_text(const json_t *object, const char *key) {
+        const json_t *v = json_object_get(object, key);
+
+        return v ? hactl_age_text(json_integer_value(v)) : NULL;
 }
 
 static char *rtt_text(const json_t *link) {

@@ -339,6 +339,8 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         if (r >= 0)
                 r = membership_start(m);
         if (r >= 0)
+                r = groups_start(m);
+        if (r >= 0)
                 r = requests_start(m);
         if (r >= 0)
                 r = fencing_start(m);
@@ -364,6 +366,7 @@ Manager *manager_free(Manager *m) {
         local_stop(m);
         fencing_stop(m);
         membership_stop(m);
+        groups_stop(m);
         requests_stop(m);
         record_free(m->record);
         sd_event_source_disable_unref(m->plan);

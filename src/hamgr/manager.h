@@ -12,7 +12,8 @@
  *     apply.c      a configuration proposed to the cluster: is it possible here?
  *     cluster.c    cluster.conf that changes: written here, read by hagcd, in force
  *     requests.c   calls from the bus, until they are answered
- *     membership.c how hagcd sees the others, for whoever asks on the bus
+ *     membership.c how hagcd sees the others, for whoever asks on the bus (inquiry.c)
+ *     groups.c     what it counts of the groups that talk by libhagcs, likewise
  *     leave.c      what a stop of hamgr means, and draining */
 
 #include <glib.h>
@@ -39,7 +40,7 @@ typedef struct Record Record;
 typedef struct Local Local;
 typedef struct FenceJob FenceJob;
 typedef struct Preparation Preparation;
-typedef struct Question Question;
+typedef struct Inquiry Inquiry;
 typedef struct ClusterFile ClusterFile;
 
 typedef enum ManagerLeaving {
@@ -117,8 +118,8 @@ typedef struct Manager {
         uint64_t request_number;
         unsigned order_timeout_sec; /* then its caller is told what an order waits for */
 
-        /* membership.c */
-        Question *question; /* owned */
+        Inquiry *membership; /* owned: membership.c */
+        Inquiry *groups;     /* owned: groups.c */
 
         /* leave.c */
         ManagerLeaving leaving;
@@ -234,6 +235,12 @@ int membership_start(Manager *m);
 void membership_stop(Manager *m);
 /* Takes over the call and answers it when hagcd has. */
 void membership_show(Manager *m, ApiCall *call);
+
+/* ---- groups.c ---- */
+int groups_start(Manager *m);
+void groups_stop(Manager *m);
+/* Likewise. */
+void groups_show(Manager *m, ApiCall *call);
 
 /* ---- leave.c ---- */
 int leave_start(Manager *m);

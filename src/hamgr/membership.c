@@ -1,48 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* GetMembership: asks hagcd on a connection of its own, so that neither an old hagcd that does not know the
- * question nor a full window gets in the way of the group, and so that there is an answer while the group
- * has none. All who ask meanwhile are answered by one. */
+/* GetMembership: how hagcd sees the others. */
 
-#include <poll.h>
-#include <sys/epoll.h>
-
-#include "basic/time-util.h"
 #include "hamgr/api/membership.h"
-#include "hamgr/manager.h"
-#include "shared/event-util.h"
-
-/* hagcd answers from its memory. */
-#define ANSWER_USEC (3 * USEC_PER_SEC)
-
-/* Anybody may ask: those who wait must not fill the room for calls. */
-#define ASKERS_MAX 32U
-
-struct Question {
-        hagcs *hagcd;              /* owned; NULL: nobody asks */
-        sd_event_source *io;       /* owned */
-        sd_event_source *deadline; /* owned timer */
-        GPtrArray *askers;         /* ApiCalls, owned until answered */
-};
-
-static ApiCall *take_asker(Question *q) {
-        return q->askers->len > 0 ? g_ptr_array_steal_index(q->askers, 0) : NULL;
-}
-
-static void hang_up(Question *q) {
-        q->io = sd_event_source_disable_unref(q->io);
-        q->hagcd = hagcs_close(q->hagcd);
-        if (q->deadline)
-                (void) event_timer_disarm(q->deadline);
-}
-
-static void refuse(Question *q, const char *why) {
-        ApiCall *call;
-
-        hang_up(q);
-        while ((call = take_asker(q)))
-                api_call_refuse(call, API_ERROR_NOT_READY, "%s", why);
-}
+#include "hamgr/inquiry.h"
 
 /* ---- From hagcd's words to the bus's ---- */
 
@@ -121,9 +82,9 @@ static void fill_change(hagcs *h, size_t i, ApiChange *ret, ApiMoved *moved) {
         }
 }
 
-static void answer(Question *q) {
-        const hagcs_membership *m = hagcs_get_membership(q->hagcd);
-        const hagcs_configuration *conf = hagcs_get_configuration(q->hagcd);
+static void answer(Inquiry *q, hagcs *h) {
+        const hagcs_membership *m = hagcs_get_membership(h);
+        const hagcs_configuration *conf = hagcs_get_configuration(h);
         g_autofree ApiPeer *peers = g_new0(ApiPeer, m->n_peers);
         g_autofree ApiLink *links = g_new0(ApiLink, m->n_peers * HAGCS_LINKS_MAX);
         g_autofree ApiChange *changes = g_new0(ApiChange, m->n_changes);
@@ -160,104 +121,30 @@ static void answer(Question *q) {
         ApiCall *call;
 
         for (size_t i = 0; i < m->n_peers; i++)
-                fill_peer(q->hagcd, i, &peers[i], links + i * HAGCS_LINKS_MAX);
+                fill_peer(h, i, &peers[i], links + i * HAGCS_LINKS_MAX);
         for (size_t i = 0; i < m->n_changes; i++)
-                fill_change(q->hagcd, i, &changes[i], moved + i * 2 * HAGCS_NODES_MAX);
-        while ((call = take_asker(q)))
+                fill_change(h, i, &changes[i], moved + i * 2 * HAGCS_NODES_MAX);
+        while ((call = inquiry_take_asker(q)))
                 api_call_membership(call, &shown);
-        hang_up(q);
 }
 
-/* ---- The question ---- */
-
-static void update_io(Question *q) {
-        (void) sd_event_source_set_io_events(
-                        q->io, EPOLLIN | (hagcs_get_events(q->hagcd) & POLLOUT ? (uint32_t) EPOLLOUT : 0));
+static bool heard(Inquiry *q, hagcs *h, const hagcs_event *e) {
+        if (e->type != HAGCS_EVENT_MEMBERSHIP)
+                return false;
+        answer(q, h);
+        return true;
 }
 
-/* One that does not know the question takes it for nonsense. */
-static void on_disconnected(Question *q, const hagcs_event *e) {
-        g_autofree char *why = g_strdup_printf(
-                        "hagcd ended the connection: %s; %s",
-                        e->text,
-                        e->error == -EPROTO
-                                        ? "it is older than hamgr: restart it by \"systemctl restart hagcd\""
-                                        : "see \"systemctl status hagcd\"");
-
-        refuse(q, why);
-}
-
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Question *q = userdata;
-        const hagcs_event *e;
-        int r;
-
-        while ((r = hagcs_dispatch(q->hagcd, &e)) > 0)
-                if (e->type == HAGCS_EVENT_MEMBERSHIP) {
-                        answer(q);
-                        return 0;
-                } else if (e->type == HAGCS_EVENT_DISCONNECTED) {
-                        on_disconnected(q, e);
-                        return 0;
-                }
-        if (r < 0 && r != -ENOMEM)
-                refuse(q, "hagcd's answer is not understood");
-        else
-                update_io(q);
-        return 0;
-}
-
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        refuse(userdata, "hagcd did not answer within 3 s; see \"systemctl status hagcd\"");
-        return 0;
-}
-
-static int ask(Manager *m, Question *q) {
-        int r;
-
-        r = hagcs_open(NULL, &q->hagcd);
-        if (r < 0)
-                return r;
-        r = event_io_new(m->event, "membership", hagcs_get_fd(q->hagcd), EPOLLIN, on_io, q, &q->io);
-        if (r < 0)
-                return r;
-        r = hagcs_ask_membership(q->hagcd);
-        if (r < 0)
-                return r;
-        update_io(q);
-        return event_timer_in(q->deadline, ANSWER_USEC);
-}
+static const InquiryType question = { "membership", hagcs_ask_membership, heard, NULL };
 
 void membership_show(Manager *m, ApiCall *call) {
-        Question *q = m->question;
-
-        if (q->askers->len >= ASKERS_MAX) {
-                api_call_refuse(call,
-                                API_ERROR_NOT_READY,
-                                "%u callers are waiting for hagcd's answer already; try again later",
-                                ASKERS_MAX);
-                return;
-        }
-        g_ptr_array_add(q->askers, call);
-        if (!q->hagcd && ask(m, q) < 0)
-                refuse(q, "hagcd is not reachable; see \"systemctl status hagcd\"");
+        inquiry_put(m->membership, call);
 }
 
 int membership_start(Manager *m) {
-        m->question = g_new0(Question, 1);
-        m->question->askers = g_ptr_array_new();
-        return event_timer_new(
-                        m->event, "membership-deadline", on_deadline, m->question, &m->question->deadline);
+        return inquiry_new(m, &question, &m->membership);
 }
 
 void membership_stop(Manager *m) {
-        Question *q = m->question;
-
-        if (!q)
-                return;
-        refuse(q, "hamgr is stopping on this node");
-        sd_event_source_disable_unref(q->deadline);
-        g_ptr_array_unref(q->askers);
-        m->question = NULL;
-        g_free(q);
+        m->membership = inquiry_free(m->membership);
 }

@@ -290,6 +290,9 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
         case API_REQUEST_MEMBERSHIP:
                 membership_show(m, call);
                 break;
+        case API_REQUEST_GROUPS:
+                groups_show(m, call);
+                break;
         }
 }
 

@@ -235,6 +235,28 @@ def await_links(cluster, node, **wanted):
     cluster.lab.until("%s to see %s" % (node, expected), lambda: link_states(cluster, node) == expected, 10)
 
 
+def test_groups_shows_what_is_said_and_by_whom(trio):
+    """hamgr's own group is one of them."""
+    lab = trio.lab
+    shown = trio.hactl("groups", node="n1")
+    assert "Groups as n1 sees them:" in shown and re.search(r"^hamgr +3 +1 +\d+ \(", shown, re.MULTILINE), shown
+    one = trio.hactl("groups", "hamgr", node="n1")
+    assert re.search(r"^Group hamgr as n1 sees it: 3 members, last \S+/\d+$", one, re.MULTILINE), one
+    assert re.search(r"^hamgr \(critical\) +n1 +\d+ +\d+ \(", one, re.MULTILINE), one
+    assert re.search(r"^hamgr \(critical\) +n2 +- +- ", one, re.MULTILINE), one
+    before, = json.loads(trio.hactl("groups", "--json", node="n1"))["groups"]
+    trio.hactl("node", "standby", "n3", node="n1")
+    trio.hactl("node", "unstandby", "n3", node="n1")
+    after = json.loads(trio.hactl("groups", "hamgr", "--json", node="n1"))
+    assert after["messages"] >= before["messages"] + 2 and after["bytes"] > before["bytes"]
+    here, = (m for m in after["members"] if m["here"])
+    assert here["pid"] == int(lab.run("n1", "systemctl", "show", "--value", "--property=MainPID", "hamgr"))
+    done = trio.hactl("groups", "shop", node="n1", check=False)
+    assert done["status"] == 1 and 'no process is in a group named "shop"' in done["err"]
+    # Everybody may look.
+    assert "Group hamgr as n1" in lab.run("n1", "setpriv", "--reuid=65534", "--clear-groups", "hactl", "groups", "hamgr")
+
+
 def test_membership_shows_which_link_is_dead_and_at_which_end(trio):
     lab = trio.lab
     for node in trio.nodes():

@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "hamgr/api/api.h"
+#include "hamgr/api/groups.h"
 #include "hamgr/api/membership.h"
 
 static const HaNodes NODES = {
@@ -64,11 +65,26 @@ static void show_membership(ApiCall *call) {
                                           .n_changes = 1 });
 }
 
+static void show_groups(ApiCall *call) {
+        static ApiGroupMember members[] = { { .name = "a", .node = 1, .here = true },
+                                            { .name = "b", .node = 2 } };
+        static const ApiGroup group = {
+                .name = (char *) "talk", .mid = { 3, 1 }, .members = members, .n_members = 2
+        };
+        static const ApiGroup *const groups[] = { &group };
+
+        api_call_groups(call, &(ApiGroups){ .node = 1, .groups = groups, .n_groups = 1 });
+}
+
 static void on_request(ApiCall *call, const ApiRequest *request, void *userdata) {
         World *w = userdata;
 
         if (request->type == API_REQUEST_MEMBERSHIP) {
                 show_membership(call);
+                return;
+        }
+        if (request->type == API_REQUEST_GROUPS) {
+                show_groups(call);
                 return;
         }
 
@@ -328,9 +344,10 @@ static void test_contract(World *w, gconstpointer data) {
 
 /* ---- What is in the dictionaries ---- */
 
-/* Lines such as "Links RttUsec t" of what the contract says beside GetMembership. */
-static void parse_comment(const char *xml, GPtrArray *lines) {
-        const char *end = strstr(xml, "<method name=\"GetMembership\">");
+/* Lines such as "Links RttUsec t" of what the contract says beside the method. */
+static void parse_comment(const char *xml, const char *method, GPtrArray *lines) {
+        g_autofree char *element = g_strdup_printf("<method name=\"%s\">", method);
+        const char *end = strstr(xml, element);
         const char *begin = g_strrstr_len(xml, end - xml, "<!--");
         g_autofree char *comment = g_strndup(begin, (gsize) (end - begin));
         g_auto(GStrv) split = g_strsplit(comment, "\n", -1);
@@ -375,24 +392,29 @@ static void list_keys(sd_bus_message *m, const char *dictionary, GHashTable *lin
         g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
 }
 
-static void test_membership_contract(World *w, gconstpointer data) {
-        sd_bus_message *reply = call(w, method(w, "/org/hamgr1", "org.hamgr1.Manager", "GetMembership"));
+static void assert_contract(World *w, const char *name, const char *dictionary, unsigned more_than) {
+        sd_bus_message *reply = call(w, method(w, "/org/hamgr1", "org.hamgr1.Manager", name));
         g_autoptr(GPtrArray) contract = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GHashTable) offered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         g_autofree char *file = NULL, *xml = NULL;
 
         g_assert_false(sd_bus_message_is_method_error(reply, NULL));
-        list_keys(reply, "membership", offered);
+        list_keys(reply, dictionary, offered);
         sd_bus_message_unref(reply);
 
         file = g_build_filename(g_getenv("HAMGR_SOURCE_ROOT"), "dbus", "org.hamgr1.xml", NULL);
         g_assert_true(g_file_get_contents(file, &xml, NULL, NULL));
-        parse_comment(xml, contract);
-        g_assert_cmpuint(contract->len, >, 40);
+        parse_comment(xml, name, contract);
+        g_assert_cmpuint(contract->len, >, more_than);
         for (size_t i = 0; i < contract->len; i++)
                 if (!g_hash_table_remove(offered, contract->pdata[i]))
                         g_error("the contract has %s, and the daemon does not", (char *) contract->pdata[i]);
         g_assert_cmpuint(g_hash_table_size(offered), ==, 0);
+}
+
+static void test_dictionaries(World *w, gconstpointer data) {
+        assert_contract(w, "GetMembership", "membership", 40);
+        assert_contract(w, "GetMessageGroups", "groups", 30);
 }
 
 static void test_every_property_can_be_read(World *w, gconstpointer data) {
@@ -476,7 +498,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/api/objects/" path, World, NULL, world_up, f, world_down)
         ADD("contract", test_contract);
-        ADD("membership-is-as-in-the-contract", test_membership_contract);
+        ADD("membership-is-as-in-the-contract", test_dictionaries);
         ADD("every-property-can-be-read", test_every_property_can_be_read);
         ADD("calls-reach-the-manager", test_calls_reach_the_manager);
         ADD("errors-have-names", test_errors_have_names);

@@ -36,12 +36,15 @@ typedef enum ApiError {
 /* "org.hamgr1.Error.NoQuorum" */
 const char *api_error_name(ApiError e) _const_;
 
+#define API_USEC_UNKNOWN UINT64_MAX /* left out of replies */
+
 typedef enum ApiRequestType {
         API_REQUEST_OPERATE,
         API_REQUEST_APPLY,
         API_REQUEST_APPLY_CLUSTER,
         API_REQUEST_CHECK,
         API_REQUEST_MEMBERSHIP, /* of anybody */
+        API_REQUEST_GROUPS,     /* likewise */
 } ApiRequestType;
 
 typedef struct ApiRequest {

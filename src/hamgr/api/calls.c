@@ -302,7 +302,7 @@ int api_method_get_configuration(sd_bus_message *m, void *userdata, sd_bus_error
 }
 
 /* Reading is for everybody, so nobody is asked about the sender. */
-int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int show(sd_bus_message *m, ApiRequestType type, void *userdata, sd_bus_error *error) {
         ApiCall *call;
         Api *a = userdata;
         int r;
@@ -310,7 +310,15 @@ int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = call_new(a, m, NULL, error, &call);
         if (r < 0)
                 return r;
-        call->request.type = API_REQUEST_MEMBERSHIP;
+        call->request.type = type;
         a->handlers.request(call, &call->request, a->userdata);
         return 1;
+}
+
+int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return show(m, API_REQUEST_MEMBERSHIP, userdata, error);
+}
+
+int api_method_get_message_groups(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return show(m, API_REQUEST_GROUPS, userdata, error);
 }

@@ -7,8 +7,6 @@
 #include "basic/node-set.h"
 #include "hamgr/api/api.h"
 
-#define API_USEC_UNKNOWN UINT64_MAX /* left out of the reply */
-
 typedef struct ApiLink {
         uint32_t index;
         const char *state;

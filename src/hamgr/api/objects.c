@@ -132,6 +132,7 @@ static const sd_bus_vtable manager_vtable[] = {
         METHOD("Check", "a(ss)", ONE(files), "as", ONE(warnings), api_method_check),
         METHOD("GetConfiguration", NULL, , "ta(ss)", ONE(version) ONE(files), api_method_get_configuration),
         METHOD("GetMembership", NULL, , "a{sv}", ONE(membership), api_method_get_membership),
+        METHOD("GetMessageGroups", NULL, , "a{sv}", ONE(groups), api_method_get_message_groups),
         METHOD("StartGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("StopGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("MoveGroup", "ss", ONE(group) ONE(node), NULL, , api_method_operate),
