@@ -367,8 +367,6 @@ int client_new(Clients *c,
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
                 return -errno;
-        if (c->n_clients >= CLIENTS_MAX - (cred.uid == 0 ? 0 : CLIENTS_FOR_ROOT))
-                return -EUSERS;
         i = calloc(1, sizeof(*i));
         if (!i)
                 return -ENOMEM;

@@ -5,6 +5,7 @@
  */
 
 #include "basic/buffer.h"
+#include "hagcd/admission.h"
 #include "hagcd/clients.h"
 #include "hagcd/grace.h"
 #include "hagcd/tally.h"
@@ -13,7 +14,7 @@
 /* gcs makes senders slow down long before this. */
 #define CLIENT_QUEUE_BYTES_MAX (64U * 1024U * 1024U)
 /* Of one that is no member and so has nobody who slows down. */
-#define CLIENT_ANSWERS_BYTES_MAX (4U * 1024U * 1024U)
+#define CLIENT_ANSWERS_BYTES_MAX (256U * 1024U)
 
 typedef struct Client Client;
 
@@ -131,6 +132,8 @@ struct Clients {
         unsigned n_clients;
         const ClusterConf *conf; /* weak */
         LogRate access_rate;
+        ClientLimits limits;
+        LogRate admission_rate;
         TallyGroups tally;
         uint64_t now_usec; /* of gcs */
         uint64_t last_gcs_id;
@@ -148,7 +151,7 @@ struct Clients {
         uint8_t out_buf[PROTO_FRAME_MAX];
 };
 
-/* The descriptor is the client's on success. -EUSERS: there are too many. */
+/* The descriptor is the client's on success. */
 int client_new(Clients *c, int fd, sd_event_io_handler_t on_io, sd_event_io_handler_t on_exit, Client **ret);
 Client *client_free(Client *i);
 

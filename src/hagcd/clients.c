@@ -23,6 +23,9 @@
 /* A timer that comes later than this means that we were paused: nobody else is to blame for it. */
 #define LATE_USEC (50 * USEC_PER_MSEC)
 
+/* Connections taken in before those that are there have their turn. */
+#define ACCEPT_ROUND 32U
+
 static Client *find(Clients *c, uint64_t gcs_id) {
         for (Client *i = c->first; i; i = i->next)
                 if (i->gcs_id == gcs_id && i->state != CLIENT_NEW && i->state != CLIENT_LOST)
@@ -411,25 +414,39 @@ static int on_client_exit(sd_event_source *s, int fd, uint32_t revents, void *us
         return 0;
 }
 
-static int on_listen(sd_event_source *s, int listen_fd, uint32_t revents, void *userdata) {
-        Clients *c = userdata;
-        _cleanup_close_ int fd = -EBADF;
+static void take_in(Clients *c, int fd_taken) {
+        uint32_t n_held;
         Client *i;
         int r;
 
-        fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
-                return 0;
-        if (c->stopped)
-                return 0;
-        r = client_new(c, fd, on_client_io, on_client_exit, &i);
-        if (r == -EUSERS)
-                return 0; /* closed: it may try again */
-        if (r < 0) {
-                log_warning_errno(r, "cannot take in a client, ignoring it: %m");
-                return 0;
+        if (c->stopped) {
+                (void) safe_close(fd_taken);
+                return;
         }
-        (void) TAKE_FD(fd);
+        if (!admission_judge(c, fd_taken))
+                return;
+        r = client_new(c, fd_taken, on_client_io, on_client_exit, &i);
+        if (r >= 0)
+                return;
+        (void) safe_close(fd_taken);
+        /* It is gone already. */
+        if (r == -ECONNRESET || r == -ESRCH)
+                return;
+        if (log_rate_pass(&c->admission_rate, now_boottime_usec(), &n_held))
+                log_warning_errno(r, "cannot take in a client, ignoring it: %m");
+}
+
+/* Several at a time: who connects again and again is not to keep others waiting before us. */
+static int on_listen(sd_event_source *s, int listen_fd, uint32_t revents, void *userdata) {
+        Clients *c = userdata;
+
+        for (unsigned n = 0; n < ACCEPT_ROUND; n++) {
+                int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd < 0)
+                        return 0;
+                take_in(c, fd);
+        }
         return 0;
 }
 
@@ -890,6 +907,8 @@ int clients_new(sd_event *event,
         c->userdata = userdata;
         c->due_usec = USEC_INFINITY;
         c->frame.view = &c->view;
+        c->limits = (ClientLimits){ CLIENTS_MAX, CLIENTS_PER_USER_MAX };
+        c->admission_rate = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 5 };
         c->access_rate = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 5 };
         r = event_timer_new(event, "clients", on_timer, c, &c->timer);
         if (r < 0)

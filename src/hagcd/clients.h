@@ -11,9 +11,6 @@
 #include "libhagcs/proto.h"
 #include "shared/cluster-conf.h"
 
-#define CLIENTS_MAX 256U
-#define CLIENTS_FOR_ROOT 32U /* of these: others must not keep hamgr out */
-
 typedef struct Clients Clients;
 
 /* None of these is called from within clients_effect(). */

@@ -802,7 +802,7 @@ static int listen_at(const char *path) {
                 return -errno;
         if (stat(folder, &st) >= 0)
                 (void) lchown(path, (uid_t) -1, st.st_gid);
-        if (chmod(path, 0660) < 0 || listen(fd, 64) < 0)
+        if (chmod(path, 0660) < 0 || listen(fd, SOMAXCONN) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }
@@ -876,6 +876,7 @@ static int make_clients(Hagcd *d) {
         if (r < 0)
                 return r;
         (void) TAKE_FD(fd);
+        clients_set_limits(d->clients, &d->config.limits);
         clients_set_conf(d->clients, d->conf);
         access_warn_unknown(d->conf);
         return 0;

@@ -8,6 +8,7 @@
 
 #include "cms/cms.h"
 #include "gcs/gcs.h"
+#include "hagcd/admission.h"
 #include "hagcd/clients.h"
 #include "hagcd/store-client.h"
 #include "hagcd/transport.h"
@@ -22,6 +23,7 @@ typedef struct HagcdConfig {
         const ClusterKey *key;
         const char *run_folder; /* /run/hagcd */
         const char *store_socket;
+        ClientLimits limits;
 } HagcdConfig;
 
 typedef struct Hagcd Hagcd;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "basic/parse.h"
 #include "basic/str-buf.h"
 #include "hagcd/hagcd.h"
 #include "hagcd/realtime.h"
@@ -16,6 +17,7 @@
 
 typedef struct Options {
         const char *conf_path, *key_path, *run_folder, *store_path, *store_socket, *node;
+        ClientLimits limits;
         bool check_start, init_store, print_config, join, recreate, realtime;
 } Options;
 
@@ -162,6 +164,7 @@ static int run(const Options *o) {
                 .key = &s.key,
                 .run_folder = o->run_folder,
                 .store_socket = o->store_socket,
+                .limits = o->limits,
         };
         (void) umask(0077);
         r = make_folders(o->run_folder, 0755);
@@ -183,6 +186,13 @@ static int run(const Options *o) {
         return r < 0 ? EXIT_FAILURE : r;
 }
 
+static bool parse_limit(const char *option, const char *text, uint32_t least, uint32_t *ret) {
+        if (parse_u32(text, least, CLIENTS_MOST, ret) >= 0)
+                return true;
+        log_error("--%s=%s: a number from %u to %u is meant", option, text, least, CLIENTS_MOST);
+        return false;
+}
+
 static int usage(FILE *f, int status) {
         fputs("hagcd [OPTIONS]\n\n"
               "The group communication daemon: one per server; membership of the cluster and ordered "
@@ -202,6 +212,9 @@ static int usage(FILE *f, int status) {
               "  --run-folder=PATH    default: /run/hagcd\n"
               "  --store=PATH         default: " STORE_PATH "\n"
               "  --store-socket=PATH  default: " STORE_SOCKET_PATH "\n"
+              "  --max-clients=N      processes that may be connected, default: 256, of which 32 are kept "
+              "for root\n"
+              "  --max-clients-per-user=N  the same of each user but root, default: 32\n"
               "  --no-realtime        do not ask for locked memory and real-time priority\n"
               "  -h --help            this text\n"
               "  --version            the version\n",
@@ -223,6 +236,8 @@ int main(int argc, char *argv[]) {
                 OPT_STORE,
                 OPT_SOCKET,
                 OPT_NO_REALTIME,
+                OPT_MAX_CLIENTS,
+                OPT_MAX_PER_USER,
                 OPT_VERSION,
                 OPT_HELP
         };
@@ -239,6 +254,8 @@ int main(int argc, char *argv[]) {
                 { "store", required_argument, NULL, OPT_STORE },
                 { "store-socket", required_argument, NULL, OPT_SOCKET },
                 { "no-realtime", no_argument, NULL, OPT_NO_REALTIME },
+                { "max-clients", required_argument, NULL, OPT_MAX_CLIENTS },
+                { "max-clients-per-user", required_argument, NULL, OPT_MAX_PER_USER },
                 { "version", no_argument, NULL, OPT_VERSION },
                 { "help", no_argument, NULL, OPT_HELP },
                 { NULL, 0, NULL, 0 },
@@ -250,6 +267,7 @@ int main(int argc, char *argv[]) {
                 .store_path = STORE_PATH,
                 .store_socket = STORE_SOCKET_PATH,
                 .realtime = true,
+                .limits = { CLIENTS_MAX, CLIENTS_PER_USER_MAX },
         };
         int c;
 
@@ -291,6 +309,14 @@ int main(int argc, char *argv[]) {
                         break;
                 case OPT_NO_REALTIME:
                         o.realtime = false;
+                        break;
+                case OPT_MAX_CLIENTS:
+                        if (!parse_limit("max-clients", optarg, CLIENTS_LEAST, &o.limits.all))
+                                return EXIT_FAILURE;
+                        break;
+                case OPT_MAX_PER_USER:
+                        if (!parse_limit("max-clients-per-user", optarg, 1, &o.limits.per_user))
+                                return EXIT_FAILURE;
                         break;
                 case OPT_VERSION:
                         puts("hagcd " HAMGR_VERSION);

@@ -84,6 +84,7 @@ struct hagcs {
         uint8_t buf[PROTO_FRAME_MAX];
         GatherReader reader; /* what is left in it */
         ProtoFrame frame;
+        bool reset;      /* hagcd has not read all: that is said once, before its last words */
         bool frame_held; /* could not be worked on for lack of memory */
 
         Inbox in;
@@ -909,7 +910,7 @@ static int receive_packet(hagcs *h) {
 
         do
                 n = recv(h->fd, h->buf, sizeof(h->buf), MSG_DONTWAIT | MSG_TRUNC);
-        while (n < 0 && errno == EINTR);
+        while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !TAKE_GENERIC(h->reset, bool, true))));
         if (n < 0)
                 return errno == EAGAIN || errno == ENOMEM ? 0 : -errno;
         if (n == 0)

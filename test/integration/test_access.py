@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hagcd_lab import Lab, Member, program  # noqa: E402
+from hagcd_lab import Lab, Lines, Member, program  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")
 
@@ -139,3 +140,201 @@ def test_access_that_is_wrong_is_refused_with_its_line(lab):
     shown = subprocess.run([program("hagcd", "hagcd"), *node.options(), "--print-config"],
                            stdout=subprocess.PIPE, text=True, check=True).stdout
     assert shown.endswith(f"\n# Accounts of this node:\n# nobody={USER}\n")
+
+
+# ---- A client that misbehaves ----
+
+# It runs as another user: the protocol by hand, without the library. {...}: filled in below.
+RUDE = """
+import os, socket, struct, sys, time
+
+def connect():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(10)
+    s.connect({path!r})
+    return s
+
+def hello(s):
+    s.send(struct.pack("<BI", 1, {version}))
+    s.recv(65536)
+    return s
+
+def text(t):
+    return struct.pack("<H", len(t)) + t.encode()
+
+def frames(packet):
+    # One, or several behind their lengths.
+    if packet[:1] != b"\\xff":
+        return [packet]
+    found, packet = [], packet[1:]
+    while packet:
+        n, = struct.unpack_from("<I", packet)
+        found.append(packet[4:4 + n])
+        packet = packet[4 + n:]
+    return found
+
+def joined(name):
+    s = hello(connect())
+    s.send(struct.pack("<B", 2) + text("talk") + text(name) + struct.pack("<IQQ", 0, 0, 0))
+    while True:
+        for frame in frames(s.recv(65536)):
+            if frame[0] == 66:  # REGISTERED, with the generation
+                return s, frame[1:5]
+
+def until_closed(s, frames):
+    try:
+        for frame in frames:
+            s.send(frame)
+    except OSError:
+        pass
+
+def garbage():
+    for n in range(200):
+        for s in (connect(), hello(connect())):
+            until_closed(s, [os.urandom(1 + n * 37 % 5000)])
+            s.close()
+    for kind in range(256):
+        s = hello(connect())
+        until_closed(s, [bytes([kind]), bytes([kind]) + os.urandom(60)])
+        s.close()
+
+def halves():
+    # Messages that never end, that are longer than any may be, that begin in the middle; and cut frames.
+    for n in range(3):
+        s, generation = joined("half%d" % n)
+        s.setblocking(False)
+        sent, end = 0, time.monotonic() + 0.3
+        while time.monotonic() < end:
+            try:
+                later = 0 if n == 2 else sent > 0
+                s.send(struct.pack("<B", 4) + generation + bytes([1 | 2 * later if n != 1 else 3]) + bytes(50000))
+                sent += 1
+            except BlockingIOError:
+                try:
+                    s.recv(65536)
+                except OSError:
+                    pass
+            except OSError:
+                break
+        s.close()
+    s = hello(connect())
+    until_closed(s, [struct.pack("<B", 2) + text("talk")[:4]])
+    s.close()
+
+def flood():
+    # What costs no credit: questions, words that nobody waits for, joining again and again where it may not.
+    refused = struct.pack("<B", 2) + text("hamgr") + text("x") + struct.pack("<IQQ", 0, 0, 0)
+    for frame in (bytes([10]), bytes([12]), bytes([6]) + bytes(8), bytes([11]), refused):
+        sockets = [hello(connect()) for _ in range(8)]
+        for s in sockets:
+            s.setblocking(False)
+        end = time.monotonic() + 0.4
+        while time.monotonic() < end:
+            for k, s in enumerate(sockets):
+                try:
+                    for _ in range(50):
+                        s.send(frame)
+                    if k % 2:
+                        while s.recv(65536):
+                            pass
+                except OSError:
+                    pass
+        for s in sockets:
+            s.close()
+
+def thousand():
+    # Most are sent away, with a reason.
+    sockets = []
+    for _ in range(1000):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.setblocking(False)
+        try:
+            s.connect({path!r})
+            sockets.append(s)
+        except OSError:
+            s.close()
+            time.sleep(0.001)
+    reasons = 0
+    end = time.monotonic() + 10
+    for s in sockets:
+        s.settimeout(0.001)
+        try:
+            frame = s.recv(65536)
+        except OSError:
+            continue
+        reasons += b"and no user may have more" in frame
+    print("sent away", reasons, "of", len(sockets), flush=True)
+    sys.stdin.read()
+
+for name in sys.argv[1:]:
+    print("begins", name, flush=True)
+    globals()[name]()
+    print("ends", name, flush=True)
+"""
+
+
+class Talk:
+    """Two members that say something to each other all the time, by the clock of the slower answer."""
+
+    def __init__(self, lab):
+        self.a, self.b = lab.nodes[1].member("quiet", "a"), lab.nodes[2].member("quiet", "b")
+        for member in (self.a, self.b):
+            member.wait(r"view members( \w@n\d){2}\b")
+        self.n, self.worst = 0, 0.0
+
+    def once(self):
+        self.n += 1
+        begin = time.monotonic()
+        self.a.send(f"text-{self.n}")
+        self.b.wait(rf"message a@n1 text-{self.n}$")
+        self.a.wait(rf"message a@n1 text-{self.n}$")
+        self.worst = max(self.worst, time.monotonic() - begin)
+
+
+def protocol_version():
+    header = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "libhagcs", "proto.h")
+    with open(header) as f:
+        return re.search(r"#define PROTO_VERSION (\d+)", f.read()).group(1)
+
+
+def test_client_that_misbehaves_harms_no_other(lab):
+    start_all(lab)
+    node = lab.nodes[1]
+    before, rss, talk = mid(node), node.rss_kib(), Talk(lab)
+    # One that is in the same group as it, and is critical: it must not be harmed either.
+    beside = node.member("talk", "beside", "--critical", "--stay")
+    beside.wait("registered")
+    # An ordinary user's connections, before and while all of that.
+    witness = User(node, USER, [], "other", "witness", "--stay")
+    witness.wait("registered")
+    script = RUDE.replace("{path!r}", repr(f"{node.folder}/run/hagcd.sock")).replace("{version}", protocol_version())
+    for what in ("garbage", "halves", "flood", "thousand"):
+        rude = subprocess.Popen(
+            ["setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", f"--groups={OPEN_GROUP}", "/usr/bin/python3", "-c", script,
+             what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        lab.processes.append(rude)
+        said = Lines(rude.stdout, f"{node.folder}/rude.log")
+        said.wait(f"begins {what}")
+        end = time.monotonic() + 60
+        while not any(line.startswith(("ends", "sent away")) for line in said.drain()):
+            assert rude.poll() is None and time.monotonic() < end, said.seen
+            talk.once()
+        assert node.hagcd.poll() is None, what
+        if what == "thousand":
+            # While it still has as many as it may.
+            away, all_of_it = map(int, re.search(r"sent away (\d+) of (\d+)", said.seen[-1]).groups())
+            assert all_of_it > 100 and away >= all_of_it - 32, said.seen
+            node.wait(rf"process \d+ may not connect: user {OTHER} has 32 connections to hagcd")
+            User(node, USER, [], "other", "late", "--stay").wait("registered")
+            node.member("other", "root", "--stay").wait("registered")
+        rude.stdin.close()
+        assert rude.wait() == 0, said.drain()
+        talk.once()
+    witness.send("undisturbed")
+    witness.wait("message witness@n1 undisturbed")
+    beside.send("alive")
+    beside.wait("message beside@n1 alive")
+    assert mid(node) == before
+    assert node.rss_kib() < rss + 32 * 1024
+    print(f"{node.rss_kib()} KiB, {talk.n} messages, at most {talk.worst * 1000:.0f} ms each")
+    assert talk.worst < 2

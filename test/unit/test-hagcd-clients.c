@@ -874,6 +874,7 @@ static void test_room_for_root(World *w, const void *data) {
 
         if (!is_root())
                 return;
+        clients_set_limits(w->clients, &(ClientLimits){ CLIENTS_MAX, CLIENTS_MAX });
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
         g_assert_cmpint(seteuid(NOBODY), ==, 0);
         FOREACH_ARRAY(fd, fds, ELEMENTSOF(fds))
@@ -884,6 +885,47 @@ static void test_room_for_root(World *w, const void *data) {
         hagcs_close(h);
         FOREACH_ARRAY(fd, fds, ELEMENTSOF(fds))
                 (void) safe_close(*fd);
+}
+
+/* What one user has too much of is told to it, and takes nothing from others. */
+static void test_room_for_other_users(World *w, const void *data) {
+        hagcs *h[CLIENTS_PER_USER_MAX + 3], *other, *late;
+        const hagcs_event *e;
+
+        if (!is_root())
+                return;
+        FOREACH_ARRAY(i, h, ELEMENTSOF(h))
+                *i = connected_as(w, NOBODY);
+        g_assert_cmpuint(w->clients->n_clients, ==, CLIENTS_PER_USER_MAX);
+        e = wait_for(w, h[CLIENTS_PER_USER_MAX], HAGCS_EVENT_DISCONNECTED);
+        g_assert_cmpint(e->error, ==, -EUSERS);
+        g_assert_cmpstr(e->text,
+                        ==,
+                        "user 65534 has 32 connections to hagcd, and no user may have more; root can raise "
+                        "that "
+                        "by the option --max-clients-per-user= of hagcd");
+        other = connected_as(w, 1);
+        g_assert_cmpint(ask_in(w, other, "talk", "a", 0), ==, 0);
+        g_assert_cmpint(ask_in(w, h[0], "talk", "b", 0), ==, 0);
+        /* One goes, and another may come. */
+        hagcs_close(h[1]);
+        turn(w);
+        h[1] = connected_as(w, NOBODY);
+        g_assert_cmpint(ask_in(w, h[1], "talk", "c", 0), ==, 0);
+        /* The same of all but root. */
+        clients_set_limits(
+                        w->clients,
+                        &(ClientLimits){ w->clients->n_clients + CLIENTS_FOR_ROOT, CLIENTS_PER_USER_MAX });
+        late = connected_as(w, 2);
+        e = wait_for(w, late, HAGCS_EVENT_DISCONNECTED);
+        g_assert_cmpint(e->error, ==, -EUSERS);
+        g_assert_nonnull(strstr(e->text, "hagcd has 33 connections, and only root may have more"));
+        hagcs_close(late);
+        late = join(w, "d", 0);
+        hagcs_close(late);
+        FOREACH_ARRAY(i, h, ELEMENTSOF(h))
+                hagcs_close(*i);
+        hagcs_close(other);
 }
 
 static void test_room_for_critical(World *w, const void *data) {
@@ -958,6 +1000,7 @@ int main(int argc, char *argv[]) {
         ADD("root-may-have-the-file-read-anew", test_reload_for_root);
         ADD("membership-that-is-not-taken-costs-nothing", test_membership_not_taken);
         ADD("room-is-kept-for-root", test_room_for_root);
+        ADD("room-is-kept-for-other-users", test_room_for_other_users);
         ADD("room-is-kept-for-critical-members", test_room_for_critical);
         ADD("slow-member-keeps-nobody-busy", test_slow_alone);
         return g_test_run();

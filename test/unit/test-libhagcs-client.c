@@ -495,6 +495,19 @@ static void test_other_version(Fixture *f, const void *data) {
 }
 
 /* Each value has a word of its own, and what is none has one too. */
+/* It had more to say than hagcd wanted to read: that it was not read is said by the kernel before what hagcd
+ * said at last. */
+static void test_last_words_before_what_was_not_read(Fixture *f, const void *data) {
+        const hagcs_event *e;
+
+        g_assert_cmpint(hagcs_ask_membership(f->h), ==, 0);
+        say(f, &(ProtoFrame){ .type = PROTO_GOODBYE, .error = -EUSERS, .text = "too many" });
+        f->server = safe_close(f->server);
+        e = expect(f, HAGCS_EVENT_DISCONNECTED);
+        g_assert_cmpint(e->error, ==, -EUSERS);
+        g_assert_cmpstr(e->text, ==, "too many");
+}
+
 static void test_words(void) {
 #define TEST_WORDS(to_string, last)                                                                         \
         ({                                                                                                  \
@@ -542,6 +555,12 @@ int main(int argc, char *argv[]) {
         g_test_add("/libhagcs/armed-and-confirmed-down", Fixture, NULL, set_up, test_orders, tear_down);
         g_test_add("/libhagcs/refused-then-again", Fixture, NULL, set_up, test_refused, tear_down);
         g_test_add("/libhagcs/goodbye-tells-why", Fixture, NULL, set_up, test_goodbye, tear_down);
+        g_test_add("/libhagcs/last-words-before-what-was-not-read",
+                   Fixture,
+                   NULL,
+                   set_up,
+                   test_last_words_before_what_was_not_read,
+                   tear_down);
         g_test_add_func("/libhagcs/words", test_words);
         g_test_add("/libhagcs/garbage-ends-the-connection", Fixture, NULL, set_up, test_garbage, tear_down);
         g_test_add("/libhagcs/other-version-is-told", Fixture, NULL, set_up, test_other_version, tear_down);
