@@ -99,7 +99,7 @@ void proto_packet(const ProtoType *types, size_t n, ProtoFrameSink sink, void *u
         size_t size_bytes = 1;
 
         for (size_t i = 0; i < n; i++) {
-                ProtoFrame f = frame_of(types[i], NULL, NULL, NULL);
+                ProtoFrame f = frame_of(types[i], NULL, NULL, NULL, NULL);
                 uint8_t *length = buf + size_bytes;
                 ssize_t k = proto_encode(&f, length + GATHER_LENGTH_BYTES, 256);
 
