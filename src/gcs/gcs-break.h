@@ -14,6 +14,7 @@ typedef enum GcsBreak {
         GCS_BREAK_PROPOSAL_DROPPED, /* what was only proposed is forgotten at a change of the membership */
         GCS_BREAK_OLDER_HISTORY,    /* the lowest number that anybody acknowledged is the basis */
         GCS_BREAK_STREAMS_NOT_DONATED, /* a state comes without the last numbers of the senders (R18) */
+        GCS_BREAK_FANOUT_IS_LAP,       /* what came from the coordinator is acknowledged for everybody */
 } GcsBreak;
 
 #ifdef GCS_BREAKABLE

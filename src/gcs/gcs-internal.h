@@ -208,6 +208,7 @@ struct Gcs {
         unsigned n_batches;
         uint64_t batches[GCS_BATCHES_MAX]; /* last item of each */
         uint64_t held_by[NODE_ID_MAX], committed_by[NODE_ID_MAX];
+        bool fanout;           /* the way of the newest proposal, when that is chosen for each */
         uint64_t announced;    /* commit sent around */
         uint64_t order_usec;   /* of the last progress, or resend */
         unsigned n_resends;    /* since the last progress */

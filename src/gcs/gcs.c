@@ -300,6 +300,7 @@ void gcs_get_status(const Gcs *g, GcsStatus *ret) {
                 .formation = g->formation,
                 .active = gcs_is_active(g),
                 .coordinator = g->phase != GCS_PHASE_IDLE && gcs_is_coordinator(g),
+                .kept = g->base,
                 .held = g->held,
                 .commit = g->commit,
                 .delivered = g->delivered,

@@ -24,11 +24,16 @@
 #define GCS_TRANSFERS_MAX 16U      /* snapshots given by this node at one time; others wait their turn */
 #define GCS_TRANSFER_PIECES_MAX 8U /* of one snapshot waiting here; beyond it SNAPSHOT says window full */
 
+/* Of a membership in which auto fans out: beyond it the coordinator's work outweighs the shorter way
+ * (docs/performance.md). */
+#define GCS_FANOUT_NODES_MAX 8U
+
 typedef struct Gcs Gcs;
 
 typedef enum GcsDissemination {
-        GCS_DISSEMINATION_RING,
-        GCS_DISSEMINATION_FANOUT,
+        GCS_DISSEMINATION_AUTO,   /* fan-out while there is little to do, among few nodes; else the ring */
+        GCS_DISSEMINATION_RING,   /* from node to node: the way is long, and the work is everybody's */
+        GCS_DISSEMINATION_FANOUT, /* to all at once: the way is short, and the work is the coordinator's */
 } GcsDissemination;
 
 typedef struct GcsConfig {
@@ -300,6 +305,9 @@ DEFINE_TRIVIAL_CLEANUP(Gcs *, gcs_free);
 /* Feed one event. Carry out the effects in the order given. They are valid until the next step. */
 void gcs_step(Gcs *g, const GcsEvent *event, GcsEffects *ret_effects);
 
+/* From the next proposal on. Nodes may differ in it: the coordinator's counts. */
+void gcs_set_dissemination(Gcs *g, GcsDissemination dissemination);
+
 /* When to send TIMEOUT; UINT64_MAX: never. In the past or now: at once. */
 uint64_t gcs_wakeup_usec(const Gcs *g);
 
@@ -313,7 +321,8 @@ typedef struct GcsStatus {
         Mid formation;
         bool active; /* messages flow */
         bool coordinator;
-        uint64_t held; /* the last item held */
+        uint64_t kept; /* the first item that is still held: no older one is needed by anybody */
+        uint64_t held; /* the last one; one before the first: none */
         uint64_t commit;
         uint64_t delivered;
         uint32_t n_pending;

@@ -7,8 +7,8 @@
  *
  * A node takes proposals in sequence only, so that what it holds is a prefix (R18), and passes on only what
  * it holds, so that a lap proves that everybody holds it. Every proposal carries the newest commit. In
- * fan-out the coordinator sends to all and each acknowledges for itself; a message that stays away for two
- * time-outs is sent that way in a ring too. */
+ * fan-out the coordinator sends to all and each acknowledges for itself (choose_way()); a message that stays
+ * away for two time-outs is sent that way in a ring too. */
 
 #include "gcs/gcs-internal.h"
 
@@ -191,8 +191,31 @@ static NodeSet order_to(const Gcs *g, bool fanout) {
         return fanout ? gcs_others(g) : node_set_without(node_set_of(g->next), g->config.node);
 }
 
-static bool fanout_mode(const Gcs *g) {
-        return g->config.dissemination == GCS_DISSEMINATION_FANOUT;
+static bool queue_fills_batch(const Gcs *g) {
+        size_t bytes = 0;
+
+        if (g->queue_end - g->queue_first >= GCS_BATCH_MAX)
+                return true;
+        for (uint64_t n = g->queue_first; n < g->queue_end && bytes < g->config.batch_bytes; n++)
+                bytes += gcs_item_bytes(&g->queue[n % GCS_QUEUE_MAX]);
+        return bytes >= g->config.batch_bytes;
+}
+
+/* What a proposal, its commit, and what is sent again of it goes by. */
+static bool fans_out(const Gcs *g) {
+        return g->config.dissemination == GCS_DISSEMINATION_FANOUT ||
+               (g->config.dissemination == GCS_DISSEMINATION_AUTO && g->fanout);
+}
+
+/* Each message says which way it goes. Where there is little to do, a sender waits for the length of the
+ * way; under load it waits for the work, and the ring shares that. What goes to all at once must not
+ * overtake what goes around, which would look lost: so it begins where nothing is on its way. */
+static void choose_way(Gcs *g) {
+        if (g->n_batches > 0)
+                g->fanout = g->fanout && !queue_fills_batch(g);
+        else
+                g->fanout = g->membership.n_members <= GCS_FANOUT_NODES_MAX &&
+                            g->queue_end - g->queue_first <= g->membership.n_members;
 }
 
 static void announce(Gcs *g, NodeSet to, bool fanout) {
@@ -222,16 +245,6 @@ static void advance(Gcs *g) {
         gcs_log_trim(g);
 }
 
-static bool queue_fills_batch(const Gcs *g) {
-        size_t bytes = 0;
-
-        if (g->queue_end - g->queue_first >= GCS_BATCH_MAX)
-                return true;
-        for (uint64_t n = g->queue_first; n < g->queue_end && bytes < g->config.batch_bytes; n++)
-                bytes += gcs_item_bytes(&g->queue[n % GCS_QUEUE_MAX]);
-        return bytes >= g->config.batch_bytes;
-}
-
 /* From when on what is on its way may be lost. */
 static uint64_t doubtful_usec(const Gcs *g) {
         return usec_add(g->order_usec, g->config.resend_usec / 4);
@@ -257,6 +270,7 @@ static void propose(Gcs *g) {
 
         if (g->held == g->commit)
                 g->order_usec = g->stuck_usec = g->now_usec;
+        choose_way(g);
 
         for (unsigned n = 0; n < GCS_BATCH_MAX && g->queue_first < g->queue_end && gcs_log_room(g); n++) {
                 GcsItem *i = &g->queue[g->queue_first % GCS_QUEUE_MAX];
@@ -276,10 +290,10 @@ static void propose(Gcs *g) {
                               .sequence = first,
                               .count = (uint32_t) (g->held - first + 1) });
 
-        set_order_header(g, m, fanout_mode(g));
+        set_order_header(g, m, fans_out(g));
         /* All of the batch fits in one message: the same bounds apply. */
         (void) gcs_copy_items(g, m, first, g->held);
-        gcs_send(g, m, order_to(g, fanout_mode(g)));
+        gcs_send(g, m, order_to(g, fans_out(g)));
         g->announced = g->commit;
 }
 
@@ -300,8 +314,12 @@ static void lead(Gcs *g) {
                 if (node_set_is_empty(gcs_others(g)))
                         g->announced = g->commit;
                 else
-                        announce(g, order_to(g, fanout_mode(g)), fanout_mode(g));
+                        announce(g, order_to(g, fans_out(g)), fans_out(g));
         }
+}
+
+void gcs_set_dissemination(Gcs *g, GcsDissemination dissemination) {
+        g->config.dissemination = dissemination;
 }
 
 void gcs_order_pump(Gcs *g) {
@@ -456,7 +474,7 @@ static void on_order(Gcs *g, uint32_t from, const GcsMessage *m) {
         g->slow_all_usec = g->now_usec;
 
         last = m->order.n_items > 0 ? m->order.first + m->order.n_items - 1 : m->order.commit;
-        if (m->order.fanout)
+        if (m->order.fanout && !BROKEN(FANOUT_IS_LAP))
                 acknowledge(g, false, g->held, g->commit);
         else if (g->next == g->coordinator)
                 acknowledge(g, true, last, m->order.commit);
@@ -482,7 +500,7 @@ static void on_resend(Gcs *g, uint32_t from, const GcsMessage *m) {
         }
         g->n_resent++;
         gcs_trace(g, (GcsTrace){ .type = GCS_TRACE_RESEND, .sequence = m->resend.first, .node = from });
-        if (fanout_mode(g))
+        if (fans_out(g))
                 send_again(g, m->resend.first, node_set_of(from), true);
         else
                 send_again(g, m->resend.first, order_to(g, false), false);
@@ -567,7 +585,7 @@ static NodeSet standing_still(const Gcs *g) {
 }
 
 static void lead_again(Gcs *g) {
-        bool fanout = fanout_mode(g) || ++g->n_resends > 1;
+        bool fanout = fans_out(g) || ++g->n_resends > 1;
         NodeSet late = behind(g), to = fanout ? late : order_to(g, false);
         uint64_t all = held_by_all(g);
 
@@ -611,7 +629,7 @@ static void slow_timeout(Gcs *g) {
                 g->slow_all = slow;
                 g->slow_sent_usec = g->now_usec; /* even if there is nobody to be told */
                 if (!node_set_is_empty(gcs_others(g)) && g->announced != 0)
-                        announce(g, order_to(g, fanout_mode(g)), fanout_mode(g));
+                        announce(g, order_to(g, fans_out(g)), fans_out(g));
         }
 }
 

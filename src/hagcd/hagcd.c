@@ -124,6 +124,18 @@ static void tell_gcs(Hagcd *d, const CmsNotification *n) {
         }
 }
 
+/* What is in force, of what counts at once. */
+static void use_conf(Hagcd *d) {
+        static const GcsDissemination dissemination[_CLUSTER_DISSEMINATION_MAX] = {
+                [CLUSTER_DISSEMINATION_AUTO] = GCS_DISSEMINATION_AUTO,
+                [CLUSTER_DISSEMINATION_RING] = GCS_DISSEMINATION_RING,
+                [CLUSTER_DISSEMINATION_FANOUT] = GCS_DISSEMINATION_FANOUT,
+        };
+
+        clients_set_conf(d->clients, d->conf);
+        gcs_set_dissemination(d->gcs, dissemination[d->conf->dissemination]);
+}
+
 /* What the file says is in force: names are those of it from here on. */
 static void take_over_if_in_force(Hagcd *d) {
         ClusterConf *before = d->taken_over;
@@ -131,7 +143,7 @@ static void take_over_if_in_force(Hagcd *d) {
         if (!d->wanted || status_look(d->status, d->cms)->config_hash != d->wanted_hash)
                 return;
         d->conf = d->taken_over = TAKE_PTR(d->wanted);
-        clients_set_conf(d->clients, d->conf);
+        use_conf(d);
         status_set_conf(d->status, d->conf);
         (void) cluster_conf_free(before);
         (void) event_defer_arm(d->trim);
@@ -618,7 +630,7 @@ static void go_on_with_former(Hagcd *d) {
         cluster_access_resolve(d->taken_over, NULL, NULL);
         cluster_access_resolve(d->wanted, NULL, NULL);
         d->conf = d->taken_over;
-        clients_set_conf(d->clients, d->conf);
+        use_conf(d);
         d->wanted_hash = cms_config_hash(file.hash);
         status_set_conf(d->status, d->conf);
         (void) transport_set_peers(d->transport, d->conf, d->wanted);
@@ -877,7 +889,7 @@ static int make_clients(Hagcd *d) {
                 return r;
         (void) TAKE_FD(fd);
         clients_set_limits(d->clients, &d->config.limits);
-        clients_set_conf(d->clients, d->conf);
+        use_conf(d);
         access_warn_unknown(d->conf);
         return 0;
 }

@@ -169,6 +169,9 @@ char *cluster_conf_to_text(const ClusterConf *c) {
         write_duration(&b, "UnseenFenceSec", c->unseen_fence_usec);
         write_duration(&b, "FenceDelaySec", c->fence_delay_usec);
         write_duration(&b, "RejoinHoldSec", c->rejoin_hold_usec);
+        /* Not the default: hagcd of before does not know the key. */
+        if (c->dissemination != CLUSTER_DISSEMINATION_AUTO)
+                str_buf_printf(&b, "Dissemination=%s\n", cluster_dissemination_to_string(c->dissemination));
 
         FOREACH_ARRAY(n, c->nodes, c->n_nodes)
                 write_node(&b, c, n);

@@ -30,6 +30,13 @@ static const char *const cluster_fence_type_table[_CLUSTER_FENCE_TYPE_MAX] = {
 };
 DEFINE_STRING_TABLE(cluster_fence_type, ClusterFenceType);
 
+static const char *const cluster_dissemination_table[_CLUSTER_DISSEMINATION_MAX] = {
+        [CLUSTER_DISSEMINATION_AUTO] = "auto",
+        [CLUSTER_DISSEMINATION_RING] = "ring",
+        [CLUSTER_DISSEMINATION_FANOUT] = "fanout",
+};
+DEFINE_STRING_TABLE(cluster_dissemination, ClusterDissemination);
+
 /* ---- Raw values, as the tables fill them in ---- */
 
 typedef struct RawCluster {
@@ -42,6 +49,7 @@ typedef struct RawCluster {
         uint64_t rejoin_hold_usec;
         uint32_t port;
         char *tie_breaker;
+        int dissemination;
 } RawCluster;
 
 typedef struct RawNode {
@@ -77,6 +85,7 @@ static const ConfRange id_range = { NODE_ID_MIN, NODE_ID_MAX };
 static const ConfRange votes_range = { 0, CLUSTER_VOTES_MAX };
 
 static const ConfChoice fence_type_choice = { cluster_fence_type_table, _CLUSTER_FENCE_TYPE_MAX };
+static const ConfChoice dissemination_choice = { cluster_dissemination_table, _CLUSTER_DISSEMINATION_MAX };
 
 static const ConfSectionType section_types[] = {
         { "Cluster", CONF_UNNAMED, true },
@@ -107,6 +116,11 @@ static const ConfKey cluster_keys[] = {
           offsetof(RawCluster, rejoin_hold_usec),
           0,
           &rejoin_hold_range },
+        { "Dissemination",
+          conf_convert_choice,
+          offsetof(RawCluster, dissemination),
+          0,
+          &dissemination_choice },
 };
 
 static const ConfKey node_keys[] = {
@@ -232,6 +246,7 @@ static int load_cluster(Loader *l) {
                 .fence_delay_usec = USEC_INFINITY,
                 .rejoin_hold_usec = CLUSTER_REJOIN_HOLD_USEC_DEFAULT,
                 .port = CLUSTER_PORT_DEFAULT,
+                .dissemination = CLUSTER_DISSEMINATION_AUTO,
         };
         ClusterConf *c = l->c;
         int r;
@@ -251,6 +266,7 @@ static int load_cluster(Loader *l) {
         c->unseen_fence_usec = raw.unseen_fence_usec;
         c->fence_delay_usec = raw.fence_delay_usec;
         c->rejoin_hold_usec = raw.rejoin_hold_usec;
+        c->dissemination = (ClusterDissemination) raw.dissemination;
         c->port = (uint16_t) raw.port;
         l->tie_breaker = TAKE_PTR(raw.tie_breaker);
         c->name_line = line_of(l->cluster, "Name");

@@ -118,6 +118,15 @@ typedef struct ClusterAccess {
         unsigned line;
 } ClusterAccess;
 
+/* How messages of groups go from node to node; gcs.h says what each means. */
+typedef enum ClusterDissemination {
+        CLUSTER_DISSEMINATION_AUTO,
+        CLUSTER_DISSEMINATION_RING,
+        CLUSTER_DISSEMINATION_FANOUT,
+        _CLUSTER_DISSEMINATION_MAX,
+        _CLUSTER_DISSEMINATION_INVALID = -EINVAL,
+} ClusterDissemination;
+
 /* The kinds of section that are hashed apart, so that two nodes can say in which they differ. */
 typedef enum ClusterConfKind {
         CLUSTER_CONF_CLUSTER,
@@ -139,6 +148,7 @@ typedef struct ClusterConf {
         uint64_t unseen_fence_usec; /* 0: never */
         uint64_t fence_delay_usec;
         uint64_t rejoin_hold_usec; /* 0: nobody is held off */
+        ClusterDissemination dissemination;
 
         ClusterNode *nodes; /* owned, by ascending id */
         size_t n_nodes;
@@ -211,6 +221,8 @@ ClusterConf *cluster_conf_copy(const ClusterConf *c);
 /* The canonical text, for free(); itself a valid cluster.conf. NULL when memory ran out. */
 char *cluster_conf_to_text(const ClusterConf *c);
 
+const char *cluster_dissemination_to_string(ClusterDissemination i);
+ClusterDissemination cluster_dissemination_from_string(const char *s);
 const char *cluster_fence_type_to_string(ClusterFenceType i);
 ClusterFenceType cluster_fence_type_from_string(const char *s);
 

@@ -102,6 +102,7 @@ static const BrokenCore broken_cores[] = {
         { "proposal-dropped-at-change", .gcs = GCS_BREAK_PROPOSAL_DROPPED, .within = 400, .unsafe = true },
         { "older-history-survives", .gcs = GCS_BREAK_OLDER_HISTORY, .within = 400 },
         { "streams-not-donated", .gcs = GCS_BREAK_STREAMS_NOT_DONATED, .within = 400 },
+        { "fan-out-is-a-lap", .gcs = GCS_BREAK_FANOUT_IS_LAP, .within = 400, .unsafe = true },
 };
 
 const BrokenCore *broken_core_find(const char *name) {

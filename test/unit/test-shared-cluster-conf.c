@@ -53,6 +53,7 @@ static void test_defaults(void) {
         g_assert_cmpuint(c->unseen_fence_usec, ==, 20 * USEC_PER_SEC);
         g_assert_cmpuint(c->fence_delay_usec, ==, 0);
         g_assert_cmpuint(c->rejoin_hold_usec, ==, 5 * USEC_PER_MINUTE);
+        g_assert_cmpint(c->dissemination, ==, CLUSTER_DISSEMINATION_AUTO);
         g_assert_cmpuint(c->n_nodes, ==, 3);
         g_assert_cmpuint(c->n_links, ==, 2);
         g_assert_cmpuint(c->nodes[0].votes, ==, 1);
@@ -64,7 +65,7 @@ static void test_everything_given(void) {
         static const char text[] =
                         "[Cluster]\nName=shop\nHeartbeatSec=50ms\nFailureSec=200ms\nPort=9000\nTieBreaker="
                         "n3\n"
-                        "UnseenFenceSec=0\nFenceDelaySec=9s\nRejoinHoldSec=0\n"
+                        "UnseenFenceSec=0\nFenceDelaySec=9s\nRejoinHoldSec=0\nDissemination=ring\n"
                         "[Node n3]\nId=7\nAddress=fd00::3\nVotes=2\n"
                         "[Node n1]\nId=2\nAddress=fd00::1\nEnabled=no\n"
                         "[Fence "
@@ -80,6 +81,7 @@ static void test_everything_given(void) {
         g_assert_cmpuint(c->unseen_fence_usec, ==, 0);
         g_assert_cmpuint(c->fence_delay_usec, ==, 9 * USEC_PER_SEC);
         g_assert_cmpuint(c->rejoin_hold_usec, ==, 0);
+        g_assert_cmpint(c->dissemination, ==, CLUSTER_DISSEMINATION_RING);
         g_assert_cmpuint(c->tie_breaker, ==, 7);
 
         g_assert_cmpuint(c->nodes[0].id, ==, 2);

@@ -342,8 +342,8 @@ Both *both_attach(World *w, CmsSim *s, uint64_t seed) {
         prng_init(&x->prng, seed ^ PRNG_MARK);
         x->w = w;
         x->s = s;
-        config.core.dissemination =
-                        prng_one_in(&x->prng, 2) ? GCS_DISSEMINATION_FANOUT : GCS_DISSEMINATION_RING;
+        config.core.dissemination = (GcsDissemination) prng_between(
+                        &x->prng, GCS_DISSEMINATION_AUTO, GCS_DISSEMINATION_FANOUT);
         config.core.backlog_messages = 100000;
         config.core.silence_usec = s->config.failure_usec;
         x->busy = (unsigned) prng_between(&x->prng, 2, 20);

@@ -304,6 +304,67 @@ static void test_around_the_ring(void) { /* C08 C09 C19 */
         well(c);
 }
 
+static GcsStatus status_of(const Cluster *c, uint32_t node) {
+        GcsStatus status;
+
+        gcs_get_status(c->nodes[node].core, &status);
+        return status;
+}
+
+/* Whoever has a proposal keeps it until everybody has its commit, and no longer. */
+static void test_kept_until_committed_everywhere(void) { /* C11 */
+        _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_RING);
+        Actor *a = joined(c, 1, "shop", "a"), *b = joined(c, 3, "shop", "b");
+        Loss l = { .type = GCS_MESSAGE_COMMIT, .to = 3, .n = 1000 };
+        uint64_t sequence = status_of(c, 1).held + 1;
+
+        set_loss(c, &l);
+        send(a);
+        cluster_run(c, SECOND / 2);
+        g_assert_cmpuint(n_messages(a, a->client), ==, 1);
+        g_assert_cmpuint(n_messages(b, a->client), ==, 0);
+        for (uint32_t id = 1; id <= 3; id++) {
+                g_assert_cmpuint(status_of(c, id).held, ==, sequence);
+                g_assert_cmpuint(status_of(c, id).kept, <=, sequence);
+        }
+
+        l.n = 0;
+        settle_live(c);
+        g_assert_cmpuint(n_messages(b, a->client), ==, 1);
+        /* That all have the commit is told with what comes next. */
+        send(a);
+        settle_live(c);
+        for (uint32_t id = 1; id <= 3; id++)
+                g_assert_cmpuint(status_of(c, id).kept, >, sequence);
+}
+
+/* Whoever does not take a proposal, or does not say that it did, holds it up; nobody ends it. */
+static void refused(GcsMessageType type, uint32_t from, uint32_t to) {
+        _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_FANOUT);
+        Actor *a = joined(c, 1, "shop", "a"), *b = joined(c, 2, "shop", "b"), *d = joined(c, 3, "shop", "d");
+        Loss l = { .type = type, .from = from, .to = to, .n = UINT_MAX };
+
+        set_loss(c, &l);
+        send(b);
+        cluster_run(c, 10 * SECOND);
+        g_assert_cmpuint(l.n_lost, >, 100);
+        g_assert_cmpuint(
+                        n_messages(a, b->client) + n_messages(b, b->client) + n_messages(d, b->client),
+                        ==,
+                        0);
+
+        l.n = 0;
+        settle_live(c);
+        g_assert_cmpuint(n_messages(a, b->client), ==, 1);
+        g_assert_cmpuint(n_messages(b, b->client), ==, 1);
+        g_assert_cmpuint(n_messages(d, b->client), ==, 1);
+}
+
+static void test_nobody_ends_a_message(void) { /* C12 */
+        refused(GCS_MESSAGE_PROPOSE, 1, 3);
+        refused(GCS_MESSAGE_ACK, 3, 1);
+}
+
 static void test_fanout(void) {
         _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_FANOUT);
         Actor *a = joined(c, 1, "shop", "a");
@@ -317,6 +378,43 @@ static void test_fanout(void) {
                         ==,
                         "PROPOSE 1>2 PROPOSE 1>3 ACK 2>1 ACK 3>1 COMMIT 1>2 COMMIT 1>3 ACK 2>1 ACK 3>1 ");
         well(c);
+}
+
+/* By itself it takes the short way while there is little to do, and shares the work when there is much; and
+ * what goes one way never overtakes what goes the other, which would be asked for again. */
+static void test_auto(void) {
+        _cleanup_(cluster_freep) Cluster *c = three(GCS_DISSEMINATION_AUTO);
+        Actor *a = joined(c, 1, "shop", "a"), *b = joined(c, 2, "shop", "b");
+        static const char short_way[] =
+                        "PROPOSE 1>2 PROPOSE 1>3 ACK 2>1 ACK 3>1 COMMIT 1>2 COMMIT 1>3 ACK 2>1 ACK 3>1 ";
+        static const char then_around[] = "PROPOSE 1>2 PROPOSE 1>3 ACK 2>1 ACK 3>1 PROPOSE 1>2 PROPOSE 2>3 "
+                                          "ACK 3>1 lap COMMIT 1>2 COMMIT 2>3 ACK 3>1 lap ";
+        Passed p = {};
+
+        c->filter = watch;
+        c->filter_data = &p;
+        send(a);
+        cluster_run(c, 50 * USEC_PER_MSEC);
+        g_assert_cmpstr(p.text, ==, short_way);
+
+        /* The first one of ten has nothing before it, and the others wait for it. */
+        p = (Passed){};
+        for (unsigned i = 0; i < 10; i++)
+                send(a);
+        cluster_run(c, 50 * USEC_PER_MSEC);
+        g_assert_cmpstr(p.text, ==, then_around);
+
+        c->filter = NULL;
+        for (unsigned i = 0; i < 1000; i++) {
+                for (unsigned k = 0; k < i % 13; k++)
+                        (void) actor_send(i % 2 == 0 ? a : b, i % 31 == 0 ? 16 * 1024 : 100);
+                cluster_run(c, 50 * (i % 17));
+        }
+        settle_live(c);
+        for (uint32_t id = 1; id <= 3; id++) {
+                g_assert_cmpuint(c->nodes[id].n_sent[GCS_MESSAGE_RESEND], ==, 0);
+                g_assert_cmpuint(status_of(c, id).n_resent, ==, 0);
+        }
 }
 
 /* The cost falls as load grows: what comes while something is on its way waits for it, and then goes as one.
@@ -371,6 +469,7 @@ static void test_waits_for_what_was_lost(void) {
         waits_for_what_was_lost(1, 2, GCS_DISSEMINATION_RING);
         waits_for_what_was_lost(2, 3, GCS_DISSEMINATION_RING);
         waits_for_what_was_lost(1, 3, GCS_DISSEMINATION_FANOUT);
+        waits_for_what_was_lost(1, 3, GCS_DISSEMINATION_AUTO);
 }
 
 /* Commits ride on proposals, and many are in flight: the cost of a message falls as load grows. */
@@ -410,6 +509,9 @@ static void test_lost_is_sent_again(void) { /* C10 */
         lost_once(GCS_MESSAGE_PROPOSE, 1, 3, GCS_DISSEMINATION_FANOUT);
         lost_once(GCS_MESSAGE_COMMIT, 1, 3, GCS_DISSEMINATION_FANOUT);
         lost_once(GCS_MESSAGE_ACK, 2, 1, GCS_DISSEMINATION_FANOUT);
+        lost_once(GCS_MESSAGE_PROPOSE, 1, 3, GCS_DISSEMINATION_AUTO);
+        lost_once(GCS_MESSAGE_COMMIT, 1, 3, GCS_DISSEMINATION_AUTO);
+        lost_once(GCS_MESSAGE_ACK, 2, 1, GCS_DISSEMINATION_AUTO);
 }
 
 /* ---- Nodes fail ---- */
@@ -902,7 +1004,10 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/gcs/order/concurrent-senders-one-order", test_concurrent_senders);
         g_test_add_func("/gcs/order/nothing-before-everybody-has-it", test_everybody_first);
         g_test_add_func("/gcs/order/around-the-ring", test_around_the_ring);
+        g_test_add_func("/gcs/order/kept-until-committed-everywhere", test_kept_until_committed_everywhere);
+        g_test_add_func("/gcs/order/nobody-ends-a-message", test_nobody_ends_a_message);
         g_test_add_func("/gcs/order/fanout", test_fanout);
+        g_test_add_func("/gcs/order/auto", test_auto);
         g_test_add_func("/gcs/order/batches", test_batches);
         g_test_add_func("/gcs/order/what-comes-meanwhile-goes-as-one", test_what_comes_meanwhile);
         g_test_add_func("/gcs/order/what-waits-shows-what-was-lost", test_waits_for_what_was_lost);

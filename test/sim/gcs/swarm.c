@@ -190,8 +190,8 @@ gcs_swarm_run(uint64_t seed,
         config.delay_max_usec = prng_one_in(&prng, 3) ? 200 : 200 + prng_below(&prng, 15000);
         config.store_max_usec = prng_one_in(&prng, 3) ? 0 : prng_below(&prng, 60000);
         config.any_rank = prng_one_in(&prng, 3);
-        config.core.dissemination =
-                        prng_one_in(&prng, 3) ? GCS_DISSEMINATION_FANOUT : GCS_DISSEMINATION_RING;
+        config.core.dissemination = (GcsDissemination) prng_between(
+                        &prng, GCS_DISSEMINATION_AUTO, GCS_DISSEMINATION_FANOUT);
         config.core.pipeline = (uint32_t) prng_between(&prng, 1, 8);
         config.core.window_messages = prng_one_in(&prng, 3) ? 8 : 0;
         config.core.backlog_messages = 4000; /* readers read; but nobody is to be expelled for a pause */
