@@ -3,6 +3,7 @@
 /* sim [--seeds A..B] [--nodes A..B] [--jobs N]   runs the swarm: clusters of both cores, a random life each
  *     [--only-membership]                         without groups on top
  *     [--faults KIND=RATE,...]                    these kinds of faults, in place of each seed's own
+ *     [--faults-sec S]                            so long, in place of 5 to 30 s of each seed's own
  *     [--limit-sec S]                             begins no more seeds after so long
  *     [--trace]                                   tells everything of the first seed
  *     [--fault NAME]                              with a broken core
@@ -15,6 +16,8 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include "basic/parse.h"
+#include "basic/time-util.h"
 #include "sim/broken.h"
 
 static bool parse_range(const char *text, uint64_t *ret_low, uint64_t *ret_high) {
@@ -23,14 +26,20 @@ static bool parse_range(const char *text, uint64_t *ret_low, uint64_t *ret_high)
 
 static bool parse_arguments(int argc, char *argv[], Run *run, const char **ret_fault, bool *ret_broken) {
         static const struct option long_options[] = {
-                { "seeds", required_argument, NULL, 's' },     { "nodes", required_argument, NULL, 'n' },
-                { "jobs", required_argument, NULL, 'j' },      { "only-membership", no_argument, NULL, 'm' },
-                { "faults", required_argument, NULL, 'F' },    { "fault", required_argument, NULL, 'f' },
-                { "broken", no_argument, NULL, 'b' },          { "trace", no_argument, NULL, 't' },
-                { "limit-sec", required_argument, NULL, 'l' }, { 0 },
+                { "seeds", required_argument, NULL, 's' },
+                { "nodes", required_argument, NULL, 'n' },
+                { "jobs", required_argument, NULL, 'j' },
+                { "only-membership", no_argument, NULL, 'm' },
+                { "faults", required_argument, NULL, 'F' },
+                { "fault", required_argument, NULL, 'f' },
+                { "broken", no_argument, NULL, 'b' },
+                { "trace", no_argument, NULL, 't' },
+                { "limit-sec", required_argument, NULL, 'l' },
+                { "faults-sec", required_argument, NULL, 'S' },
+                { 0 },
         };
         static unsigned weight[_FAULT_MAX];
-        uint64_t low, high;
+        uint64_t low, high, number;
         int c;
 
         while ((c = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
@@ -58,6 +67,11 @@ static bool parse_arguments(int argc, char *argv[], Run *run, const char **ret_f
                                 return false;
                         run->options.weight = weight;
                         break;
+                case 'S':
+                        if (parse_u64(optarg, 1, 7 * 24 * UINT64_C(3600), &number) < 0)
+                                return false;
+                        run->options.faults_usec = number * USEC_PER_SEC;
+                        break;
                 case 'f':
                         *ret_fault = optarg;
                         break;
@@ -82,7 +96,8 @@ static char *arguments_kept(int argc, char *argv[]) {
         size_t n = 0;
 
         for (int i = 1; i < argc; i++) {
-                bool valued = streq(argv[i], "--faults") || streq(argv[i], "--fault");
+                bool valued = streq(argv[i], "--faults") || streq(argv[i], "--fault") ||
+                              streq(argv[i], "--faults-sec");
 
                 if (!valued && !streq(argv[i], "--only-membership"))
                         continue;
@@ -102,7 +117,7 @@ static char *arguments_kept(int argc, char *argv[]) {
 static int usage(const char *name) {
         (void) fprintf(stderr,
                        "usage: %s [--seeds A..B] [--nodes A..B] [--jobs N] [--only-membership] "
-                       "[--faults KIND=RATE,...] [--limit-sec S] [--fault NAME] [--trace]\n"
+                       "[--faults KIND=RATE,...] [--faults-sec S] [--limit-sec S] [--fault NAME] [--trace]\n"
                        "       %s --broken [--jobs N]\n",
                        name,
                        name);

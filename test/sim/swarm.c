@@ -182,6 +182,7 @@ static void start(World *w, uint64_t node, uint64_t b, void *userdata) {
 
 static void set_up(Swarm *x, const SwarmOptions *options) {
         World *w = x->w;
+        uint64_t faults_usec;
 
         cms_sim_init_stores(w, x->s);
         faults_choose(&x->faults, options->weight);
@@ -192,9 +193,10 @@ static void set_up(Swarm *x, const SwarmOptions *options) {
         choose_clocks(x);
         for (uint32_t id = 1; id <= w->n_nodes; id++)
                 world_at(w, w->now_usec + msec_between(x, 0, 1000), start, id, 0, x);
-        faults_begin(&x->faults,
-                     w->now_usec + (is_large(x) ? msec_between(x, 5000, 10000)
-                                                : msec_between(x, 10000, 30000)));
+        faults_usec = is_large(x) ? msec_between(x, 5000, 10000) : msec_between(x, 10000, 30000);
+        if (options->faults_usec > 0)
+                faults_usec = options->faults_usec;
+        faults_begin(&x->faults, w->now_usec + faults_usec);
         if (x->both)
                 both_live(x->both);
 }

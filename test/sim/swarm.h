@@ -14,6 +14,7 @@
 typedef struct SwarmOptions {
         unsigned nodes_min, nodes_max;
         bool only_membership;   /* no groups on top */
+        uint64_t faults_usec;   /* how long faults are injected; 0: each seed its own time, 5 to 30 s */
         unsigned fault;         /* CmsFault of the broken build */
         const unsigned *weight; /* by FaultKind; NULL: each seed its own */
         bool trace;
