@@ -7,7 +7,7 @@
 #include "cms/cms-internal.h"
 #include "sim/world.h"
 
-#define CMS_SIM_MIDS_MAX 16384U
+#define CMS_SIM_MIDS_MAX 262144U /* enough for days of faults; only what is used is ever touched */
 #define CMS_SIM_FILES_MAX 64U
 
 /* What the world remembers of one number. */
