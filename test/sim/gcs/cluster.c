@@ -497,6 +497,7 @@ Actor *cluster_join(Cluster *c, uint32_t node, const char *group, const char *na
         a->segments = g_ptr_array_new();
         a->last_of = g_hash_table_new(NULL, NULL);
         g_ptr_array_add(c->actors, a);
+        g_ptr_array_add(c->nodes[node].clients, a);
         cluster_feed(c,
                      node,
                      (GcsEvent){ .type = GCS_EVENT_REGISTER,
@@ -642,11 +643,18 @@ void cluster_feed(Cluster *c, uint32_t node, GcsEvent event) {
 
 /* Readers that read take everything at once. */
 static void consume_all(Cluster *c, uint32_t node) {
-        for (unsigned i = 0; i < c->actors->len; i++) {
-                Actor *a = c->actors->pdata[i];
+        GPtrArray *clients = c->nodes[node].clients;
 
-                if (a->node == node && a->held->len == 0)
+        for (unsigned i = 0; i < clients->len;) {
+                Actor *a = clients->pdata[i];
+
+                if (a->dead) {
+                        g_ptr_array_remove_index(clients, i);
+                        continue;
+                }
+                if (a->held->len == 0)
                         actor_consume(a);
+                i++;
         }
 }
 
@@ -906,8 +914,10 @@ Cluster *cluster_new(const ClusterConfig *config) {
         c->quorate = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         c->history = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         c->payloads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        for (uint32_t id = 1; id <= config->n_nodes; id++)
+        for (uint32_t id = 1; id <= config->n_nodes; id++) {
                 c->nodes[id].id = id;
+                c->nodes[id].clients = g_ptr_array_new();
+        }
         return c;
 }
 
@@ -918,8 +928,10 @@ Cluster *cluster_free(Cluster *c) {
                 happening_free(c->events->pdata[i]);
         for (unsigned i = 0; i < c->actors->len; i++)
                 actor_free(c->actors->pdata[i]);
-        for (uint32_t id = 1; id <= c->config.n_nodes; id++)
+        for (uint32_t id = 1; id <= c->config.n_nodes; id++) {
                 c->nodes[id].core = gcs_free(c->nodes[id].core);
+                g_ptr_array_unref(c->nodes[id].clients);
+        }
         g_ptr_array_unref(c->events);
         g_ptr_array_unref(c->actors);
         g_array_unref(c->seniority);

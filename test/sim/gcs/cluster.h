@@ -84,6 +84,7 @@ typedef struct ClusterNode {
         bool store_stuck;   /* writes never come back */
         uint64_t paused_until;
         NodeSet stalled;
+        GPtrArray *clients; /* Actor: of this node; who is dead goes when it is met */
         unsigned n_sent[GCS_MESSAGE_TYPE_LAST + 1];
 } ClusterNode;
 
