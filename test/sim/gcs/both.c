@@ -277,8 +277,9 @@ static void turn(World *w, uint64_t a, uint64_t b, void *userdata) {
         unsigned n[CLUSTER_NODES_MAX + 1] = { 0 }, n_all = 0;
 
         c->now_usec = w->now_usec;
-        for (unsigned i = 0; i < c->actors->len && !c->failure; i++) {
-                Actor *actor = c->actors->pdata[i];
+        cluster_bury(c);
+        for (unsigned i = 0; i < c->living->len && !c->failure; i++) {
+                Actor *actor = c->living->pdata[i];
 
                 if (actor->dead)
                         continue;

@@ -497,7 +497,7 @@ Actor *cluster_join(Cluster *c, uint32_t node, const char *group, const char *na
         a->segments = g_ptr_array_new();
         a->last_of = g_hash_table_new(NULL, NULL);
         g_ptr_array_add(c->actors, a);
-        g_ptr_array_add(c->nodes[node].clients, a);
+        g_ptr_array_add(c->living, a);
         cluster_feed(c,
                      node,
                      (GcsEvent){ .type = GCS_EVENT_REGISTER,
@@ -643,19 +643,24 @@ void cluster_feed(Cluster *c, uint32_t node, GcsEvent event) {
 
 /* Readers that read take everything at once. */
 static void consume_all(Cluster *c, uint32_t node) {
-        GPtrArray *clients = c->nodes[node].clients;
+        for (unsigned i = 0; i < c->living->len; i++) {
+                Actor *a = c->living->pdata[i];
 
-        for (unsigned i = 0; i < clients->len;) {
-                Actor *a = clients->pdata[i];
-
-                if (a->dead) {
-                        g_ptr_array_remove_index(clients, i);
-                        continue;
-                }
-                if (a->held->len == 0)
+                if (a->node == node && a->held->len == 0)
                         actor_consume(a);
-                i++;
         }
+}
+
+void cluster_bury(Cluster *c) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < c->living->len; i++) {
+                Actor *a = c->living->pdata[i];
+
+                if (!a->dead)
+                        c->living->pdata[n++] = a;
+        }
+        g_ptr_array_set_size(c->living, (int) n);
 }
 
 void cluster_start(Cluster *c, uint32_t node) {
@@ -683,8 +688,8 @@ void cluster_crash(Cluster *c, uint32_t node) {
         cluster_trace_node(c, node, "crashes");
         n->alive = false;
         n->core = gcs_free(n->core);
-        for (unsigned i = 0; i < c->actors->len; i++) {
-                Actor *a = c->actors->pdata[i];
+        for (unsigned i = 0; i < c->living->len; i++) {
+                Actor *a = c->living->pdata[i];
 
                 if (a->node == node)
                         a->dead = true;
@@ -910,14 +915,13 @@ Cluster *cluster_new(const ClusterConfig *config) {
         c->now_usec = 1000;
         c->events = g_ptr_array_new();
         c->actors = g_ptr_array_new();
+        c->living = g_ptr_array_new();
         c->seniority = g_array_new(FALSE, FALSE, sizeof(uint32_t));
         c->quorate = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         c->history = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         c->payloads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        for (uint32_t id = 1; id <= config->n_nodes; id++) {
+        for (uint32_t id = 1; id <= config->n_nodes; id++)
                 c->nodes[id].id = id;
-                c->nodes[id].clients = g_ptr_array_new();
-        }
         return c;
 }
 
@@ -928,12 +932,11 @@ Cluster *cluster_free(Cluster *c) {
                 happening_free(c->events->pdata[i]);
         for (unsigned i = 0; i < c->actors->len; i++)
                 actor_free(c->actors->pdata[i]);
-        for (uint32_t id = 1; id <= c->config.n_nodes; id++) {
+        for (uint32_t id = 1; id <= c->config.n_nodes; id++)
                 c->nodes[id].core = gcs_free(c->nodes[id].core);
-                g_ptr_array_unref(c->nodes[id].clients);
-        }
         g_ptr_array_unref(c->events);
         g_ptr_array_unref(c->actors);
+        g_ptr_array_unref(c->living);
         g_array_unref(c->seniority);
         g_hash_table_unref(c->quorate);
         g_hash_table_unref(c->history);

@@ -84,7 +84,6 @@ typedef struct ClusterNode {
         bool store_stuck;   /* writes never come back */
         uint64_t paused_until;
         NodeSet stalled;
-        GPtrArray *clients; /* Actor: of this node; who is dead goes when it is met */
         unsigned n_sent[GCS_MESSAGE_TYPE_LAST + 1];
 } ClusterNode;
 
@@ -122,7 +121,8 @@ struct Cluster {
         uint64_t next_incarnation, next_epoch, next_client;
         GArray *seniority;   /* uint32_t */
         GHashTable *quorate; /* mids of quorate memberships, as text */
-        GPtrArray *actors;
+        GPtrArray *actors;   /* Actor: all that ever were, by client - 1 */
+        GPtrArray *living;   /* in the same order; without those that cluster_bury() found dead */
 
         /* Returns true to lose the message. */
         bool (*filter)(Cluster *c, uint32_t from, uint32_t to, const GcsMessage *m);
@@ -158,6 +158,8 @@ bool cluster_run_until(Cluster *c, bool (*done)(Cluster *c, void *data), void *d
 void cluster_feed(Cluster *c, uint32_t node, GcsEvent event);
 void cluster_start(Cluster *c, uint32_t node);
 void cluster_crash(Cluster *c, uint32_t node);
+/* Whoever is dead is gone over no more: for those who turn to all living clients again and again. */
+void cluster_bury(Cluster *c);
 /* CMS agrees on that set, if all of it lives long enough. */
 void cluster_propose(Cluster *c, NodeSet set);
 NodeSet cluster_alive(const Cluster *c);
