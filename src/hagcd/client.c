@@ -125,10 +125,15 @@ void client_registered(Client *i, int error, const char *text) {
         client_put(i, f);
 }
 
-void client_unregistered(Client *i) {
+void client_not_member(Client *i) {
         i->state = CLIENT_CONNECTED;
         i->critical = false;
         i->registered = false;
+        i->left_bytes = i->queued_bytes;
+}
+
+void client_unregistered(Client *i) {
+        client_not_member(i);
         i->pinging = false;
         client_drop_held(i);
         client_put(i, frame_begin(&i->clients->frame, PROTO_UNREGISTERED));

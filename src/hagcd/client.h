@@ -13,7 +13,7 @@
 
 /* gcs makes senders slow down long before this. */
 #define CLIENT_QUEUE_BYTES_MAX (64U * 1024U * 1024U)
-/* Of one that is no member and so has nobody who slows down. */
+/* Of one that is no member and so has nobody who slows down, beside what it was given as a member. */
 #define CLIENT_ANSWERS_BYTES_MAX (256U * 1024U)
 
 typedef struct Client Client;
@@ -99,6 +99,7 @@ struct Client {
         bool groups_asked;    /* likewise; each is told in a frame of its own, */
         unsigned groups_told; /* so many by now */
         size_t queued_bytes;
+        size_t left_bytes; /* of these, what it had yet to take when it ceased to be a member */
         bool blocked;
         uint32_t consumed_messages;
         uint64_t consumed_bytes;
@@ -168,6 +169,7 @@ void client_release_held(Client *i);
 void client_drop_held(Client *i);
 void client_welcome(Client *i);
 void client_registered(Client *i, int error, const char *text);
+void client_not_member(Client *i);
 void client_unregistered(Client *i);
 void client_shut_out(Client *i);
 void client_ping(Client *i);

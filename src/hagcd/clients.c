@@ -140,9 +140,7 @@ static void reap(Clients *c) {
 /* ---- Frames of clients ---- */
 
 static void refuse(Client *i, int error, const char *text) {
-        i->state = CLIENT_CONNECTED;
-        i->critical = false;
-        i->registered = false;
+        client_not_member(i);
         client_registered(i, error, text);
 }
 
@@ -213,6 +211,11 @@ static bool may_register(Clients *c, Client *i, const ProtoFrame *f) {
 static void on_register(Clients *c, Client *i, const ProtoFrame *f) {
         if (i->state != CLIENT_CONNECTED) {
                 expel(c, i, -EALREADY, GCS_REASON_EXPELLED, "registered twice");
+                return;
+        }
+        /* Or joining and leaving in turns would add up. The library waits for the end of it. */
+        if (i->queued_bytes > CLIENT_ANSWERS_BYTES_MAX) {
+                expel(c, i, -ENOBUFS, GCS_REASON_EXPELLED, "joins without having taken what was delivered");
                 return;
         }
         if (!name_is_valid(f->group) || !name_is_valid(f->name) ||
@@ -548,7 +551,7 @@ static void pump(Clients *c, Client *i) {
 }
 
 static size_t queue_bytes_max(const Client *i) {
-        return i->registered ? CLIENT_QUEUE_BYTES_MAX : CLIENT_ANSWERS_BYTES_MAX;
+        return i->registered ? CLIENT_QUEUE_BYTES_MAX : i->left_bytes + CLIENT_ANSWERS_BYTES_MAX;
 }
 
 /* However often it was asked for, there is one at a time, and none for somebody who takes nothing. */

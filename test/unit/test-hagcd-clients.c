@@ -639,6 +639,24 @@ static void test_leaving_without_reading(World *w, const void *data) {
         g_assert_false(w->failed);
 }
 
+/* What was delivered to it before it left is its own, however much it is: nobody slows down for it. */
+static void test_leaving_with_much_to_take(World *w, const void *data) {
+        g_autofree uint8_t *payload = g_malloc0(50000);
+        hagcs *a = join(w, "a", 0), *b = join(w, "b", 0);
+
+        for (unsigned i = 0; i < 40; i++) {
+                g_assert_cmpint(hagcs_send(a, payload, 50000, 0), ==, 0);
+                wait_for(w, a, HAGCS_EVENT_MESSAGE);
+        }
+        g_assert_cmpint(hagcs_unregister(b), ==, 0);
+        turn(w);
+        for (unsigned i = 0; i < 40; i++)
+                wait_for(w, b, HAGCS_EVENT_MESSAGE);
+        wait_for(w, b, HAGCS_EVENT_UNREGISTERED);
+        hagcs_close(a);
+        hagcs_close(b);
+}
+
 /* It is the process of this test that would be killed. */
 static void test_hand_over(World *w, const void *data) {
         hagcs *h = is_root() ? connected_as(w, 0) : NULL;
@@ -763,6 +781,29 @@ static void test_leaving_again_and_again(World *w, const void *data) {
         turn(w);
         if (w->clients->first)
                 g_assert_cmpuint(n_in(only_client(w)), <, 10);
+}
+
+/* A handle by hand may ask to join before that; then it would add up. */
+static void test_joining_with_much_to_take(World *w, const void *data) {
+        const ProtoFrame join_again = { .type = PROTO_REGISTER, .group = "talk", .name = "rude" };
+        _cleanup_close_ int fd = rude_connect(w);
+        g_autofree uint8_t *payload = g_malloc0(50000);
+        hagcs *a = join(w, "a", 0);
+
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_HELLO, .version = PROTO_VERSION }));
+        g_assert_true(rude_say(w, fd, &join_again));
+        turn(w);
+        for (unsigned i = 0; i < 40; i++) {
+                g_assert_cmpint(hagcs_send(a, payload, 50000, 0), ==, 0);
+                wait_for(w, a, HAGCS_EVENT_MESSAGE);
+        }
+        g_assert_true(rude_say(w, fd, &(ProtoFrame){ .type = PROTO_UNREGISTER }));
+        turn(w);
+        g_assert_cmpuint(w->clients->n_clients, ==, 2);
+        g_assert_true(rude_say(w, fd, &join_again));
+        turn(w);
+        g_assert_cmpuint(w->clients->n_clients, ==, 1);
+        hagcs_close(a);
 }
 
 /* Credit is given back in one sum. */
@@ -986,8 +1027,10 @@ int main(int argc, char *argv[]) {
         ADD("critical-member-that-is-shut-out-matters", test_death_while_shut_out);
         ADD("critical-member-that-is-shut-out-may-leave", test_leaving_while_shut_out);
         ADD("critical-member-may-leave-without-reading", test_leaving_without_reading);
+        ADD("who-leaves-takes-what-was-delivered", test_leaving_with_much_to_take);
         ADD("critical-member-may-hand-over", test_hand_over);
         ADD("leaving-again-and-again-costs-nothing", test_leaving_again_and_again);
+        ADD("joining-with-much-to-take-does-not-add-up", test_joining_with_much_to_take);
         ADD("credit-not-taken-adds-up-in-one-frame", test_credit_not_taken);
         ADD("a-little-credit-goes-with-something-else", test_little_credit);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
