@@ -130,6 +130,7 @@ void client_not_member(Client *i) {
         i->critical = false;
         i->registered = false;
         i->left_bytes = i->queued_bytes;
+        i->tally.group = NULL;
 }
 
 void client_unregistered(Client *i) {

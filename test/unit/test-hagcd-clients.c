@@ -542,6 +542,34 @@ static void test_counts_not_taken(World *w, const void *data) {
         hagcs_close(look);
 }
 
+/* Whoever left, and is still connected, holds no slot of those that are counted. */
+static void test_counts_after_leaving(World *w, const void *data) {
+        hagcs *gone = connected_as(w, 0), *members[GCS_GROUPS_MAX], *last = NULL;
+        const hagcs_group *g;
+
+        g_assert_cmpint(ask_in(w, gone, "gone", "a", 0), ==, 0);
+        g_assert_cmpint(hagcs_unregister(gone), ==, 0);
+        wait_for(w, gone, HAGCS_EVENT_UNREGISTERED);
+        for (unsigned i = 0; i < ELEMENTSOF(members); i++) {
+                g_autofree char *group = g_strdup_printf("g%u", i);
+
+                last = members[i] = connected_as(w, 0);
+                g_assert_cmpint(ask_in(w, last, group, "a", 0), ==, 0);
+        }
+        g_assert_cmpint(hagcs_send(last, "hello", 5, 0), ==, 0);
+        wait_for(w, last, HAGCS_EVENT_MESSAGE);
+        g_assert_cmpint(hagcs_ask_groups(gone), ==, 0);
+        do {
+                wait_for(w, gone, HAGCS_EVENT_GROUP);
+                g = hagcs_get_group(gone);
+                g_assert_nonnull(g);
+        } while (!g_str_equal(g->name, "g63"));
+        g_assert_cmpuint(g->messages, ==, 1);
+        FOREACH_ARRAY(m, members, ELEMENTSOF(members))
+                hagcs_close(*m);
+        hagcs_close(gone);
+}
+
 /* ---- Having cluster.conf read anew ---- */
 
 static void test_reload_for_root(World *w, const void *data) {
@@ -1040,6 +1068,7 @@ int main(int argc, char *argv[]) {
         ADD("messages-are-counted", test_counts);
         ADD("what-waits-is-counted", test_counts_of_a_slow_one);
         ADD("counts-that-are-not-taken-cost-nothing", test_counts_not_taken);
+        ADD("who-left-is-counted-no-more", test_counts_after_leaving);
         ADD("root-may-have-the-file-read-anew", test_reload_for_root);
         ADD("membership-that-is-not-taken-costs-nothing", test_membership_not_taken);
         ADD("room-is-kept-for-root", test_room_for_root);
