@@ -132,7 +132,7 @@ struct Clients {
         Client *first; /* owned */
         unsigned n_clients;
         const ClusterConf *conf; /* weak */
-        LogRate access_rate;
+        LogRate lost_rate, access_rate;
         ClientLimits limits;
         LogRate admission_rate;
         TallyGroups tally;

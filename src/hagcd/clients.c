@@ -74,6 +74,23 @@ static bool client_matters(const Client *i) {
         return i->critical && (i->registered || i->successor);
 }
 
+/* Whoever joins and goes again and again is not to fill the journal. */
+static void tell_lost(Clients *c, const Client *i, bool planned, const char *why) {
+        uint32_t n_held = 0;
+
+        if (!i->critical && !log_rate_pass(&c->lost_rate, now_boottime_usec(), &n_held))
+                return;
+        log_event(planned ? LOG_INFO : LOG_WARNING,
+                  HAMGR_MESSAGE_MEMBER_LOST,
+                  LOG_FIELDS("HAMGR_REASON", why, "HAMGR_GROUP", i->identity.group),
+                  "member %s of group %s (process %d): %s%s",
+                  i->identity.name,
+                  i->identity.group,
+                  (int) i->pid,
+                  why,
+                  n_held > 0 ? " (others before it were held back)" : "");
+}
+
 /* The connection is over: tells gcs, and decides what it means. */
 static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
         bool member = i->state == CLIENT_MEMBER || i->state == CLIENT_REGISTERING;
@@ -95,14 +112,7 @@ static void lose(Clients *c, Client *i, GcsReason reason, const char *why) {
         if (planned)
                 why = "hands over to a successor";
         if (member)
-                log_event(planned ? LOG_INFO : LOG_WARNING,
-                          HAMGR_MESSAGE_MEMBER_LOST,
-                          LOG_FIELDS("HAMGR_REASON", why, "HAMGR_GROUP", i->identity.group),
-                          "member %s of group %s (process %d): %s",
-                          i->identity.name,
-                          i->identity.group,
-                          (int) i->pid,
-                          why);
+                tell_lost(c, i, planned, why);
         /* Also of one that asked to leave: gcs is not to wait for it to take anything any more. */
         if (member || leaving)
                 (void) c->handlers->feed(
@@ -912,6 +922,7 @@ int clients_new(sd_event *event,
         c->frame.view = &c->view;
         c->limits = (ClientLimits){ CLIENTS_MAX, CLIENTS_PER_USER_MAX };
         c->admission_rate = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 5 };
+        c->lost_rate = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 100 };
         c->access_rate = (LogRate){ .interval_usec = USEC_PER_MINUTE, .burst = 5 };
         r = event_timer_new(event, "clients", on_timer, c, &c->timer);
         if (r < 0)

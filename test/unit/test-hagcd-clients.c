@@ -921,6 +921,26 @@ static void test_ping_behind_few(World *w, const void *data) {
         g_assert_cmpuint(rude_hear(fd, PROTO_MESSAGE), <, 5000);
 }
 
+static void
+count_line(int level, const char *message_id, const char *const *fields, const char *text, void *userdata) {
+        unsigned *n = userdata;
+
+        (*n)++;
+}
+
+/* The journal drops what comes too fast, and would drop what others have to say. */
+static void test_losses_are_told_at_a_bounded_rate(World *w, const void *data) {
+        unsigned n = 0;
+
+        log_set_sink(count_line, &n);
+        for (unsigned k = 0; k < 300; k++) {
+                hagcs_close(join(w, "a", 0));
+                turn(w);
+        }
+        log_set_sink(NULL, NULL);
+        g_assert_cmpuint(n, ==, 100);
+}
+
 /* Asking costs work only as far as the answers are taken. */
 static void test_membership_not_taken(World *w, const void *data) {
         _cleanup_close_ int fd = rude_connect(w);
@@ -1063,6 +1083,7 @@ int main(int argc, char *argv[]) {
         ADD("a-little-credit-goes-with-something-else", test_little_credit);
         ADD("who-takes-no-answers-is-let-go", test_answers_not_taken);
         ADD("many-frames-leave-turns-to-others", test_many_frames);
+        ADD("losses-are-told-at-a-bounded-rate", test_losses_are_told_at_a_bounded_rate);
         ADD("ping-is-behind-few-messages", test_ping_behind_few);
         ADD("anybody-may-look-at-the-membership", test_membership_for_anybody);
         ADD("messages-are-counted", test_counts);
