@@ -118,9 +118,9 @@ static PacketEcho echo_of(const Fixture *f) {
         return echo;
 }
 
-/* A message of membership without content. */
-static void peer_says(Fixture *f) {
-        uint8_t plain[PACKET_INSIDE_BYTES], buf[PACKET_BYTES_MAX];
+/* A datagram of membership without content; returns its size. */
+static size_t peer_seals(Fixture *f, uint8_t buf[static PACKET_BYTES_MAX]) {
+        uint8_t plain[PACKET_INSIDE_BYTES];
         PacketInside inside = {
                 .from = PEER,
                 .to = SELF,
@@ -136,10 +136,21 @@ static void peer_says(Fixture *f) {
         int r;
 
         packet_inside_encode(&inside, plain);
-        r = channel_seal(
-                        &f->channels[DTLS_CLASS_MEMBERSHIP], plain, sizeof(plain), buf + h, sizeof(buf) - h);
+        r =
+                        channel_seal(&f->channels[DTLS_CLASS_MEMBERSHIP],
+                                     plain,
+                                     sizeof(plain),
+                                     buf + h,
+                                     PACKET_BYTES_MAX - h);
         g_assert_cmpint(r, >, 0);
-        peer_send(f, buf, h + (size_t) r);
+        return h + (size_t) r;
+}
+
+static void peer_says(Fixture *f) {
+        uint8_t buf[PACKET_BYTES_MAX];
+        size_t n = peer_seals(f, buf);
+
+        peer_send(f, buf, n);
 }
 
 static void hear_plain(Fixture *f, DtlsClass class, const uint8_t *plain, size_t n) {
@@ -296,6 +307,46 @@ static void test_settle(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->n_settled, ==, 1);
 }
 
+static TransportCounters counters_of(const Fixture *f) {
+        TransportCounters counters;
+
+        transport_get_counters(f->transport, &counters);
+        return counters;
+}
+
+/* Of a packet of several each is judged for itself: one that was forged, and one that is cut, cost no other.
+ */
+static void test_bad_among_good(Fixture *f, gconstpointer data) {
+        const ClusterAddress *to = &f->conf->nodes[0].addresses[0];
+        uint8_t datagrams[5][PACKET_BYTES_MAX];
+        struct mmsghdr messages[5];
+        struct iovec iov[5];
+        OffloadControl control;
+        struct msghdr joined;
+        uint64_t n_bad;
+
+        connect_peer(f);
+        /* Whoever sends looks at the links, and of one that lacks nothing a bad datagram is noted. */
+        transport_send(f->transport, node_set_of(PEER), DTLS_CLASS_MEMBERSHIP, "x", 1);
+        f->n_messages = 0;
+        n_bad = counters_of(f).n_bad;
+        for (unsigned i = 0; i < 5; i++) {
+                iov[i] = (struct iovec){ .iov_base = datagrams[i], .iov_len = peer_seals(f, datagrams[i]) };
+                messages[i].msg_hdr = (struct msghdr){ .msg_name = (void *) to,
+                                                       .msg_namelen = cluster_address_length(to),
+                                                       .msg_iov = &iov[i],
+                                                       .msg_iovlen = 1 };
+        }
+        datagrams[1][0] ^= 1;
+        datagrams[2][iov[2].iov_len - 1] ^= 1;
+        iov[4].iov_len = PACKET_HEADER_BYTES - 1;
+        g_assert_cmpuint(offload_join(messages, 5, &joined, &control), ==, 5);
+        g_assert_cmpint(sendmsg(f->peer_fd, &joined, 0), >, 0);
+        turn(f);
+        g_assert_cmpuint(f->n_messages, ==, 2);
+        g_assert_cmpuint(counters_of(f).n_bad - n_bad, ==, 3);
+}
+
 static unsigned n_packets_of_one(Fixture *f) {
         static const uint8_t message[20000];
 
@@ -401,26 +452,19 @@ static void flood(Fixture *f, unsigned n_packets) {
         }
 }
 
-static uint64_t n_received(const Fixture *f) {
-        TransportCounters counters;
-
-        transport_get_counters(f->transport, &counters);
-        return counters.n_received;
-}
-
 /* However much is there: heartbeats are sent in between. */
 static void test_flood(Fixture *f, gconstpointer data) {
         uint64_t before, all = 200 * 64;
         unsigned n_turns = 0;
 
         connect_peer(f);
-        before = n_received(f);
+        before = counters_of(f).n_received;
         flood(f, 200);
-        while (n_received(f) - before < all) {
-                uint64_t so_far = n_received(f);
+        while (counters_of(f).n_received - before < all) {
+                uint64_t so_far = counters_of(f).n_received;
 
                 g_assert_cmpint(sd_event_run(f->event, 0), >, 0);
-                g_assert_cmpuint(n_received(f) - so_far, <, 2000);
+                g_assert_cmpuint(counters_of(f).n_received - so_far, <, 2000);
                 n_turns++;
         }
         g_assert_cmpuint(n_turns, <, 100);
@@ -431,6 +475,7 @@ static void test_flood(Fixture *f, gconstpointer data) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("datagrams-settle-together", test_settle);
+        ADD("bad-among-good-costs-only-itself", test_bad_among_good);
         ADD("membership-goes-alone", test_membership_goes_alone);
         ADD("narrow-goes-alone", test_narrow_goes_alone);
         ADD("flood-leaves-turns-to-others", test_flood);
