@@ -10,8 +10,8 @@
 #include "hagcd/channel.h"
 #include "hagcd/link-choice.h"
 #include "hagcd/link-meter.h"
+#include "hagcd/link-out.h"
 #include "hagcd/link-size.h"
-#include "hagcd/offload.h"
 #include "hagcd/reassembly.h"
 #include "hagcd/stranger.h"
 #include "hagcd/transport.h"
@@ -19,7 +19,6 @@
 #include "shared/log.h"
 
 #define SOCKET_BUFFER_BYTES (8 * 1024 * 1024)
-#define BATCH 64U
 #define RECEIVE_BATCH 16U
 #define RECEIVE_ROUNDS_MAX 8U
 /* Enough for one turn of the loop: heartbeats are to be sent in time, however much is there. */
@@ -41,19 +40,7 @@ typedef struct TransportLink {
         Stranger stranger;
         uint64_t answered_usec; /* a node that is none of ours, last */
 
-        unsigned n_out;
-        struct mmsghdr out[BATCH];
-        struct iovec out_iov[BATCH];
-        uint8_t out_data[BATCH][PACKET_BYTES_MAX];
-
-        /* Those that can go as one are joined, unless that was refused just now. Those of membership never
-         * are: they find out what passes the path, of which a packet of several tells nothing (R10). So
-         * where something does not pass, all go alone. */
-        bool alone[BATCH];
-        uint64_t refused_usec;
-        struct mmsghdr joined[BATCH];
-        unsigned n_parts[BATCH];
-        OffloadControl joined_control[BATCH];
+        LinkOut out;
 } TransportLink;
 
 typedef struct TransportChannel {
@@ -122,67 +109,18 @@ static void set_problem(Transport *t, uint32_t node, TransportProblem problem) {
 
 /* ---- Out ---- */
 
-static void link_send_failed(TransportLink *l, int error, unsigned n_datagrams, uint64_t now_usec) {
+static void link_flush(TransportLink *l) {
+        LinkOutResult result = link_out_flush(&l->out, l->fd);
         uint32_t n_held;
 
-        l->transport->counters.n_send_failed += n_datagrams;
-        if (log_rate_pass(&l->log_rate, now_usec, &n_held))
+        l->transport->counters.n_sent += result.n_sent;
+        l->transport->counters.n_send_failed += result.n_failed;
+        if (result.n_failed > 0 && log_rate_pass(&l->log_rate, now_boottime_usec(), &n_held))
                 log_line_errno(LOG_WARNING,
-                               error,
+                               result.error,
                                "cannot send on link %u: %m (and %u times more), going on with what is left",
                                l->index,
                                n_held);
-}
-
-/* So many from the first one on may be joined. */
-static unsigned link_alike(const TransportLink *l, unsigned first, uint64_t now_usec) {
-        unsigned end = first;
-
-        if (l->refused_usec != 0 && usec_sub(now_usec, l->refused_usec) < OFFLOAD_RETRY_USEC)
-                return 1;
-        while (end < l->n_out && !l->alone[end])
-                end++;
-        return MAX(end - first, 1U);
-}
-
-/* Of those from the first one on: returns how many are left to be sent. */
-static unsigned link_join(TransportLink *l, unsigned first, uint64_t now_usec) {
-        unsigned n = 0;
-
-        while (first < l->n_out) {
-                l->n_parts[n] =
-                                offload_join(l->out + first,
-                                             link_alike(l, first, now_usec),
-                                             &l->joined[n].msg_hdr,
-                                             &l->joined_control[n]);
-                first += l->n_parts[n++];
-        }
-        return n;
-}
-
-static void link_flush(TransportLink *l) {
-        uint64_t now_usec = l->n_out > 0 ? now_boottime_usec() : 0;
-        unsigned done = 0;
-
-        while (done < l->n_out) {
-                unsigned n_joined = link_join(l, done, now_usec);
-                int n = sendmmsg(l->fd, l->joined, n_joined, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-                if (n > 0) {
-                        for (int i = 0; i < n; i++) {
-                                done += l->n_parts[i];
-                                l->transport->counters.n_sent += l->n_parts[i];
-                        }
-                } else if (n < 0 && errno == EINTR) {
-                        continue;
-                } else if (n < 0 && l->n_parts[0] > 1 && offload_is_refused(errno)) {
-                        l->refused_usec = now_usec;
-                } else {
-                        link_send_failed(l, n < 0 ? errno : EIO, l->n_parts[0], now_usec);
-                        done += l->n_parts[0];
-                }
-        }
-        l->n_out = 0;
 }
 
 void transport_flush(Transport *t) {
@@ -190,18 +128,19 @@ void transport_flush(Transport *t) {
                 link_flush(&t->links[i]);
 }
 
-/* Room for one datagram to the node, with its outer header written. */
+/* Room for one datagram to the node, with its outer header written. Those of membership are never joined
+ * with others: they find out what passes the path, of which a packet of several tells nothing (R10). So
+ * where something does not pass, all go alone. */
 static uint8_t *link_queue(Transport *t, TransportChannel *c, PacketKind kind) {
         TransportLink *l = &t->links[c->link];
         const TransportPeer *p = &t->peers[c->node - 1];
-        const ClusterAddress *to = &p->conf.addresses[c->link];
+        bool alone = c->class == DTLS_CLASS_MEMBERSHIP ||
+                     link_size_bytes(&p->sizes[c->link]) < LINK_SIZE_LONGEST;
         uint8_t *data;
 
-        if (l->n_out == BATCH)
+        if (l->out.n == LINK_OUT_MAX)
                 link_flush(l);
-        data = l->out_data[l->n_out];
-        l->alone[l->n_out] = c->class == DTLS_CLASS_MEMBERSHIP ||
-                             link_size_bytes(&p->sizes[c->link]) < LINK_SIZE_LONGEST;
+        data = link_out_begin(&l->out, &p->conf.addresses[c->link], alone);
         packet_header_encode(
                         &(PacketHeader){
                                         .kind = kind,
@@ -212,20 +151,7 @@ static uint8_t *link_queue(Transport *t, TransportChannel *c, PacketKind kind) {
                                         .key_id = dtls_context_key_id(t->dtls),
                         },
                         data);
-        l->out[l->n_out].msg_hdr = (struct msghdr){
-                .msg_name = (void *) to,
-                .msg_namelen = cluster_address_length(to),
-                .msg_iov = &l->out_iov[l->n_out],
-                .msg_iovlen = 1,
-        };
         return data;
-}
-
-static void link_commit(Transport *t, unsigned link, size_t size_bytes) {
-        TransportLink *l = &t->links[link];
-
-        l->out_iov[l->n_out] = (struct iovec){ .iov_base = l->out_data[l->n_out], .iov_len = size_bytes };
-        l->n_out++;
 }
 
 static void on_channel_send(void *userdata, ChannelOut what, const void *datagram, size_t size_bytes) {
@@ -236,7 +162,7 @@ static void on_channel_send(void *userdata, ChannelOut what, const void *datagra
         data = link_queue(t, c, what == CHANNEL_OUT_KNOCK ? PACKET_KNOCK : PACKET_DTLS);
         if (size_bytes > 0)
                 memcpy(data + PACKET_HEADER_BYTES, datagram, size_bytes);
-        link_commit(t, c->link, PACKET_HEADER_BYTES + size_bytes);
+        link_out_commit(&t->links[c->link].out, PACKET_HEADER_BYTES + size_bytes);
 }
 
 static uint8_t links_heard(const Transport *t, const TransportPeer *p, uint64_t now_usec) {
@@ -312,7 +238,7 @@ static void channel_send(TransportChannel *c, const void *data, size_t size_byte
                                              PACKET_BYTES_MAX - PACKET_HEADER_BYTES);
                 if (r < 0)
                         break;
-                link_commit(t, c->link, PACKET_HEADER_BYTES + (size_t) r);
+                link_out_commit(&t->links[c->link].out, PACKET_HEADER_BYTES + (size_t) r);
                 sent_bytes = MAX(sent_bytes, PACKET_HEADER_BYTES + (uint32_t) r);
         }
         if (c->class == DTLS_CLASS_MEMBERSHIP)
