@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "basic/time-util.h"
 #include "hagcd/admission.h"
@@ -10,6 +12,31 @@
 /* Read of one that is sent away, before it is: else the other end would hear of the rest that was lost, and
  * not why. A client says hello and no more until it is welcomed. */
 #define READ_BEFORE_REFUSAL 4U
+
+int admission_listen(const char *path) {
+        _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        char *slash = strrchr(path, '/');
+        _cleanup_free_ char *folder = strndup(path, slash ? (size_t) (slash - path) : 0);
+        struct stat st;
+
+        if (!folder)
+                return -ENOMEM;
+        if (strlen(path) >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        memcpy(address.sun_path, path, strlen(path));
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        (void) unlink(path);
+        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+        if (stat(folder, &st) >= 0)
+                (void) lchown(path, (uid_t) -1, st.st_gid);
+        if (chmod(path, 0660) < 0 || listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
 
 void clients_set_limits(Clients *c, const ClientLimits *limits) {
         c->limits = *limits;

@@ -19,6 +19,10 @@ typedef struct ClientLimits {
 #define CLIENTS_LEAST 64U
 #define CLIENTS_MOST 400U
 
+/* A socket that root and the group of its folder may connect to; the unit gives the folder to the group
+ * hagcs. Or a negative errno. */
+int admission_listen(const char *path);
+
 /* Before it serves. */
 void clients_set_limits(Clients *c, const ClientLimits *limits);
 

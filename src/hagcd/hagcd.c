@@ -3,9 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "basic/str-buf.h"
 #include "basic/time-util.h"
@@ -793,32 +790,6 @@ static char *join_path(const char *folder, const char *name) {
         return str_buf_take(&b);
 }
 
-/* Root and the group of the folder may connect; the unit gives the folder to the group hagcs. */
-static int listen_at(const char *path) {
-        _cleanup_close_ int fd = -EBADF;
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        char *slash = strrchr(path, '/');
-        _cleanup_free_ char *folder = strndup(path, slash ? (size_t) (slash - path) : 0);
-        struct stat st;
-
-        if (!folder)
-                return -ENOMEM;
-        if (strlen(path) >= sizeof(address.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(address.sun_path, path, strlen(path));
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        (void) unlink(path);
-        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                return -errno;
-        if (stat(folder, &st) >= 0)
-                (void) lchown(path, (uid_t) -1, st.st_gid);
-        if (chmod(path, 0660) < 0 || listen(fd, SOMAXCONN) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}
-
 static int make_timers(Hagcd *d) {
         int r;
 
@@ -881,7 +852,7 @@ static int make_clients(Hagcd *d) {
 
         if (!path)
                 return -ENOMEM;
-        fd = listen_at(path);
+        fd = admission_listen(path);
         if (fd < 0)
                 return log_error_errno(fd, "cannot listen at %s: %m", path);
         r = clients_new(d->event, fd, &clients_handlers, d, &d->clients);
