@@ -229,22 +229,24 @@ static void refuse(Gcs *g, GcsMemberId id, GcsRefusal reason) {
                 gcs_client_left(g, c, c->reason);
 }
 
-static int find_slot(const Gcs *g, const char *name) {
+/* Where the group is, or where it can begin; -1: nowhere. */
+static int find_slot(const Gcs *g, const char *name, bool critical) {
+        unsigned n_free = 0;
         int free_slot = -1;
 
         for (unsigned slot = 0; slot < GCS_GROUPS_MAX; slot++) {
                 if (g->groups[slot].n_members == 0) {
-                        if (free_slot < 0)
+                        if (n_free++ == 0)
                                 free_slot = (int) slot;
                 } else if (streq(g->groups[slot].name, name))
                         return (int) slot;
         }
-        return free_slot;
+        return critical || n_free > GCS_GROUPS_CRITICAL ? free_slot : -1;
 }
 
 static bool deliver_join(Gcs *g, const GcsItem *i) {
         GcsMemberId id = item_member(i);
-        int slot = find_slot(g, i->join.group_name);
+        int slot = find_slot(g, i->join.group_name, i->join.flags & GCS_JOIN_CRITICAL);
         GcsClient *c;
         GcsGroup *gr;
         GcsMember *m;

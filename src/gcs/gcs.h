@@ -12,6 +12,7 @@
 #define GCS_GROUP_MEMBERS_MAX 128U /* in one group; a JOIN beyond it is refused */
 #define GCS_CLIENTS_MAX 256U       /* local; a REGISTER beyond it is refused */
 #define GCS_CLIENTS_CRITICAL 32U   /* of these for critical ones */
+#define GCS_GROUPS_CRITICAL 8U     /* of GCS_GROUPS_MAX: only a critical member begins one of the last */
 #define GCS_PENDING_MAX                                                                                     \
         1024U /* submitted by this node and not yet proposed; beyond it SEND says window full */
 #define GCS_PENDING_CRITICAL 128U /* of these for critical ones */
