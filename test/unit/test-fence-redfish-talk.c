@@ -99,6 +99,13 @@ static void fail_with(Scene *s, const char *request, HttpEnd end, const char *er
         give(s, &(HttpResult){ .end = end, .error = error }, NULL, NULL);
 }
 
+/* This state, as often as it is asked for before the order is given again. */
+static void say_until_ordered(Scene *s, const char *body) {
+        do
+                answer(s, SYSTEM_PATH, 200, body);
+        while (skip_wait(s), s->step.type == REDFISH_STEP_SEND && streq(s->step.method, "GET"));
+}
+
 static void login(Scene *s) {
         expect(s, LOGIN_PATH);
         answer_with(s, 201, "{}", "T1", "https://bmc/redfish/v1/SessionService/Sessions/7");
@@ -310,17 +317,15 @@ static void test_busy_controller_is_ordered_again(void) {
         answer(&s, SYSTEM_PATH, 503, "");
         answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
         answer(&s, RESET_PATH, 500, "");
-        answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
-        do
-                answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
-        while (skip_wait(&s), streq(s.step.method, "GET"));
+        say_until_ordered(&s, SYSTEM("On"));
         answer(&s, RESET_PATH, 204, "");
         answer(&s, SYSTEM_PATH, 200, SYSTEM("Off"));
         expect_end(&s, FENCE_VERDICT_IS_OFF, "Off");
         scene_done(&s);
 }
 
-/* It may have been carried out, so the state is asked and nothing is concluded. */
+/* It may have been carried out, or have been lost with a controller that starts anew and calls everything
+ * off by then. */
 static void test_order_whose_answer_does_not_come(void) {
         Scene s = {};
 
@@ -330,8 +335,56 @@ static void test_order_whose_answer_does_not_come(void) {
         expect(&s, RESET_PATH);
         g_assert_cmpuint(s.step.timeout_usec, <=, LIMIT_USEC / 2);
         fail_with(&s, RESET_PATH, HTTP_TIMED_OUT, "nothing came");
+        say_until_ordered(&s, SYSTEM("Off"));
+        answer(&s, RESET_PATH, 409, "");
         answer(&s, SYSTEM_PATH, 200, SYSTEM("Off"));
         expect_end(&s, FENCE_VERDICT_IS_OFF, "Off");
+        scene_done(&s);
+}
+
+/* One that has just started: its services do not all work yet, and it does not know better than "Off". */
+static void test_off_is_no_proof_before_an_order_was_taken(void) {
+        static const unsigned statuses[] = { 0, 404, 429, 502, 503, 504 };
+
+        FOREACH_ARRAY(status, statuses, ELEMENTSOF(statuses)) {
+                Scene s = {};
+
+                begin(&s, FENCE_ACTION_OFF, "/redfish/v1/Systems/1");
+                login(&s);
+                expect(&s, SYSTEM_PATH);
+                while (s.step.type != REDFISH_STEP_END) {
+                        if (streq(s.step.method, "GET"))
+                                answer_with(&s, 200, SYSTEM("Off"), NULL, NULL);
+                        else if (*status > 0)
+                                answer_with(&s, *status, "", NULL, NULL);
+                        else
+                                give(&s,
+                                     &(HttpResult){ .end = HTTP_NOT_CONNECTED, .error = "x" },
+                                     NULL,
+                                     NULL);
+                        skip_wait(&s);
+                }
+                expect_end(&s,
+                           FENCE_VERDICT_GAVE_UP,
+                           "PowerState is still \"Off\", which proves nothing before it has taken one, "
+                           "after");
+                scene_done(&s);
+        }
+}
+
+/* It was on and busy when it refused; then it started anew. */
+static void test_refusal_while_on_does_not_make_off_a_proof(void) {
+        Scene s = {};
+
+        begin(&s, FENCE_ACTION_OFF, NULL);
+        arrive(&s);
+        answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
+        answer(&s, RESET_PATH, 409, "");
+        say_until_ordered(&s, SYSTEM("Off"));
+        answer(&s, RESET_PATH, 204, "");
+        answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
+        skip_wait(&s);
+        g_assert_cmpint(s.step.type, ==, REDFISH_STEP_SEND);
         scene_done(&s);
 }
 
@@ -378,6 +431,8 @@ static void test_words_of_the_action_are_honoured(void) {
         /* One that lists only what can be done now. */
         begin(&s, FENCE_ACTION_OFF, NULL);
         login(&s);
+        answer(&s, SYSTEM_PATH, 200, SYSTEM_WITH("Off", ALLOWED("\"On\"")));
+        answer(&s, RESET_PATH, 400, "");
         answer(&s, SYSTEM_PATH, 200, SYSTEM_WITH("Off", ALLOWED("\"On\"")));
         expect_end(&s, FENCE_VERDICT_IS_OFF, "Off");
         scene_done(&s);
@@ -532,6 +587,10 @@ int main(int argc, char **argv) {
                         test_busy_controller_is_ordered_again);
         g_test_add_func("/fence/redfish-talk/order-whose-answer-does-not-come",
                         test_order_whose_answer_does_not_come);
+        g_test_add_func("/fence/redfish-talk/off-is-no-proof-before-an-order-was-taken",
+                        test_off_is_no_proof_before_an_order_was_taken);
+        g_test_add_func("/fence/redfish-talk/refusal-while-on-does-not-make-off-a-proof",
+                        test_refusal_while_on_does_not_make_off_a_proof);
         g_test_add_func("/fence/redfish-talk/state-that-is-lost-after-the-order-is-no-proof",
                         test_state_that_is_lost_after_the_order_is_no_proof);
         g_test_add_func("/fence/redfish-talk/words-of-the-action-are-honoured",

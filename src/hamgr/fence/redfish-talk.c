@@ -70,6 +70,7 @@ struct RedfishTalk {
         bool action_info_read;
 
         bool ordered;
+        bool order_counts;     /* it was taken, or refused by one that said "Off" before */
         unsigned order_status; /* of the answer; 0: there was none */
         char *order_complaint; /* owned: why it was refused; NULL: it was not */
         bool order_is_final;   /* the refusal will not change */
@@ -137,6 +138,12 @@ static void end(RedfishTalk *t, FenceVerdict verdict, char *text, RedfishStep *r
         *ret = (RedfishStep){ .type = REDFISH_STEP_END, .verdict = verdict, .text = t->text };
 }
 
+/* It says so, and no order has reached it. */
+static bool is_off_unproven(const RedfishTalk *t) {
+        return t->settings.action == FENCE_ACTION_OFF && t->system.power == REDFISH_POWER_OFF &&
+               !t->order_counts;
+}
+
 static const char *wanted_word(const RedfishTalk *t) {
         return t->settings.action == FENCE_ACTION_OFF ? "ForceOff" : "On";
 }
@@ -170,12 +177,12 @@ static void end_late(RedfishTalk *t, RedfishStep *ret) {
                                       : g_strdup("did not answer");
         end(t,
             FENCE_VERDICT_GAVE_UP,
-            g_strdup_printf("the controller %s the order %s, and PowerState is still \"%s\" after %s (asked "
-                            "%u "
-                            "times)%s%s",
+            g_strdup_printf("the controller %s the order %s, and PowerState is still \"%s\"%s after %s "
+                            "(asked %u times)%s%s",
                             order,
                             wanted_word(t),
                             t->system.power_word,
+                            is_off_unproven(t) ? ", which proves nothing before it has taken one," : "",
                             limit,
                             t->n_asked,
                             t->trouble ? "; last: " : "",
@@ -234,11 +241,14 @@ static const RedfishWords *allowed_words(const RedfishTalk *t) {
         return t->system.allowed.n_words > 0 ? &t->system.allowed : &t->allowed;
 }
 
-/* The word for what is wanted among those allowed; NULL: there is none. */
+/* The word for what is wanted among those allowed; NULL: there is none. One that lists only what can be done
+ * now has no ForceOff for a server that is off, and is ordered all the same. */
 static const char *order_word(const RedfishTalk *t) {
         const RedfishWords *allowed = allowed_words(t);
 
         if (allowed->n_words == 0 || redfish_words_contain(allowed, wanted_word(t)))
+                return wanted_word(t);
+        if (t->settings.action == FENCE_ACTION_OFF && t->system.power == REDFISH_POWER_OFF)
                 return wanted_word(t);
         if (t->settings.action == FENCE_ACTION_ON && redfish_words_contain(allowed, "ForceOn"))
                 return "ForceOn";
@@ -289,10 +299,9 @@ static bool end_if_reached(RedfishTalk *t, RedfishStep *ret) {
                 verdict = FENCE_VERDICT_DONE;
                 break;
         default:
-                /* Ordered off in any case: right after a controller has started its "Off" may be a default.
-                 * But one that lists only what can be done now offers no ForceOff to a server that is off.
-                 */
-                if (power != REDFISH_POWER_OFF || !(t->ordered || !order_word(t)))
+                /* Right after a controller has started its "Off" may be a default, and the order not have
+                 * come further than to a controller that was about to end. */
+                if (power != REDFISH_POWER_OFF || !t->order_counts)
                         return false;
                 verdict = FENCE_VERDICT_IS_OFF;
         }
@@ -315,13 +324,11 @@ static void act_on_state(RedfishTalk *t, uint64_t now_usec, RedfishStep *ret) {
         bool words_are_elsewhere =
                         t->system.allowed.n_words == 0 && t->system.action_info && !t->action_info_read;
 
-        if (end_if_reached(t, ret))
-                return;
         if (!t->ordered && words_are_elsewhere)
                 send(t, now_usec, PHASE_ACTION_INFO, t->redirection ?: t->system.action_info, NULL, ret);
         else if (!order_word(t))
                 end_without_word(t, ret);
-        else if (t->ordered && t->order_is_final)
+        else if (t->ordered && t->order_is_final && !is_off_unproven(t))
                 end_refused(t, ret);
         else if (!t->ordered || now_usec >= t->order_again_usec)
                 send_order(t, now_usec, ret);
@@ -348,6 +355,8 @@ static bool needs_root(const RedfishTalk *t) {
 }
 
 void redfish_talk_go_on(RedfishTalk *t, uint64_t now_usec, RedfishStep *ret) {
+        if (t->system_read && end_if_reached(t, ret))
+                return;
         if (now_usec >= t->deadline_usec)
                 end_late(t, ret);
         else if (needs_root(t))
@@ -384,14 +393,30 @@ static bool forget_what_was_remembered(RedfishTalk *t) {
         return true;
 }
 
+/* Taken, or refused because the server is so already; not by one that is starting, busy, or not there. */
+static bool order_counts(const RedfishTalk *t, unsigned status) {
+        static const unsigned refusals[] = { 400, 405, 409, 412, 422, 500 };
+
+        for (size_t i = 0; i < ELEMENTSOF(refusals); i++)
+                if (status == refusals[i])
+                        return t->system.power == REDFISH_POWER_OFF;
+        return status >= 200 && status < 300;
+}
+
 static void note_order(RedfishTalk *t, unsigned status) {
         if (!t->ordered)
                 t->n_asked = 0;
         t->ordered = true;
+        t->order_counts = t->order_counts || order_counts(t, status);
         t->order_status = status;
         t->order_is_final = false;
         g_clear_pointer(&t->order_complaint, g_free);
         t->system_read = false;
+}
+
+static void order_again_soon(RedfishTalk *t, uint64_t now_usec) {
+        t->order_again_usec = usec_add(now_usec, t->refusal_pause_usec);
+        t->refusal_pause_usec = MIN(2 * t->refusal_pause_usec, RETRY_MAX_USEC);
 }
 
 /* By the words of OpenSSL and libcurl; where they change, the hint is missing and nothing else. */
@@ -439,6 +464,7 @@ static void take_no_answer(RedfishTalk *t, uint64_t now_usec, const HttpResult *
                 end(t, FENCE_VERDICT_GAVE_UP, g_strdup(t->trouble), ret);
         else if (t->phase == PHASE_RESET) {
                 note_order(t, 0); /* it may have been carried out */
+                order_again_soon(t, now_usec);
                 redfish_talk_go_on(t, now_usec, ret);
         } else
                 try_again(t, now_usec, ret);
@@ -701,8 +727,7 @@ static void take_order(RedfishTalk *t, uint64_t now_usec, const RedfishAnswer *a
         set_text(&t->order_complaint,
                  g_strdup_printf("said no (HTTP %u%s%s)", status, said ? ": " : "", strempty(said)));
         t->order_is_final = !is_transient(status);
-        t->order_again_usec = usec_add(now_usec, t->refusal_pause_usec);
-        t->refusal_pause_usec = MIN(2 * t->refusal_pause_usec, RETRY_MAX_USEC);
+        order_again_soon(t, now_usec);
         redfish_talk_go_on(t, now_usec, ret);
 }
 

@@ -4,10 +4,11 @@
 /* One action on one server's management controller, as a core: it is given what came of the last step and
  * the time, and says what to send next, how long to wait, or how it ended.
  *
- * A server is off when its PowerState says so after it was ordered off; what was answered to the order
- * proves nothing. Whatever cannot change within the time limit (a wrong certificate, a wrong password, a
- * missing right) ends the talk at once, so that the next device is tried sooner and no account is locked;
- * all else is tried again, after pauses that double, until the limit. */
+ * A server is off when its PowerState says so after the controller took the order for that, or refused it
+ * having said so before; what was answered to the order proves nothing by itself. Whatever cannot change
+ * within the time limit (a wrong certificate, a wrong password, a missing right) ends the talk at once, so
+ * that the next device is tried sooner and no account is locked; all else is tried again, after pauses that
+ * double, until the limit. */
 
 #include <stdbool.h>
 #include <stdint.h>
