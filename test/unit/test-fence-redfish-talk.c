@@ -538,6 +538,33 @@ static void test_systems_are_told_apart(void) {
         scene_done(&s);
 }
 
+/* The one that can be read is not the only one: it may be another node's server. */
+static void test_one_of_several_is_never_taken_for_the_only_one(void) {
+#define ONE "\"Members\":[{\"@odata.id\":\"/redfish/v1/Systems/a\"}"
+        static const struct {
+                const char *body, *part;
+        } answers[] = {
+                { "{" ONE "],\"Members@odata.count\":2}", "the controller has 2 systems; name one" },
+                { "{" ONE "],\"Members@odata.nextLink\":\"/x\"}", "the controller has 2 systems; name one" },
+                { "{" ONE ",{\"@odata.id\":\"/redfish/v1/Systems/b|2\"}]}", "the controller has 2 systems" },
+                { "{" ONE ",{}]}", "the controller has 2 systems; name one" },
+                { "{\"Members\":[{\"@odata.id\":\"b\"}]}", "the link of the system" },
+                { "{\"Members\":[]}", "the controller has no system in /redfish/v1/Systems" },
+        };
+
+        FOREACH_ARRAY(a, answers, ELEMENTSOF(answers)) {
+                Scene s = {};
+
+                begin(&s, FENCE_ACTION_OFF, NULL);
+                answer(&s, "GET /redfish/v1/", 200, ROOT);
+                login(&s);
+                answer(&s, "GET /redfish/v1/Systems", 200, a->body);
+                expect_end(&s, FENCE_VERDICT_GAVE_UP, a->part);
+                scene_done(&s);
+        }
+#undef ONE
+}
+
 static void test_certificates_are_not_tried_again(void) {
         Scene s = {};
 
@@ -601,6 +628,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/redfish-talk/redirections-stay-on-the-controller",
                         test_redirections_stay_on_the_controller);
         g_test_add_func("/fence/redfish-talk/systems-are-told-apart", test_systems_are_told_apart);
+        g_test_add_func("/fence/redfish-talk/one-of-several-is-never-taken-for-the-only-one",
+                        test_one_of_several_is_never_taken_for_the_only_one);
         g_test_add_func("/fence/redfish-talk/certificates-are-not-tried-again",
                         test_certificates_are_not_tried_again);
         g_test_add_func("/fence/redfish-talk/root-that-wants-a-password", test_root_that_wants_a_password);

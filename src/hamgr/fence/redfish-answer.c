@@ -29,23 +29,26 @@ char *redfish_answer_link(const json_t *object, const char *const *keys) {
         return redfish_answer_path(json_string_value(json_object_get(object, "@odata.id")));
 }
 
+/* Members whose links are no paths count too, and so do those that are said to be there and are not listed:
+ * whoever takes the only one must not take one of several. */
 size_t redfish_answer_members(const json_t *collection, char **ret_paths, size_t max) {
-        const json_t *members = json_object_get(collection, "Members");
-        size_t n = 0;
+        const json_t *members = json_object_get(collection, "Members"),
+                     *count = json_object_get(collection, "Members@odata.count");
+        size_t n_listed = json_array_size(members), n_paths = 0;
+        bool there_is_more = json_object_get(collection, "Members@odata.nextLink") != NULL;
 
-        for (size_t i = 0; i < json_array_size(members); i++) {
+        for (size_t i = 0; i < n_listed; i++) {
                 char *path = redfish_answer_path(
                                 json_string_value(json_object_get(json_array_get(members, i), "@odata.id")));
 
-                if (!path)
-                        continue;
-                if (n < max)
-                        ret_paths[n] = path;
+                if (path && n_paths < max)
+                        ret_paths[n_paths++] = path;
                 else
                         g_free(path);
-                n++;
         }
-        return n;
+        if (json_integer_value(count) > (json_int_t) n_listed)
+                return (size_t) json_integer_value(count);
+        return n_listed + (there_is_more ? 1 : 0);
 }
 
 /* Letters and digits only, so that it can be repeated anywhere. */

@@ -45,7 +45,8 @@ char *redfish_answer_link(const json_t *object, const char *const *keys);
 /* A link or a Location, also one with the controller's own scheme and host in front; NULL: it is no path. */
 char *redfish_answer_path(const char *link);
 
-/* The paths of a collection, up to max; returns how many there are. For g_free() each. */
+/* The paths of a collection, up to max, for g_free() each; returns how many members there are at least,
+ * which may be more: some are not listed, or have no path. */
 size_t redfish_answer_members(const json_t *collection, char **ret_paths, size_t max);
 
 void redfish_answer_system(const json_t *object, RedfishSystem *ret);

@@ -589,20 +589,21 @@ static void take_systems(RedfishTalk *t, uint64_t now_usec, const json_t *object
         size_t n = redfish_answer_members(object, paths, ELEMENTSOF(paths));
         GString *shown = g_string_new(NULL);
 
-        for (size_t i = 0; i < MIN(n, ELEMENTSOF(paths)); i++)
+        for (size_t i = 0; i < ELEMENTSOF(paths) && paths[i]; i++)
                 g_string_append_printf(shown, "%s%s", i > 0 ? ", " : "", paths[i]);
-        if (n == 1) {
+        if (n == 1 && paths[0]) {
                 set_text(&t->memory->system, TAKE_PTR(paths[0]));
                 redfish_talk_go_on(t, now_usec, ret);
         } else
                 end(t,
                     FENCE_VERDICT_GAVE_UP,
-                    n == 0 ? g_strdup_printf("the controller has no system in %s", t->request)
-                           : g_strdup_printf("the controller has %zu systems; name one by "
-                                             "Nodes=node:address/path: %s%s",
-                                             n,
-                                             shown->str,
-                                             n > SYSTEMS_SHOWN_MAX ? ", ..." : ""),
+                    n == 0   ? g_strdup_printf("the controller has no system in %s", t->request)
+                    : n == 1 ? g_strdup_printf("the link of the system in %s is no path", t->request)
+                             : g_strdup_printf("the controller has %zu systems; name one by "
+                                               "Nodes=node:address/path: %s%s",
+                                               n,
+                                               shown->str,
+                                               n > SYSTEMS_SHOWN_MAX ? ", ..." : ""),
                     ret);
         for (size_t i = 0; i < ELEMENTSOF(paths); i++)
                 g_free(paths[i]);
