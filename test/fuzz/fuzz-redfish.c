@@ -50,6 +50,7 @@ static void take_line(RedfishTalk *t, Answers *a, uint64_t now_usec, RedfishStep
 static void talk(FenceAction action, const char *text, size_t size) {
         const RedfishSettings settings = {
                 .action = action,
+                .authority = "10.9.0.1:443",
                 .username = "admin",
                 .password = "s3cr3t",
                 .timeout_usec = 10 * USEC_PER_SEC,

@@ -33,6 +33,7 @@ static void begin(Scene *s, FenceAction action, const char *system) {
         s->talk = redfish_talk_new(
                         &(RedfishSettings){
                                         .action = action,
+                                        .authority = "10.9.0.1:443",
                                         .username = "admin",
                                         .password = "s3\"cret",
                                         .system = system,
@@ -204,7 +205,9 @@ static void test_what_is_remembered_is_not_asked_again(void) {
         /* New firmware, other links. */
         begin(&s, FENCE_ACTION_STATUS, NULL);
         login(&s);
-        answer(&s, SYSTEM_PATH, 404, "");
+        expect(&s, SYSTEM_PATH);
+        answer_with(&s, 308, "", NULL, "/redfish/v1/Systems/1/");
+        answer(&s, SYSTEM_PATH "/", 404, "");
         answer(&s, "GET /redfish/v1/", 200, ROOT);
         answer(&s,
                "GET /redfish/v1/Systems",
@@ -512,6 +515,84 @@ static void test_redirections_stay_on_the_controller(void) {
         scene_done(&s);
 }
 
+static void test_redirections_of_each_kind(void) {
+        static const char *const own[] = {
+                "/redfish/v1/Systems/1/",
+                "https://10.9.0.1/redfish/v1/Systems/1/",
+                "https://10.9.0.1:443/redfish/v1/Systems/1/",
+        };
+        static const char *const others[] = {
+                "//10.9.0.2/redfish/v1/Systems/1",  "http://10.9.0.1/redfish/v1/Systems/1",
+                "https://10.9.0.1:8443/redfish/v1", "https://10.9.0.11/redfish/v1",
+                "https://10.9.0.1@10.9.0.2/x",      "Systems/1",
+        };
+
+        FOREACH_ARRAY(location, own, ELEMENTSOF(own)) {
+                Scene s = {};
+
+                begin(&s, FENCE_ACTION_STATUS, "/redfish/v1/Systems/1");
+                login(&s);
+                expect(&s, SYSTEM_PATH);
+                answer_with(&s, 308, "", NULL, *location);
+                answer(&s, SYSTEM_PATH "/", 200, SYSTEM("On"));
+                expect_end(&s, FENCE_VERDICT_IS_ON, "On");
+                scene_done(&s);
+        }
+        FOREACH_ARRAY(location, others, ELEMENTSOF(others)) {
+                Scene s = {};
+
+                begin(&s, FENCE_ACTION_STATUS, "/redfish/v1/Systems/1");
+                login(&s);
+                expect(&s, SYSTEM_PATH);
+                answer_with(&s, 302, "", NULL, *location);
+                expect_end(&s, FENCE_VERDICT_GAVE_UP, "HTTP 302: it sends us elsewhere");
+                scene_done(&s);
+        }
+}
+
+/* As one does that wants a slash at the end: each time that it is asked, and of posts too. */
+static void test_redirections_that_lead_somewhere(void) {
+        Scene s = {};
+
+        begin(&s, FENCE_ACTION_OFF, "/redfish/v1/Systems/1");
+        expect(&s, LOGIN_PATH);
+        answer_with(&s, 308, "", NULL, "/redfish/v1/SessionService/Sessions/");
+        expect(&s, LOGIN_PATH "/");
+        g_assert_nonnull(strstr(s.step.body, "\"Password\""));
+        answer_with(&s, 201, "{}", "T1", "/redfish/v1/SessionService/Sessions/7/");
+        expect(&s, SYSTEM_PATH);
+        answer_with(&s, 301, "", NULL, "/redfish/v1/Systems/1/");
+        answer(&s, SYSTEM_PATH "/", 401, "");
+        expect(&s, LOGIN_PATH "/");
+        answer_with(&s, 201, "{}", "T1", NULL);
+        answer(&s, SYSTEM_PATH "/", 200, SYSTEM("On"));
+        expect(&s, RESET_PATH);
+        answer_with(&s, 308, "", NULL, "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset/");
+        expect(&s, RESET_PATH "/");
+        g_assert_cmpstr(s.step.body, ==, "{\"ResetType\":\"ForceOff\"}");
+        answer_with(&s, 204, "", NULL, NULL);
+        for (int i = 0; i < 5; i++)
+                answer(&s, SYSTEM_PATH "/", 200, SYSTEM("PoweringOff"));
+        answer(&s, SYSTEM_PATH "/", 200, SYSTEM("Off"));
+        expect_end(&s, FENCE_VERDICT_IS_OFF, "Off");
+        scene_done(&s);
+}
+
+/* What one request is sent to is not asked for what the next one wants. */
+static void test_redirection_is_for_its_request_only(void) {
+        Scene s = {};
+
+        begin(&s, FENCE_ACTION_STATUS, NULL);
+        expect(&s, "GET /redfish/v1/");
+        answer_with(&s, 301, "", NULL, "/redfish/v1/root");
+        answer(&s, "GET /redfish/v1/root", 401, "");
+        login(&s);
+        answer(&s, "GET /redfish/v1/Systems", 200, SYSTEMS);
+        answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
+        expect_end(&s, FENCE_VERDICT_IS_ON, "On");
+        scene_done(&s);
+}
+
 static void test_systems_are_told_apart(void) {
         Scene s = {};
 
@@ -627,6 +708,11 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/redfish-talk/answers-that-say-nothing", test_answers_that_say_nothing);
         g_test_add_func("/fence/redfish-talk/redirections-stay-on-the-controller",
                         test_redirections_stay_on_the_controller);
+        g_test_add_func("/fence/redfish-talk/redirections-of-each-kind", test_redirections_of_each_kind);
+        g_test_add_func("/fence/redfish-talk/redirections-that-lead-somewhere",
+                        test_redirections_that_lead_somewhere);
+        g_test_add_func("/fence/redfish-talk/redirection-is-for-its-request-only",
+                        test_redirection_is_for_its_request_only);
         g_test_add_func("/fence/redfish-talk/systems-are-told-apart", test_systems_are_told_apart);
         g_test_add_func("/fence/redfish-talk/one-of-several-is-never-taken-for-the-only-one",
                         test_one_of_several_is_never_taken_for_the_only_one);

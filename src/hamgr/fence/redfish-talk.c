@@ -44,6 +44,8 @@ typedef enum Phase {
         PHASE_RESET,
 } Phase;
 
+#define N_PHASES (PHASE_RESET + 1U)
+
 struct RedfishTalk {
         RedfishSettings settings;
         RedfishMemory *memory; /* weak */
@@ -56,8 +58,8 @@ struct RedfishTalk {
 
         char *systems; /* owned: path of the collection */
         bool root_seen, memory_used;
-        unsigned n_redirections;
-        char *redirection; /* owned: where the request of this phase goes instead */
+        unsigned n_redirections;      /* since something was answered */
+        char *redirections[N_PHASES]; /* owned: where requests of a phase go instead */
 
         char *token, *session; /* owned; the session is the path that ends it */
         bool basic;            /* instead of a session */
@@ -102,6 +104,11 @@ RedfishTalk *redfish_talk_new(const RedfishSettings *settings, RedfishMemory *me
         return t;
 }
 
+static void forget_redirections(RedfishTalk *t) {
+        FOREACH_ARRAY(path, t->redirections, N_PHASES)
+                g_clear_pointer(path, g_free);
+}
+
 static void wipe(char *text) {
         if (text)
                 explicit_bzero(text, strlen(text));
@@ -116,7 +123,7 @@ RedfishTalk *redfish_talk_free(RedfishTalk *t) {
         wipe(t->token);
         g_free(t->request);
         g_free(t->systems);
-        g_free(t->redirection);
+        forget_redirections(t);
         g_free(t->session);
         redfish_system_done(&t->system);
         g_free(t->order_complaint);
@@ -193,7 +200,8 @@ static void end_late(RedfishTalk *t, RedfishStep *ret) {
 /* ---- What is sent ---- */
 
 static void
-send(RedfishTalk *t, uint64_t now_usec, Phase phase, const char *path, char *body, RedfishStep *ret) {
+send(RedfishTalk *t, uint64_t now_usec, Phase phase, const char *usual_path, char *body, RedfishStep *ret) {
+        const char *path = t->redirections[phase] ?: usual_path;
         bool with_session = phase != PHASE_ROOT && phase != PHASE_LOGIN;
         uint64_t left_usec = usec_sub(t->deadline_usec, now_usec);
 
@@ -325,7 +333,7 @@ static void act_on_state(RedfishTalk *t, uint64_t now_usec, RedfishStep *ret) {
                         t->system.allowed.n_words == 0 && t->system.action_info && !t->action_info_read;
 
         if (!t->ordered && words_are_elsewhere)
-                send(t, now_usec, PHASE_ACTION_INFO, t->redirection ?: t->system.action_info, NULL, ret);
+                send(t, now_usec, PHASE_ACTION_INFO, t->system.action_info, NULL, ret);
         else if (!order_word(t))
                 end_without_word(t, ret);
         else if (t->ordered && t->order_is_final && !is_off_unproven(t))
@@ -360,13 +368,13 @@ void redfish_talk_go_on(RedfishTalk *t, uint64_t now_usec, RedfishStep *ret) {
         if (now_usec >= t->deadline_usec)
                 end_late(t, ret);
         else if (needs_root(t))
-                send(t, now_usec, PHASE_ROOT, t->redirection ?: ROOT_PATH, NULL, ret);
+                send(t, now_usec, PHASE_ROOT, ROOT_PATH, NULL, ret);
         else if (!t->token && !t->basic)
                 send_login(t, now_usec, ret);
         else if (!system_path(t))
-                send(t, now_usec, PHASE_SYSTEMS, t->redirection ?: t->systems ?: SYSTEMS_PATH, NULL, ret);
+                send(t, now_usec, PHASE_SYSTEMS, t->systems ?: SYSTEMS_PATH, NULL, ret);
         else if (!t->system_read)
-                send(t, now_usec, PHASE_SYSTEM, t->redirection ?: system_path(t), NULL, ret);
+                send(t, now_usec, PHASE_SYSTEM, system_path(t), NULL, ret);
         else
                 act_on_state(t, now_usec, ret);
 }
@@ -387,6 +395,7 @@ static bool forget_what_was_remembered(RedfishTalk *t) {
         if (!t->memory_used)
                 return false;
         redfish_memory_forget(t->memory);
+        forget_redirections(t);
         t->memory_used = false;
         t->root_seen = false;
         t->basic = false;
@@ -497,14 +506,32 @@ static void give_up(RedfishTalk *t, RedfishStep *ret) {
         end(t, FENCE_VERDICT_GAVE_UP, g_strdup(t->trouble), ret);
 }
 
+/* The path, where it is on this very controller, said with its address or without; for g_free(). */
+static char *own_path(const RedfishTalk *t, const char *location) {
+        const char *authority = t->settings.authority, *rest = startswith(location, "https://");
+        size_t n = strcspn(authority, "/");
+
+        if (location[0] == '/')
+                return location[1] == '/' ? NULL : redfish_answer_path(location);
+        if (!rest)
+                return NULL;
+        if (g_ascii_strncasecmp(rest, authority, n) != 0 || rest[n] != '/') {
+                if (!g_str_has_suffix(authority, ":443"))
+                        return NULL;
+                n -= strlen(":443");
+        }
+        return g_ascii_strncasecmp(rest, authority, n) == 0 && rest[n] == '/' ? redfish_answer_path(rest + n)
+                                                                              : NULL;
+}
+
 static void
 take_redirection(RedfishTalk *t, uint64_t now_usec, const RedfishAnswer *answer, RedfishStep *ret) {
-        const char *location = strempty(answer->location);
-        char *path = location[0] == '/' ? redfish_answer_path(location) : NULL;
+        unsigned status = answer->http->status;
+        bool is_post = t->phase == PHASE_LOGIN || t->phase == PHASE_RESET;
+        char *path = own_path(t, strempty(answer->location));
 
-        /* Only a GET, and only within the controller: name and password go nowhere else. */
-        if (!path || t->phase == PHASE_LOGIN || t->phase == PHASE_RESET ||
-            ++t->n_redirections > REDIRECTIONS_MAX) {
+        /* Only within the controller: name and password go nowhere else. */
+        if (!path || (is_post && status != 307 && status != 308) || ++t->n_redirections > REDIRECTIONS_MAX) {
                 set_http_trouble(
                                 t,
                                 answer->http,
@@ -514,7 +541,7 @@ take_redirection(RedfishTalk *t, uint64_t now_usec, const RedfishAnswer *answer,
                 give_up(t, ret);
                 return;
         }
-        set_text(&t->redirection, path);
+        set_text(&t->redirections[t->phase], path);
         redfish_talk_go_on(t, now_usec, ret);
 }
 
@@ -643,7 +670,7 @@ static void take_object(RedfishTalk *t, uint64_t now_usec, const HttpResult *htt
                 try_again(t, now_usec, ret);
                 return;
         }
-        g_clear_pointer(&t->redirection, g_free);
+        t->n_redirections = 0;
         if (t->phase != PHASE_SYSTEM)
                 t->retry_pause_usec = RETRY_MIN_USEC;
         switch (t->phase) {

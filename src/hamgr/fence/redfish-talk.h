@@ -30,6 +30,7 @@ void redfish_memory_forget(RedfishMemory *m);
 /* All borrowed, for as long as the talk lasts. */
 typedef struct RedfishSettings {
         FenceAction action;
+        const char *authority; /* host and port of the controller, as in URLs */
         const char *username, *password;
         const char *system; /* path; NULL: the only one */
         uint64_t timeout_usec;

@@ -122,6 +122,7 @@ int redfish_run_new(const RedfishRunSpec *spec, RedfishHandler handler, void *us
         r->talk = redfish_talk_new(
                         &(RedfishSettings){
                                         .action = spec->action,
+                                        .authority = r->address.authority,
                                         .username = r->username,
                                         .password = r->password,
                                         .system = r->address.system,
