@@ -172,6 +172,19 @@ static void test_agent_that_cannot_prove_is_refused(void) {
         fence_metadata_free(m);
 }
 
+/* As fence_scsi and others that take a disk or a network away. */
+static void test_agent_that_only_cuts_off_is_refused(void) {
+        FenceMetadata *m =
+                        parse("<resource-agent><parameters><parameter name=\"plug\"/></parameters>"
+                              "<actions><action name=\"on\" on_target=\"1\" automatic=\"1\"/>"
+                              "<action name=\"off\"/><action name=\"status\"/></actions></resource-agent>");
+        ClusterFence conf = { .name = "x", .n_nodes = 1 };
+        g_autofree char *wrong = fence_agent_check_parameters(m, &conf, NULL);
+
+        g_assert_nonnull(strstr(strempty(wrong), "does not switch it off"));
+        fence_metadata_free(m);
+}
+
 static void test_action_comes_last(void) {
         FenceMetadata *m = parse(xml);
         const char *parameters[] = { "ip=10.9.0.1", "delay=1" }, *secret[] = { "password=s3", NULL };
@@ -197,6 +210,8 @@ int main(int argc, char **argv) {
                         test_agent_without_plug_serves_one_node);
         g_test_add_func("/fence/device/agent-that-cannot-prove-is-refused",
                         test_agent_that_cannot_prove_is_refused);
+        g_test_add_func("/fence/device/agent-that-only-cuts-off-is-refused",
+                        test_agent_that_only_cuts_off_is_refused);
         g_test_add_func("/fence/device/action-comes-last", test_action_comes_last);
         return g_test_run();
 }

@@ -155,6 +155,10 @@ static char *check_actions(const FenceMetadata *m, const ClusterFence *conf) {
                                         a == FENCE_ACTION_ON ? "; set PowerOn=no"
                                                              : "; an outage cannot be proven with it");
         }
+        if (m->cuts_only)
+                return g_strdup("the agent cuts a node off from a disk or a network and does not switch it "
+                                "off, "
+                                "so what the node runs would run twice; use one that controls its power");
         return NULL;
 }
 

@@ -83,7 +83,8 @@ static void add_option(FenceParameter *p, const char **names, const char **value
 }
 
 static void add_action(FenceMetadata *m, const char **names, const char **values, GError **error) {
-        const char *name = attribute(names, values, "name");
+        const char *name = attribute(names, values, "name"),
+                   *automatic = attribute(names, values, "automatic");
 
         if (isempty(name)) {
                 refuse(error, "an action has no name");
@@ -96,6 +97,7 @@ static void add_action(FenceMetadata *m, const char **names, const char **values
 
         m->actions = g_renew(char *, m->actions, m->n_actions + 1);
         m->actions[m->n_actions++] = g_strdup(name);
+        m->cuts_only = m->cuts_only || (streq(name, "on") && streq(strempty(automatic), "1"));
 }
 
 static FenceParameter *last_parameter(const Scan *s) {

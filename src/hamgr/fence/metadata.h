@@ -40,6 +40,8 @@ typedef struct FenceMetadata {
         size_t n_parameters;
         char **actions; /* owned */
         size_t n_actions;
+        bool cuts_only; /* its "on" is for each node to do when it comes up: it cuts off, and switches
+                           nothing */
 } FenceMetadata;
 
 /* -EBADMSG and a sentence in *ret_error, for free(), when it is not what an agent must say. */
