@@ -109,7 +109,7 @@ static void warn_of_store(void) {
 
 /* Every node that may run something needs a device that can switch it off, or nothing is taken over from it.
  */
-static bool check_fences(const ClusterConf *conf) {
+static bool check_fences(const ClusterConf *conf, uint32_t self) {
         NodeSet without = cluster_conf_enabled_nodes(conf) & ~cluster_conf_fenceable_nodes(conf);
         bool ok = true;
 
@@ -123,7 +123,7 @@ static bool check_fences(const ClusterConf *conf) {
                                 "a "
                                 "server is off\n",
                                 conf->fences[i].name);
-                if (fence_check(&conf->fences[i], error) < 0) {
+                if (fence_check(&conf->fences[i], self, error) < 0) {
                         fprintf(stderr, "%s\n", error);
                         ok = false;
                 }
@@ -233,7 +233,7 @@ int check_run(const char *folder, const char *node_option) {
         warn_of_accounts(conf);
         warn_of_store();
         ok = check_key();
-        ok = check_fences(conf) && ok;
+        ok = check_fences(conf, self->id) && ok;
         ok = check_groups(folder, conf, self->id) && ok;
         return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

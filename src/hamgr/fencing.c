@@ -361,6 +361,13 @@ static void on_power_on(uint32_t node_id, const char *device, const char *error,
                             error);
 }
 
+static bool is_up(uint32_t node_id, void *userdata) {
+        const Manager *m = userdata;
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+
+        return node_id == m->self || (c && node_set_contains(c->members, node_id));
+}
+
 /* Each time, since it is never right for long. */
 static void warn_of_unverified(const ClusterConf *conf) {
         FOREACH_ARRAY(f, conf->fences, conf->n_fences)
@@ -386,7 +393,7 @@ static int make_devices(Manager *m) {
         r = fence_new(m->event, m->conf, &m->fence);
         if (r < 0)
                 return log_error_errno(r, "cannot set up the fence devices: %m");
-        fence_set_handlers(m->fence, on_device, on_power_on, m);
+        fence_set_handlers(m->fence, on_device, on_power_on, is_up, m);
         return fence_load(m->fence);
 }
 

@@ -289,7 +289,7 @@ fence_by_dummy(Fixture *f, const char *const *parameters, size_t n, uint64_t tim
         };
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
         g_assert_cmpint(fence_new(f->event, &f->conf, &f->fence), ==, 0);
-        fence_set_handlers(f->fence, NULL, on_power_on, f);
+        fence_set_handlers(f->fence, NULL, on_power_on, NULL, f);
         g_assert_cmpint(fence_request_new(f->fence, 1, on_result, f, &f->request), ==, 0);
         run_until(f, &f->done);
         return true;
@@ -364,11 +364,11 @@ static void test_dummy_is_asked(void) {
                 return;
         }
         g_assert_true(g_file_set_contents(path, "on", -1, NULL));
-        g_assert_cmpint(fence_check(&device, error), ==, 0);
+        g_assert_cmpint(fence_check(&device, 0, error), ==, 0);
         g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
         g_assert_cmpstr(text, ==, "on");
         g_assert_true(g_file_set_contents(path, "no state", -1, NULL));
-        g_assert_cmpint(fence_check(&device, error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(&device, 0, error), ==, -EINVAL);
         g_assert_nonnull(strstr(error, "fence device dummy: n1: \"status\" exited with status 1: "));
         (void) g_unlink(path);
         (void) g_rmdir(folder);

@@ -163,7 +163,7 @@ static void run_until(Fixture *f, const bool *flag) {
 
 static void begin(Fixture *f, uint32_t node_id) {
         g_assert_cmpint(fence_new(f->event, &f->conf, &f->fence), ==, 0);
-        fence_set_handlers(f->fence, on_device, on_power_on, f);
+        fence_set_handlers(f->fence, on_device, on_power_on, NULL, f);
         g_assert_cmpint(fence_request_new(f->fence, node_id, on_result, f, &f->request), ==, 0);
         g_assert_false(f->done);
 }
@@ -390,7 +390,7 @@ static void test_misspelled_key_never_reaches_the_agent(void) {
         log = content(&f, "log");
         g_assert_cmpstr(log, ==, "");
 
-        g_assert_cmpint(fence_check(d, error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
         g_assert_nonnull(strstr(error, "actoin"));
         fixture_done(&f);
 }
@@ -404,17 +404,17 @@ static void test_secret_goes_by_input_only(void) {
         fixture_init(&f);
         d = add_device(&f, "good", agent_good);
         d->parameter_file = in_folder(&f, "secret");
-        g_assert_cmpint(fence_check(d, error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
         g_assert_nonnull(strstr(error, "ParameterFile=: cannot open"));
 
         g_assert_true(g_file_set_contents(d->parameter_file, "# the lab's\n\npassword=s3cr3t\n", -1, NULL));
         g_assert_cmpint(g_chmod(d->parameter_file, 0640), ==, 0);
-        g_assert_cmpint(fence_check(d, error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
         g_assert_nonnull(strstr(error, "has mode 0640"));
         g_assert_null(strstr(error, "s3cr3t"));
 
         g_assert_cmpint(g_chmod(d->parameter_file, 0600), ==, 0);
-        g_assert_cmpint(fence_check(d, error), ==, 0);
+        g_assert_cmpint(fence_check(d, 0, error), ==, 0);
         fence(&f, 1);
         g_assert_true(f.confirmed);
         input = content(&f, "input");
@@ -433,10 +433,10 @@ static void test_missing_agent_is_told(void) {
         fixture_init(&f);
         d = add_device(&f, "good", agent_good);
         g_assert_cmpint(g_unlink(d->agent), ==, 0);
-        g_assert_cmpint(fence_check(d, error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
         g_assert_nonnull(strstr(error, "cannot find the agent"));
         g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
-        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        fence_set_handlers(f.fence, on_device, on_power_on, NULL, &f);
         g_assert_cmpint(fence_load(f.fence), ==, 0);
         for (int i = 0; i < 100 && !f.device_error; i++)
                 g_assert_cmpint(sd_event_run(f.event, 10 * USEC_PER_MSEC), >=, 0);
@@ -465,7 +465,7 @@ static void test_device_is_checked_at_an_interval(void) {
         add_device(&f, "checked", body)->check_usec = 100 * USEC_PER_MSEC;
         fault = in_folder(&f, "fault");
         g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
-        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        fence_set_handlers(f.fence, on_device, on_power_on, NULL, &f);
         g_assert_cmpint(fence_load(f.fence), ==, 0);
         await_device_error(&f, "ready");
         g_assert_true(g_file_set_contents(fault, "", -1, NULL));
@@ -476,6 +476,37 @@ static void test_device_is_checked_at_an_interval(void) {
         g_assert_nonnull(strstr(log, "status outlet1\n"));
         g_assert_null(strstr(log, "off"));
         g_assert_null(strstr(log, "on "));
+        fixture_done(&f);
+}
+
+static bool first_is_up(uint32_t node_id, void *userdata) {
+        return node_id == 1;
+}
+
+/* It looks at another machine, and would prove a node off that runs. */
+static void test_off_said_of_a_node_that_is_up_is_a_fault(void) {
+        static const char told[] =
+                        "outlet: n1: it says that the node is off, but the node is up: does Nodes= ";
+        Fixture f;
+        ClusterFence *d;
+        char error[FENCE_ERROR_MAX] = "";
+        g_autofree char *power = NULL;
+
+        fixture_init(&f);
+        d = add_device(&f, "outlet", agent_good);
+        d->check_usec = 50 * USEC_PER_MSEC;
+        power = in_folder(&f, "power");
+        g_assert_true(g_file_set_contents(power, "off\n", -1, NULL));
+        g_assert_cmpint(fence_check(d, 2, error), ==, 0);
+        g_assert_cmpint(fence_check(d, 1, error), ==, -EINVAL);
+        g_assert_nonnull(strstr(error, told));
+
+        g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
+        fence_set_handlers(f.fence, on_device, on_power_on, first_is_up, &f);
+        g_assert_cmpint(fence_load(f.fence), ==, 0);
+        await_device_error(&f, strstr(told, "n1"));
+        g_assert_true(g_file_set_contents(power, "on\n", -1, NULL));
+        await_device_error(&f, "ready");
         fixture_done(&f);
 }
 
@@ -492,7 +523,7 @@ static void test_need_ends_a_check(void) {
         fixture_init(&f);
         add_device(&f, "slow", body)->check_usec = 50 * USEC_PER_MSEC;
         g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
-        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        fence_set_handlers(f.fence, on_device, on_power_on, NULL, &f);
         g_assert_cmpint(fence_load(f.fence), ==, 0);
         for (int i = 0; i < 1000 && (!checking || !checking[0]); i++) {
                 g_assert_cmpint(sd_event_run(f.event, 10 * USEC_PER_MSEC), >=, 0);
@@ -574,6 +605,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/secret-goes-by-input-only", test_secret_goes_by_input_only);
         g_test_add_func("/fence/missing-agent-is-told", test_missing_agent_is_told);
         g_test_add_func("/fence/device-is-checked-at-an-interval", test_device_is_checked_at_an_interval);
+        g_test_add_func("/fence/off-said-of-a-node-that-is-up-is-a-fault",
+                        test_off_said_of_a_node_that_is_up_is_a_fault);
         g_test_add_func("/fence/need-ends-a-check", test_need_ends_a_check);
         g_test_add_func("/fence/one-request-a-node", test_one_request_a_node);
         g_test_add_func("/fence/real-agent", test_real_agent);

@@ -138,7 +138,7 @@ static void await_log(Fixture *f, const char *part) {
 
 static void begin(Fixture *f) {
         g_assert_cmpint(fence_new(f->event, &f->conf, &f->fence), ==, 0);
-        fence_set_handlers(f->fence, on_device, on_power_on, f);
+        fence_set_handlers(f->fence, on_device, on_power_on, NULL, f);
         g_assert_cmpint(fence_request_new(f->fence, 1, on_result, f, &f->request), ==, 0);
 }
 
@@ -362,7 +362,7 @@ static void test_secret_that_others_can_read(void) {
 
         fixture_init(&f, &(BmcSpec){});
         write_secret(&f, "username=admin\npassword=s3cr3t\n", 0644);
-        g_assert_cmpint(fence_check(&f.fences[0], error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
         assert_part(error, "has mode 0644, others could read or change the secret");
         fence(&f);
         g_assert_false(f.confirmed);
@@ -387,12 +387,12 @@ static void test_secrets_are_checked(void) {
         fixture_init(&f, &(BmcSpec){});
         FOREACH_ARRAY(one, cases, ELEMENTSOF(cases)) {
                 write_secret(&f, one->text, 0600);
-                g_assert_cmpint(fence_check(&f.fences[0], error), ==, -EINVAL);
+                g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
                 assert_part(error, one->part);
         }
         assert_log(&f, "");
         write_secret(&f, "# for all but one\nusername=admin\npassword=x\npassword.n1=s3cr3t\n", 0600);
-        g_assert_cmpint(fence_check(&f.fences[0], error), ==, 0);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, 0);
         await_log(&f, "GET " SYSTEM "\nDELETE " SESSIONS "/1\n");
         fixture_done(&f);
 }
@@ -417,12 +417,12 @@ static void test_credential_of_systemd(void) {
         f.fences[0].parameter_file = NULL;
         f.fences[0].credential = (char *) "bmc";
         g_setenv("CREDENTIALS_DIRECTORY", f.folder, TRUE);
-        g_assert_cmpint(fence_check(&f.fences[0], error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
         assert_part(error, "hamgr.service needs LoadCredential=bmc:FILE");
         path = g_build_filename(f.folder, "bmc", NULL);
         g_assert_cmpint(g_rename(f.secret_file, path), ==, 0);
         g_assert_cmpint(g_chmod(path, 0440), ==, 0);
-        g_assert_cmpint(fence_check(&f.fences[0], error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
         assert_part(error, "has mode 0440");
         g_assert_cmpint(g_chmod(path, 0400), ==, 0);
         fence(&f);
@@ -438,10 +438,10 @@ static void test_ca_file_is_checked(void) {
 
         fixture_init(&f, &(BmcSpec){});
         f.fences[0].ca_file = f.secret_file;
-        g_assert_cmpint(fence_check(&f.fences[0], error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
         assert_part(error, "has no certificate in PEM format");
         f.fences[0].ca_file = (char *) "/nonexistent/ca.pem";
-        g_assert_cmpint(fence_check(&f.fences[0], error), ==, -EINVAL);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
         assert_part(error, "cannot read CAFile=/nonexistent/ca.pem");
         fixture_done(&f);
 }
@@ -452,7 +452,7 @@ static void test_loading_asks_each_controller(void) {
 
         fixture_init(&f, &(BmcSpec){ .certificate = BMC_CERTIFICATE_EXPIRED });
         g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
-        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        fence_set_handlers(f.fence, on_device, on_power_on, NULL, &f);
         g_assert_cmpint(fence_load(f.fence), ==, 0);
         run_until(&f, &f.device_told);
         assert_part(f.device_error, "n1: \"status\": the controller's certificate is not trusted");
@@ -460,7 +460,7 @@ static void test_loading_asks_each_controller(void) {
 
         fixture_init(&f, &(BmcSpec){});
         g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
-        fence_set_handlers(f.fence, on_device, on_power_on, &f);
+        fence_set_handlers(f.fence, on_device, on_power_on, NULL, &f);
         g_assert_cmpint(fence_load(f.fence), ==, 0);
         run_until(&f, &f.device_told);
         g_assert_cmpstr(f.device_error, ==, NULL);

@@ -43,6 +43,7 @@ struct FenceDevice {
         bool probing;
         size_t n_probed;  /* nodes that were asked, or are */
         GString *trouble; /* owned */
+        FenceDeviceIsUp is_up;
         FenceDeviceProbedHandler on_probed;
         void *probed_userdata;
         sd_event_source *probed; /* ref */
@@ -56,8 +57,8 @@ struct FenceRun {
         FenceRunHandler handler;
         void *userdata;
 
-        FenceDevice *device; /* weak; of a probe */
-        const char *node;    /* borrowed from the configuration; the same */
+        FenceDevice *device;          /* weak; of a probe */
+        const ClusterFenceNode *node; /* borrowed from the configuration; the same */
 };
 
 static void device_forget(FenceDevice *d) {
@@ -335,7 +336,13 @@ static void on_probe_end(FenceRun *run, FenceVerdict verdict, const char *text, 
         FenceDevice *d = run->device;
 
         if (verdict != FENCE_VERDICT_IS_ON && verdict != FENCE_VERDICT_IS_OFF)
-                add_trouble(d, run->node, text);
+                add_trouble(d, run->node->name, text);
+        else if (verdict == FENCE_VERDICT_IS_OFF && d->is_up(run->node->node_id, d->probed_userdata))
+                add_trouble(d,
+                            run->node->name,
+                            "it says that the node is off, but the node is up: does Nodes= name its own "
+                            "plug "
+                            "or controller? Whatever it switches off now is no proof");
         (void) g_ptr_array_remove(d->probes, run);
         (void) event_defer_arm(d->probed);
 }
@@ -357,7 +364,7 @@ static void begin_probe(FenceDevice *d, const ClusterFenceNode *node) {
                 return;
         }
         run->device = d;
-        run->node = node->name;
+        run->node = node;
         g_ptr_array_add(d->probes, run);
 }
 
@@ -378,7 +385,8 @@ bool fence_device_stop_probe(FenceDevice *d) {
         return true;
 }
 
-int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *userdata) {
+int fence_device_probe(
+                FenceDevice *d, FenceDeviceIsUp is_up, FenceDeviceProbedHandler handler, void *userdata) {
         assert(d->ready);
 
         if (!d->probed) {
@@ -387,6 +395,7 @@ int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *u
                 if (r < 0)
                         return r;
         }
+        d->is_up = is_up;
         d->on_probed = handler;
         d->probed_userdata = userdata;
         g_ptr_array_set_size(d->probes, 0);

@@ -21,6 +21,9 @@ typedef void (*FenceDeviceLookedHandler)(FenceDevice *d, void *userdata);
 /* The device was asked; trouble is what was wrong with any of them, NULL when nothing was. */
 typedef void (*FenceDeviceProbedHandler)(FenceDevice *d, const char *trouble, void *userdata);
 
+/* Is it certain that the node runs? */
+typedef bool (*FenceDeviceIsUp)(uint32_t node_id, void *userdata);
+
 /* What of it is wrong on this node without asking anybody: program, secret, CA file. For g_free(); NULL:
  * nothing. */
 char *fence_device_check_files(const ClusterFence *conf);
@@ -42,8 +45,10 @@ int fence_device_look(FenceDevice *d);
 
 /* Asks for the state of every node, which changes nothing, so that a device that cannot be used is known
  * before it is needed: controllers all at once, an agent for one node after the other. Of a device that is
- * ready; a probe in progress is begun again. */
-int fence_device_probe(FenceDevice *d, FenceDeviceProbedHandler handler, void *userdata);
+ * ready; a probe in progress is begun again. One that says of a node that is up that it is off looks at
+ * another machine, or lies. */
+int fence_device_probe(
+                FenceDevice *d, FenceDeviceIsUp is_up, FenceDeviceProbedHandler handler, void *userdata);
 /* Breaks one off, since some devices serve one at a time. True: there was one. */
 bool fence_device_stop_probe(FenceDevice *d);
 

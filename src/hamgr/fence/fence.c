@@ -47,6 +47,7 @@ struct Fence {
 
         FenceDeviceHandler on_device;
         FencePowerOnHandler on_power_on;
+        FenceIsUpHandler is_up;
         void *userdata;
 };
 
@@ -392,6 +393,12 @@ static void on_device_probed(FenceDevice *d, const char *trouble, void *userdata
         tell_device(userdata, d, trouble);
 }
 
+static bool is_up(uint32_t node_id, void *userdata) {
+        const Fence *f = userdata;
+
+        return f->is_up && f->is_up(node_id, f->userdata);
+}
+
 static bool is_to_be_asked(const HealthCheck *c) {
         return fence_device_is_ready(c->device) &&
                (c->due || fence_device_conf(c->device)->type == CLUSTER_FENCE_REDFISH);
@@ -414,7 +421,8 @@ static void on_device_looked(FenceDevice *d, void *userdata) {
                         request_device_failed(r, "%s", fence_device_error(d));
         }
 
-        if (needed || !is_to_be_asked(check_of(f, d)) || fence_device_probe(d, on_device_probed, f) < 0)
+        if (needed || !is_to_be_asked(check_of(f, d)) ||
+            fence_device_probe(d, is_up, on_device_probed, f) < 0)
                 tell_device(f, d, fence_device_error(d));
 }
 
@@ -440,7 +448,7 @@ static int on_check_timer(sd_event_source *source, uint64_t due_usec, void *user
                 return 0;
         }
         c->due = true;
-        r = ask_at_once ? fence_device_probe(c->device, on_device_probed, c->fence)
+        r = ask_at_once ? fence_device_probe(c->device, is_up, on_device_probed, c->fence)
                         : fence_device_look(c->device);
         if (r < 0)
                 schedule_check(c);
@@ -497,9 +505,14 @@ bool fence_is_idle(const Fence *f) {
 }
 
 void fence_set_handlers(
-                Fence *f, FenceDeviceHandler on_device, FencePowerOnHandler on_power_on, void *userdata) {
+                Fence *f,
+                FenceDeviceHandler on_device,
+                FencePowerOnHandler on_power_on,
+                FenceIsUpHandler is_node_up,
+                void *userdata) {
         f->on_device = on_device;
         f->on_power_on = on_power_on;
+        f->is_up = is_node_up;
         f->userdata = userdata;
 }
 
@@ -516,6 +529,7 @@ int fence_load(Fence *f) {
 /* ---- hactl check ---- */
 
 typedef struct Check {
+        uint32_t self;
         char *error; /* owned */
         bool done;
         uint64_t farewell_usec; /* sessions are ended until then, and no longer */
@@ -529,6 +543,12 @@ static void check_end(Check *c, const char *error) {
         c->farewell_usec = usec_add(now_boottime_usec(), CHECK_FAREWELL_USEC);
 }
 
+static bool is_self(uint32_t node_id, void *userdata) {
+        const Check *c = userdata;
+
+        return node_id == c->self;
+}
+
 static void on_check_probed(FenceDevice *d, const char *trouble, void *userdata) {
         check_end(userdata, trouble);
 }
@@ -536,7 +556,7 @@ static void on_check_probed(FenceDevice *d, const char *trouble, void *userdata)
 static void on_checked(FenceDevice *d, void *userdata) {
         if (!fence_device_is_ready(d))
                 check_end(userdata, fence_device_error(d));
-        else if (fence_device_probe(d, on_check_probed, userdata) < 0)
+        else if (fence_device_probe(d, is_self, on_check_probed, userdata) < 0)
                 check_end(userdata, "the device could not be asked");
 }
 
@@ -554,10 +574,10 @@ char *fence_check_files(const ClusterFence *device) {
         return fence_device_check_files(device);
 }
 
-int fence_check(const ClusterFence *device, char error[static FENCE_ERROR_MAX]) {
+int fence_check(const ClusterFence *device, uint32_t self, char error[static FENCE_ERROR_MAX]) {
         sd_event *event = NULL;
         FenceDevice *d = NULL;
-        Check c = {};
+        Check c = { .self = self };
         int r;
 
         r = sd_event_new(&event);

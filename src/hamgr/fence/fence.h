@@ -44,15 +44,22 @@ typedef void (*FencePowerOnHandler)(uint32_t node_id, const char *device, const 
  * as it is at an interval (CheckSec=): error is NULL when it is ready. */
 typedef void (*FenceDeviceHandler)(const char *device, const char *error, void *userdata);
 
+/* Is it certain that the node runs? A device that says otherwise when it is asked has a fault. */
+typedef bool (*FenceIsUpHandler)(uint32_t node_id, void *userdata);
+
 /* conf is borrowed and must live until fence_free(). Starts nothing. */
 int fence_new(sd_event *event, const ClusterConf *conf, Fence **ret);
 /* Kills what runs, with its process group. Requests must have been freed before. */
 Fence *fence_free(Fence *f);
 DEFINE_TRIVIAL_CLEANUP(Fence *, fence_free);
 
-/* Both may be NULL. */
+/* Each may be NULL. */
 void fence_set_handlers(
-                Fence *f, FenceDeviceHandler on_device, FencePowerOnHandler on_power_on, void *userdata);
+                Fence *f,
+                FenceDeviceHandler on_device,
+                FencePowerOnHandler on_power_on,
+                FenceIsUpHandler is_node_up,
+                void *userdata);
 
 /* Reads secrets and metadata of all devices, and again each time it is called; on_device tells how each
  * ended. Requests need not wait for it: a device that is not ready when it is needed is looked at then,
@@ -73,6 +80,6 @@ bool fence_is_idle(const Fence *f);
 /* What files of the device are missing or wrong on this node, for g_free(); NULL: none. */
 char *fence_check_files(const ClusterFence *device);
 
-/* For `hactl check`: has the same look at one device and waits for it. 0: ready; -EINVAL: error says why
- * not. */
-int fence_check(const ClusterFence *device, char error[static FENCE_ERROR_MAX]);
+/* For `hactl check`: has the same look at one device and waits for it. self is up; 0: it is no node. 0:
+ * ready; -EINVAL: error says why not. */
+int fence_check(const ClusterFence *device, uint32_t self, char error[static FENCE_ERROR_MAX]);
