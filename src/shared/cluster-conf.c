@@ -618,10 +618,56 @@ static int settle_tie_breaker(Loader *l) {
 
 /* ---- [Fence] ---- */
 
+/* Another node that has this plug of the device, or this controller of any. */
+static const ClusterFenceNode *
+find_same_plug(const ClusterConf *c, const ClusterFence *f, uint32_t node_id, const char *plug) {
+        bool redfish = f->type == CLUSTER_FENCE_REDFISH;
+
+        FOREACH_ARRAY(g, c->fences, c->n_fences) {
+                if (g != f && !(redfish && g->type == CLUSTER_FENCE_REDFISH))
+                        continue;
+                FOREACH_ARRAY(n, g->nodes, g->n_nodes)
+                        if (n->node_id != node_id &&
+                            (redfish ? redfish_address_is_same(n->plug, plug) : streq(n->plug, plug)))
+                                return n;
+        }
+        return NULL;
+}
+
+static int
+add_fence_node(Loader *l,
+               const ConfSection *s,
+               ClusterFence *f,
+               const ClusterNode *node,
+               const char *word,
+               const char *plug) {
+        _cleanup_free_ char *copy = strdup(*plug ? plug : node->name);
+        const ClusterFenceNode *other;
+
+        if (!copy)
+                return -ENOMEM;
+        other = find_same_plug(l->c, f, node->id, copy);
+        if (other)
+                return report_at(
+                                l,
+                                s,
+                                "Nodes",
+                                "\"%s\" is what %s has already; the one would be switched off in the place "
+                                "of "
+                                "the other, and count as off while it runs",
+                                word,
+                                other->name);
+
+        f->nodes[f->n_nodes] = (ClusterFenceNode){ .node_id = node->id, .plug = TAKE_PTR(copy) };
+        (void) snprintf(f->nodes[f->n_nodes].name, sizeof(f->nodes[0].name), "%s", node->name);
+        f->n_nodes++;
+        return 0;
+}
+
 static int load_fence_node(Loader *l, const ConfSection *s, const char *word, ClusterFence *f) {
         size_t length = strcspn(word, ":");
         const char *plug = word[length] ? word + length + 1 : NULL;
-        _cleanup_free_ char *name = strndup(word, length), *copy = NULL;
+        _cleanup_free_ char *name = strndup(word, length);
         const ClusterNode *node;
 
         if (!name)
@@ -655,13 +701,7 @@ static int load_fence_node(Loader *l, const ConfSection *s, const char *word, Cl
                                         wrong);
         }
 
-        copy = strdup(plug ? plug : node->name);
-        if (!copy)
-                return -ENOMEM;
-        f->nodes[f->n_nodes] = (ClusterFenceNode){ .node_id = node->id, .plug = TAKE_PTR(copy) };
-        (void) snprintf(f->nodes[f->n_nodes].name, sizeof(f->nodes[0].name), "%s", node->name);
-        f->n_nodes++;
-        return 0;
+        return add_fence_node(l, s, f, node, word, strempty(plug));
 }
 
 static int compare_fence_nodes(const void *a, const void *b) {

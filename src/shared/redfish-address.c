@@ -85,6 +85,27 @@ const char *redfish_address_check(const char *text) {
         return split(text, &p);
 }
 
+static bool path_is_same(const char *a, const char *b) {
+        size_t m = strlen(a), n = strlen(b);
+
+        m -= a[m - 1] == '/';
+        n -= b[n - 1] == '/';
+        return m == n && memcmp(a, b, n) == 0;
+}
+
+/* Where one names a server and the other the only one, there is but one. */
+bool redfish_address_is_same(const char *a, const char *b) {
+        uint8_t x_bytes[16] = {}, y_bytes[16] = {};
+        Pieces x, y;
+
+        if (split(a, &x) || split(b, &y) || x.is_v6 != y.is_v6 || x.port != y.port)
+                return false;
+        (void) inet_pton(x.is_v6 ? AF_INET6 : AF_INET, x.address, x_bytes);
+        (void) inet_pton(y.is_v6 ? AF_INET6 : AF_INET, y.address, y_bytes);
+        return memcmp(x_bytes, y_bytes, sizeof(x_bytes)) == 0 &&
+               (!x.path || !y.path || path_is_same(x.path, y.path));
+}
+
 static char *format_authority(const char *host, bool brackets, uint32_t port) {
         char *text;
 

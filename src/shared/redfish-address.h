@@ -11,6 +11,8 @@
  * the middle of an outage. NAME is what the certificate says instead. PATH is the ComputerSystem, where the
  * controller has several. */
 
+#include <stdbool.h>
+
 #include "basic/macro.h"
 
 #define REDFISH_PORT_DEFAULT 443U
@@ -24,6 +26,9 @@ typedef struct RedfishAddress {
 
 /* NULL, or what is wrong with it in words. */
 const char *redfish_address_check(const char *text);
+
+/* Do two texts that were checked lead to the same server, whatever they call the controller? */
+bool redfish_address_is_same(const char *a, const char *b);
 
 /* Of a text that was checked. 0 or -ENOMEM; -EINVAL of one that is wrong. */
 int redfish_address_parse(const char *text, RedfishAddress *ret);

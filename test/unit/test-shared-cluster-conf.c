@@ -417,6 +417,54 @@ static void test_bad_redfish_devices_are_refused(void) {
                       "out\n");
 }
 
+/* Copied from one node to the next: it would switch off the one and count the other as off. */
+static void test_plug_of_two_nodes_is_refused(void) {
+        static const char *const same[][2] = {
+                { "10.9.0.1", "10.9.0.1" },
+                { "10.9.0.1", "10.9.0.1:443" },
+                { "a@10.9.0.1", "b@10.9.0.1" },
+                { "[fd00::1]", "[fd00:0::1]" },
+                { "10.9.0.1", "10.9.0.1/redfish/v1/Systems/2" },
+                { "10.9.0.1/redfish/v1/Systems/2", "10.9.0.1/redfish/v1/Systems/2/" },
+        };
+        static const char *const different[][2] = {
+                { "10.9.0.1", "10.9.0.1:444" },
+                { "a@10.9.0.1", "a@10.9.0.2" },
+                { "10.9.0.1/redfish/v1/Systems/1", "10.9.0.1/redfish/v1/Systems/2" },
+        };
+
+        FOREACH_ARRAY(pair, same, ELEMENTSOF(same)) {
+                g_autofree char *text = g_strdup_printf(
+                                CLUSTER NODES REDFISH "Nodes=n1:%s n2:%s\n", (*pair)[0], (*pair)[1]);
+                g_autofree char *expected = g_strdup_printf(
+                                "c:15: Nodes=n1:%s n2:%s: \"n2:%s\" is what n1 has already; the one would "
+                                "be "
+                                "switched off in the place of the other, and count as off while it runs\n",
+                                (*pair)[0],
+                                (*pair)[1],
+                                (*pair)[1]);
+
+                assert_errors(text, expected);
+        }
+        FOREACH_ARRAY(pair, different, ELEMENTSOF(different)) {
+                g_autofree char *text = g_strdup_printf(
+                                CLUSTER NODES REDFISH "Nodes=n1:%s n2:%s\n", (*pair)[0], (*pair)[1]);
+
+                cluster_conf_free(parse_good(text));
+        }
+        /* Of agents within a device, since another one may count its plugs from 1, too. */
+        cluster_conf_free(parse_good(CLUSTER NODES
+                                     "[Fence a]\nAgent=x\nNodes=n1:1\n[Fence b]\nAgent=x\nNodes=n2:1\n"));
+        assert_errors(CLUSTER NODES "[Fence a]\nAgent=x\nNodes=n1:1 n2:1\n",
+                      "c:14: Nodes=n1:1 n2:1: \"n2:1\" is what n1 has already; the one would be switched "
+                      "off in "
+                      "the place of the other, and count as off while it runs\n");
+        assert_errors(CLUSTER NODES REDFISH "Nodes=n1:10.9.0.1\n[Fence b]\nType=redfish\nCredential=b\n"
+                                            "Nodes=n1:10.9.0.1 n2:10.9.0.1\n",
+                      "c:19: Nodes=n1:10.9.0.1 n2:10.9.0.1: \"n2:10.9.0.1\" is what n1 has already; the one "
+                      "would be switched off in the place of the other, and count as off while it runs\n");
+}
+
 static void test_all_errors_at_once(void) {
         assert_errors("[Cluster]\nPort=0\n[Nodes n1]\n" NODE_2 "Enabled=perhaps\n",
                       "c:3: unknown section [Nodes]; did you mean \"Node\"?\n"
@@ -532,6 +580,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/shared/cluster-conf/redfish-devices-are-read", test_redfish_devices_are_read);
         g_test_add_func("/shared/cluster-conf/verification-changes-the-hash",
                         test_verification_changes_the_hash);
+        g_test_add_func("/shared/cluster-conf/plug-of-two-nodes-is-refused",
+                        test_plug_of_two_nodes_is_refused);
         g_test_add_func("/shared/cluster-conf/bad-redfish-devices-are-refused",
                         test_bad_redfish_devices_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-fence-devices-are-refused",
