@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 #include <glib.h>
@@ -276,7 +277,14 @@ static CURLcode set_request(HttpRequest *r, const HttpSpec *spec) {
                 SET(CURLOPT_CAINFO, spec->ca_file);
                 SET(CURLOPT_CAPATH, NULL);
         }
+        /* What the file says now, and not a day ago: whom it names may have been replaced. */
+        SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);
         return code;
+}
+
+/* Children get none of them: a program that hangs would keep the controller's connection open. */
+static curl_socket_t open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 /* What is the same for all. */
@@ -290,6 +298,7 @@ static CURLcode set_manners(HttpRequest *r) {
         SET(CURLOPT_WRITEDATA, r);
         SET(CURLOPT_HEADERFUNCTION, on_header);
         SET(CURLOPT_HEADERDATA, r);
+        SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
         SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);

@@ -68,7 +68,7 @@ static X509 *make_certificate(
         X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : subject);
         if (issuer)
                 add_extension(x, issuer, NID_subject_alt_name, alternative);
-        else
+        else if (!alternative) /* an authority */
                 add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE");
         g_assert_cmpint(X509_sign(x, issuer_key, EVP_sha256()), >, 0);
         return x;
@@ -77,20 +77,26 @@ static X509 *make_certificate(
 static void make_context(Bmc *b, const char *ca_path) {
         EVP_PKEY *ca_key = EVP_EC_gen("P-256"), *others_key = EVP_EC_gen("P-256"),
                  *key = EVP_EC_gen("P-256");
-        X509 *ca = make_certificate("hamgr test CA", ca_key, NULL, ca_key, NULL, 1);
+        g_autofree char *name = g_strdup_printf("hamgr test CA of %p", (void *) b);
+        X509 *ca = make_certificate(name, ca_key, NULL, ca_key, NULL, 1);
         X509 *others = make_certificate("another CA", others_key, NULL, others_key, NULL, 1);
         bool foreign = b->spec.certificate == BMC_CERTIFICATE_OF_OTHERS;
-        X509 *own = make_certificate(
-                        "bmc",
-                        key,
-                        foreign ? others : ca,
-                        foreign ? others_key : ca_key,
-                        b->spec.certificate == BMC_CERTIFICATE_NAMED ? "DNS:bmc.lab" : "IP:127.0.0.1",
-                        b->spec.certificate == BMC_CERTIFICATE_EXPIRED ? -1 : 1);
+        X509 *own = b->spec.certificate == BMC_CERTIFICATE_OWN
+                                    ? make_certificate("bmc-A1B2", key, NULL, key, "", 1)
+                                    : make_certificate(
+                                                      "bmc",
+                                                      key,
+                                                      foreign ? others : ca,
+                                                      foreign ? others_key : ca_key,
+                                                      b->spec.certificate == BMC_CERTIFICATE_NAMED
+                                                                      ? "DNS:bmc.lab"
+                                                                      : "IP:127.0.0.1",
+                                                      b->spec.certificate == BMC_CERTIFICATE_EXPIRED ? -1
+                                                                                                     : 1);
         FILE *file = fopen(ca_path, "we");
 
         g_assert_nonnull(file);
-        g_assert_cmpint(PEM_write_X509(file, ca), ==, 1);
+        g_assert_cmpint(PEM_write_X509(file, b->spec.certificate == BMC_CERTIFICATE_OWN ? own : ca), ==, 1);
         fclose(file);
 
         b->context = SSL_CTX_new(TLS_server_method());

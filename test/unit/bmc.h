@@ -27,6 +27,7 @@ typedef enum BmcCertificate {
         BMC_CERTIFICATE_NAMED, /* for bmc.lab */
         BMC_CERTIFICATE_EXPIRED,
         BMC_CERTIFICATE_OF_OTHERS, /* another authority's */
+        BMC_CERTIFICATE_OWN,       /* its own, for bmc-A1B2 in its common name */
 } BmcCertificate;
 
 typedef struct BmcSpec {
@@ -37,7 +38,7 @@ typedef struct BmcSpec {
 
 typedef struct Bmc Bmc;
 
-/* Writes its authority's certificate to ca_path. */
+/* Writes its authority's certificate, or its own, to ca_path. */
 Bmc *bmc_new(const BmcSpec *spec, const char *ca_path);
 void bmc_free(Bmc *b);
 

@@ -337,7 +337,10 @@ static void test_order_whose_answer_does_not_come(void) {
         answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
         expect(&s, RESET_PATH);
         g_assert_cmpuint(s.step.timeout_usec, <=, LIMIT_USEC / 2);
+        g_assert_false(s.step.fresh);
         fail_with(&s, RESET_PATH, HTTP_TIMED_OUT, "nothing came");
+        expect(&s, SYSTEM_PATH);
+        g_assert_true(s.step.fresh);
         say_until_ordered(&s, SYSTEM("Off"));
         answer(&s, RESET_PATH, 409, "");
         answer(&s, SYSTEM_PATH, 200, SYSTEM("Off"));

@@ -2,9 +2,12 @@
 
 /* Whole requests over HTTPS with a controller on loopback (bmc.h). */
 
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "basic/time-util.h"
@@ -319,6 +322,83 @@ static void test_certificates_are_verified(void) {
         }
 }
 
+static void fence_again(Fixture *f) {
+        f->done = false;
+        g_clear_pointer(&f->reason, g_free);
+        g_clear_pointer(&f->device, g_free);
+        g_assert_cmpint(fence_request_new(f->fence, 1, on_result, f, &f->request), ==, 0);
+        run_until(f, &f->done);
+}
+
+/* Those who issue certificates are replaced, and not by a restart of hamgr. */
+static void test_ca_file_counts_as_it_is_now(void) {
+        g_autofree char *others_path = NULL, *own = NULL, *others = NULL;
+        Bmc *other;
+        Fixture f;
+
+        fixture_init(&f, &(BmcSpec){});
+        others_path = g_build_filename(f.folder, "other.pem", NULL);
+        other = bmc_new(&(BmcSpec){}, others_path);
+        g_assert_true(g_file_get_contents(f.ca_file, &own, NULL, NULL));
+        g_assert_true(g_file_get_contents(others_path, &others, NULL, NULL));
+        fence(&f);
+        g_assert_true(f.confirmed);
+
+        g_assert_true(g_file_set_contents(f.ca_file, others, -1, NULL));
+        fence_again(&f);
+        g_assert_false(f.confirmed);
+        assert_part(f.reason, "the controller's certificate is not trusted");
+        g_assert_true(g_file_set_contents(f.ca_file, own, -1, NULL));
+        fence_again(&f);
+        g_assert_cmpstr(f.reason, ==, "");
+        g_assert_true(f.confirmed);
+        bmc_free(other);
+        fixture_done(&f);
+}
+
+/* With the name only, as controllers sign their own. */
+static void test_own_certificate_is_trusted_by_naming_it(void) {
+        Fixture f;
+
+        fixture_init(&f, &(BmcSpec){ .certificate = BMC_CERTIFICATE_OWN });
+        set_plug(&f, "bmc-A1B2@", "");
+        fence(&f);
+        g_assert_cmpstr(f.reason, ==, "");
+        g_assert_true(f.confirmed);
+        fixture_done(&f);
+
+        fixture_init(&f, &(BmcSpec){ .certificate = BMC_CERTIFICATE_OWN });
+        assert_fails(&f, "say what name it is for by Nodes=node:name@address");
+
+        if (!g_getenv("HAMGR_TEST_SLOW")) {
+                fixture_init(&f, &(BmcSpec){ .certificate = BMC_CERTIFICATE_OWN });
+                set_plug(&f, "bmc-A1B2@", "");
+                f.fences[0].ca_file = NULL;
+                assert_fails(&f, "where it is the controller's own, name it by CAFile=");
+        }
+}
+
+/* Agents are started meanwhile. */
+static void test_no_socket_is_left_to_children(void) {
+        unsigned n_sockets = 0;
+        Fixture f;
+
+        fixture_init(&f, &(BmcSpec){ .fault = BMC_LYING });
+        begin(&f);
+        await_log(&f, RESET);
+        for (int fd = 3; fd < 256; fd++) {
+                struct sockaddr_in peer;
+                socklen_t length = sizeof peer;
+
+                if (getpeername(fd, (struct sockaddr *) &peer, &length) < 0 || peer.sin_family != AF_INET)
+                        continue;
+                g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+                n_sockets++;
+        }
+        g_assert_cmpuint(n_sockets, ==, 2); /* both ends */
+        fixture_done(&f);
+}
+
 static void test_certificate_of_a_name(void) {
         Fixture f;
 
@@ -512,6 +592,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/redfish/compressed-answer-is-read", test_compressed_answer_is_read);
         g_test_add_func("/fence/redfish/nobody-is-there", test_nobody_is_there);
         g_test_add_func("/fence/redfish/certificates-are-verified", test_certificates_are_verified);
+        g_test_add_func("/fence/redfish/ca-file-counts-as-it-is-now", test_ca_file_counts_as_it_is_now);
+        g_test_add_func("/fence/redfish/own-certificate-is-trusted-by-naming-it",
+                        test_own_certificate_is_trusted_by_naming_it);
+        g_test_add_func("/fence/redfish/no-socket-is-left-to-children", test_no_socket_is_left_to_children);
         g_test_add_func("/fence/redfish/certificate-of-a-name", test_certificate_of_a_name);
         g_test_add_func("/fence/redfish/system-authorities-do-not-know-it",
                         test_system_authorities_do_not_know_it);

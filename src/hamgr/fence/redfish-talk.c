@@ -54,7 +54,7 @@ struct RedfishTalk {
         Phase phase;
         char *request; /* owned: path of the request under way */
         char *body;    /* owned; wiped when freed */
-        bool sent;     /* something was, so there is a connection to go on with */
+        bool answered; /* the request before was, so there is a connection to go on with */
 
         char *systems; /* owned: path of the collection */
         bool root_seen, memory_used;
@@ -216,12 +216,11 @@ send(RedfishTalk *t, uint64_t now_usec, Phase phase, const char *usual_path, cha
                 .body = t->body,
                 .token = with_session ? t->token : NULL,
                 .basic = with_session && t->basic,
-                .fresh = !t->sent,
+                .fresh = !t->answered,
                 .timeout_usec = phase == PHASE_RESET
                                                 ? MIN(left_usec, MAX(left_usec / 2, ORDER_TIMEOUT_MIN_USEC))
                                                 : left_usec,
         };
-        t->sent = true;
 }
 
 static char *json_to_body(json_t *object) {
@@ -762,7 +761,8 @@ static void take_order(RedfishTalk *t, uint64_t now_usec, const RedfishAnswer *a
 void redfish_talk_take(RedfishTalk *t, uint64_t now_usec, const RedfishAnswer *answer, RedfishStep *ret) {
         const HttpResult *http = answer->http;
 
-        if (http->end != HTTP_ANSWERED)
+        t->answered = http->end == HTTP_ANSWERED;
+        if (!t->answered)
                 take_no_answer(t, now_usec, http, ret);
         else if (t->phase == PHASE_LOGIN)
                 take_login(t, now_usec, answer, ret);
