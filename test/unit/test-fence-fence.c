@@ -479,6 +479,32 @@ static void test_device_is_checked_at_an_interval(void) {
         fixture_done(&f);
 }
 
+/* Of an agent, whose metadata is not asked for each time. */
+static void test_check_reads_the_secret_again(void) {
+        static const char body[] =
+                        "grep -q password=new $D/input && exit 0\necho 'wrong password' >&2; exit 1\n";
+        Fixture f;
+        ClusterFence *d;
+
+        fixture_init(&f);
+        d = add_device(&f, "checked", body);
+        d->check_usec = 100 * USEC_PER_MSEC;
+        d->parameter_file = in_folder(&f, "secret");
+        g_assert_true(g_file_set_contents(d->parameter_file, "password=old\n", -1, NULL));
+        g_assert_cmpint(g_chmod(d->parameter_file, 0600), ==, 0);
+        g_assert_cmpint(fence_new(f.event, &f.conf, &f.fence), ==, 0);
+        fence_set_handlers(f.fence, on_device, on_power_on, NULL, &f);
+        g_assert_cmpint(fence_load(f.fence), ==, 0);
+        await_device_error(&f, "wrong password");
+        g_assert_cmpint(g_chmod(d->parameter_file, 0640), ==, 0);
+        await_device_error(&f, "has mode 0640");
+        g_assert_true(g_file_set_contents(d->parameter_file, "password=new\n", -1, NULL));
+        g_assert_cmpint(g_chmod(d->parameter_file, 0600), ==, 0);
+        await_device_error(&f, "ready");
+        g_free(d->parameter_file);
+        fixture_done(&f);
+}
+
 static bool first_is_up(uint32_t node_id, void *userdata) {
         return node_id == 1;
 }
@@ -605,6 +631,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/secret-goes-by-input-only", test_secret_goes_by_input_only);
         g_test_add_func("/fence/missing-agent-is-told", test_missing_agent_is_told);
         g_test_add_func("/fence/device-is-checked-at-an-interval", test_device_is_checked_at_an_interval);
+        g_test_add_func("/fence/check-reads-the-secret-again", test_check_reads_the_secret_again);
         g_test_add_func("/fence/off-said-of-a-node-that-is-up-is-a-fault",
                         test_off_said_of_a_node_that_is_up_is_a_fault);
         g_test_add_func("/fence/need-ends-a-check", test_need_ends_a_check);

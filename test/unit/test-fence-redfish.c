@@ -488,6 +488,25 @@ static void test_wrong_password_is_told(void) {
         fixture_done(&f);
 }
 
+/* Changed on the controller and in the file: it is read again when what was known has failed. */
+static void test_changed_password_is_taken(void) {
+        Fixture f;
+
+        fixture_init(&f, &(BmcSpec){});
+        write_secret(&f, "username=admin\npassword=old\n", 0600);
+        fence(&f);
+        assert_part(f.reason, "it does not take this username and password");
+        write_secret(&f, "username=admin\npassword=s3cr3t\n", 0644);
+        fence_again(&f);
+        g_assert_false(f.confirmed);
+        assert_part(f.reason, "has mode 0644");
+        g_assert_cmpint(g_chmod(f.secret_file, 0600), ==, 0);
+        fence_again(&f);
+        g_assert_cmpstr(f.reason, ==, "");
+        g_assert_true(f.confirmed);
+        fixture_done(&f);
+}
+
 static void test_credential_of_systemd(void) {
         char error[FENCE_ERROR_MAX] = "";
         g_autofree char *path = NULL;
@@ -604,6 +623,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/redfish/secret-that-others-can-read", test_secret_that_others_can_read);
         g_test_add_func("/fence/redfish/secrets-are-checked", test_secrets_are_checked);
         g_test_add_func("/fence/redfish/wrong-password-is-told", test_wrong_password_is_told);
+        g_test_add_func("/fence/redfish/changed-password-is-taken", test_changed_password_is_taken);
         g_test_add_func("/fence/redfish/credential-of-systemd", test_credential_of_systemd);
         g_test_add_func("/fence/redfish/ca-file-is-checked", test_ca_file_is_checked);
         g_test_add_func("/fence/redfish/loading-asks-each-controller", test_loading_asks_each_controller);

@@ -200,6 +200,21 @@ int fence_device_look(FenceDevice *d) {
         return event_defer_arm(d->looked);
 }
 
+void fence_device_reread(FenceDevice *d) {
+        char **secret = NULL, *wrong = look_at_files(d->conf, &secret);
+
+        assert(d->ready);
+
+        fence_secret_free(d->secret);
+        d->secret = secret;
+        if (!wrong && d->conf->type == CLUSTER_FENCE_AGENT)
+                wrong = fence_agent_check_parameters(d->metadata, d->conf, secret_of(d));
+        if (!wrong)
+                return;
+        device_forget(d);
+        d->error = wrong;
+}
+
 /* ---- Runs ---- */
 
 static void on_child(Child *child, const ChildResult *result, void *userdata) {

@@ -43,6 +43,10 @@ const char *fence_device_error(const FenceDevice *d);
  * loop; a look in progress is not begun again. */
 int fence_device_look(FenceDevice *d);
 
+/* Reads the files again, without running anything: passwords and their modes change. Of a device that is
+ * ready; it is not any more when something is wrong. */
+void fence_device_reread(FenceDevice *d);
+
 /* Asks for the state of every node, which changes nothing, so that a device that cannot be used is known
  * before it is needed: controllers all at once, an agent for one node after the other. Of a device that is
  * ready; a probe in progress is begun again. One that says of a node that is up that it is off looks at

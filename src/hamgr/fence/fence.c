@@ -35,6 +35,7 @@ typedef struct HealthCheck {
         FenceDevice *device;    /* weak */
         sd_event_source *timer; /* ref */
         bool due;               /* an agent is asked only then, and not when hamgr starts */
+        bool failed;            /* it was needed, and did not do it: its files may be of before */
 } HealthCheck;
 
 struct Fence {
@@ -158,6 +159,19 @@ static void schedule_check(HealthCheck *c) {
                                 interval_usec - (uint64_t) (g_random_double() * (double) interval_usec / 4));
 }
 
+static HealthCheck *check_of(Fence *f, const FenceDevice *d) {
+        for (guint i = 0; i < f->devices->len; i++)
+                if (f->checks[i].device == d)
+                        return &f->checks[i];
+        ASSERT_NOT_REACHED();
+}
+
+static void tell_device(Fence *f, FenceDevice *d, const char *error) {
+        schedule_check(check_of(f, d));
+        if (f->on_device)
+                f->on_device(fence_device_conf(d)->name, error, f->userdata);
+}
+
 /* ---- Requests ---- */
 
 static FenceDevice *request_device(const FenceRequest *r) {
@@ -197,6 +211,7 @@ static _printf_(2, 3) void request_device_failed(FenceRequest *r, const char *fo
         g_string_append_vprintf(r->reason, format, ap);
         va_end(ap);
 
+        r->fence->checks[r->i_device].failed = true;
         r->i_device++;
         request_go(r, PHASE_NEXT_DEVICE, 0);
 }
@@ -279,6 +294,22 @@ static bool request_next_device(FenceRequest *r) {
         return false;
 }
 
+/* After a failure, and not each time: nothing waits for a disk while what is known works. False: it cannot
+ * be used any more. */
+static bool request_reread(FenceRequest *r, FenceDevice *d) {
+        HealthCheck *c = &r->fence->checks[r->i_device];
+
+        if (!c->failed || !fence_device_is_ready(d))
+                return true;
+        c->failed = false;
+        fence_device_reread(d);
+        if (fence_device_is_ready(d))
+                return true;
+        tell_device(r->fence, d, fence_device_error(d));
+        request_device_failed(r, "%s", fence_device_error(d));
+        return false;
+}
+
 static void request_try_device(FenceRequest *r) {
         FenceDevice *d;
         int k;
@@ -296,6 +327,8 @@ static void request_try_device(FenceRequest *r) {
         d = request_device(r);
         if (fence_device_stop_probe(d))
                 schedule_check(&r->fence->checks[r->i_device]);
+        if (!request_reread(r, d))
+                return;
         r->n_off = r->n_status = 0;
         r->deadline_usec = usec_add(now_boottime_usec(), fence_device_conf(d)->timeout_usec);
         if (fence_device_is_ready(d)) {
@@ -376,19 +409,6 @@ FenceRequest *fence_request_free(FenceRequest *r) {
 
 /* ---- All devices ---- */
 
-static HealthCheck *check_of(Fence *f, const FenceDevice *d) {
-        for (guint i = 0; i < f->devices->len; i++)
-                if (f->checks[i].device == d)
-                        return &f->checks[i];
-        ASSERT_NOT_REACHED();
-}
-
-static void tell_device(Fence *f, FenceDevice *d, const char *error) {
-        schedule_check(check_of(f, d));
-        if (f->on_device)
-                f->on_device(fence_device_conf(d)->name, error, f->userdata);
-}
-
 static void on_device_probed(FenceDevice *d, const char *trouble, void *userdata) {
         tell_device(userdata, d, trouble);
 }
@@ -404,17 +424,32 @@ static bool is_to_be_asked(const HealthCheck *c) {
                (c->due || fence_device_conf(c->device)->type == CLUSTER_FENCE_REDFISH);
 }
 
+static bool is_in_use(const Fence *f, const FenceDevice *d) {
+        for (guint i = 0; i < f->power_ons->len; i++) {
+                const PowerOn *job = g_ptr_array_index(f->power_ons, i);
+
+                if (job->device == d)
+                        return true;
+        }
+        for (guint i = 0; i < f->requests->len; i++) {
+                const FenceRequest *r = g_ptr_array_index(f->requests, i);
+
+                if (r->phase != PHASE_DONE && r->i_device < f->devices->len && request_device(r) == d)
+                        return true;
+        }
+        return false;
+}
+
 /* Nobody in need is kept waiting by a probe. */
 static void on_device_looked(FenceDevice *d, void *userdata) {
         Fence *f = userdata;
-        bool needed = false;
+        bool needed = is_in_use(f, d);
 
         for (guint i = 0; i < f->requests->len; i++) {
                 FenceRequest *r = g_ptr_array_index(f->requests, i);
 
                 if (r->phase != PHASE_LOOK || request_device(r) != d)
                         continue;
-                needed = true;
                 if (fence_device_is_ready(d))
                         request_go(r, PHASE_OFF, 0);
                 else
@@ -426,31 +461,25 @@ static void on_device_looked(FenceDevice *d, void *userdata) {
                 tell_device(f, d, fence_device_error(d));
 }
 
-static bool is_in_use(const Fence *f, const FenceDevice *d) {
-        for (guint i = 0; i < f->requests->len; i++) {
-                const FenceRequest *r = g_ptr_array_index(f->requests, i);
+/* An agent that is ready stays so while it is asked, if its files are; what Redfish needs is looked at in no
+ * time. */
+static int begin_check(HealthCheck *c) {
+        FenceDevice *d = c->device;
 
-                if (r->phase != PHASE_DONE && r->i_device < f->devices->len && request_device(r) == d)
-                        return true;
-        }
-        return false;
+        c->due = true;
+        if (!fence_device_is_ready(d) || fence_device_conf(d)->type != CLUSTER_FENCE_AGENT)
+                return fence_device_look(d);
+        fence_device_reread(d);
+        if (fence_device_is_ready(d))
+                return fence_device_probe(d, is_up, on_device_probed, c->fence);
+        tell_device(c->fence, d, fence_device_error(d));
+        return 0;
 }
 
-/* An agent that is ready stays so while it is asked; what Redfish needs is looked at in no time. */
 static int on_check_timer(sd_event_source *source, uint64_t due_usec, void *userdata) {
         HealthCheck *c = userdata;
-        bool ask_at_once = fence_device_is_ready(c->device) &&
-                           fence_device_conf(c->device)->type == CLUSTER_FENCE_AGENT;
-        int r;
 
-        if (is_in_use(c->fence, c->device)) {
-                schedule_check(c);
-                return 0;
-        }
-        c->due = true;
-        r = ask_at_once ? fence_device_probe(c->device, is_up, on_device_probed, c->fence)
-                        : fence_device_look(c->device);
-        if (r < 0)
+        if (is_in_use(c->fence, c->device) || begin_check(c) < 0)
                 schedule_check(c);
         return 0;
 }
