@@ -479,6 +479,30 @@ static void test_device_is_checked_at_an_interval(void) {
         fixture_done(&f);
 }
 
+/* As fence_apc_snmp, which says what it cannot run with all its arguments. */
+static void test_secret_is_not_repeated(void) {
+        static const char body[] =
+                        "echo \"cannot run x -A '$(sed -n 's/^password=//p;q' $D/input)' -u 'admin'\" "
+                        ">&$([ $action = off ] && echo 2 || echo 1); exit 1\n";
+        char error[FENCE_ERROR_MAX] = "";
+        Fixture f;
+        ClusterFence *d;
+
+        fixture_init(&f);
+        d = add_device(&f, "talking", body);
+        d->parameter_file = in_folder(&f, "secret");
+        g_assert_true(g_file_set_contents(d->parameter_file, "password=s3cr3t\n", -1, NULL));
+        g_assert_cmpint(g_chmod(d->parameter_file, 0600), ==, 0);
+        fence(&f, 1);
+        g_assert_false(f.confirmed);
+        assert_reason(&f, "cannot run x -A '******' -u 'admin'");
+        g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
+        g_assert_nonnull(strstr(error, "cannot run x -A '******"));
+        g_assert_null(strstr(error, "s3cr3t"));
+        g_free(d->parameter_file);
+        fixture_done(&f);
+}
+
 /* Of an agent, whose metadata is not asked for each time. */
 static void test_check_reads_the_secret_again(void) {
         static const char body[] =
@@ -631,6 +655,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/secret-goes-by-input-only", test_secret_goes_by_input_only);
         g_test_add_func("/fence/missing-agent-is-told", test_missing_agent_is_told);
         g_test_add_func("/fence/device-is-checked-at-an-interval", test_device_is_checked_at_an_interval);
+        g_test_add_func("/fence/secret-is-not-repeated", test_secret_is_not_repeated);
         g_test_add_func("/fence/check-reads-the-secret-again", test_check_reads_the_secret_again);
         g_test_add_func("/fence/off-said-of-a-node-that-is-up-is-a-fault",
                         test_off_said_of_a_node_that_is_up_is_a_fault);

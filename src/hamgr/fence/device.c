@@ -51,14 +51,15 @@ struct FenceDevice {
 
 struct FenceRun {
         FenceAction action;
-        Child *child;        /* owned */
-        RedfishRun *redfish; /* owned */
+        const FenceDevice *device; /* weak */
+        Child *child;              /* owned */
+        RedfishRun *redfish;       /* owned */
 
         FenceRunHandler handler;
         void *userdata;
 
-        FenceDevice *device;          /* weak; of a probe */
-        const ClusterFenceNode *node; /* borrowed from the configuration; the same */
+        FenceDevice *probed;          /* weak: whose probe it is; NULL: none */
+        const ClusterFenceNode *node; /* borrowed from the configuration; of a probe */
 };
 
 static void device_forget(FenceDevice *d) {
@@ -217,19 +218,31 @@ void fence_device_reread(FenceDevice *d) {
 
 /* ---- Runs ---- */
 
+/* Some agents repeat what they were given, passwords too, and hamgr shows it to everybody. */
+static char *agent_text(const FenceRun *run, const ChildResult *result) {
+        g_autofree char *output = g_strdup(result->output), *errors = g_strdup(result->errors);
+        ChildResult shown = *result;
+        char ended[CHILD_TEXT_MAX];
+
+        fence_secret_hide(secret_of(run->device), output);
+        fence_secret_hide(secret_of(run->device), errors);
+        shown.output = output;
+        shown.errors = errors;
+        return g_strdup_printf(
+                        "\"%s\" %s",
+                        fence_action_to_string(run->action),
+                        child_result_format(&shown, ended));
+}
+
 static void on_child(Child *child, const ChildResult *result, void *userdata) {
         FenceRun *run = userdata;
-        char ended[CHILD_TEXT_MAX];
         bool exited = result->end == CHILD_EXITED, asked = run->action == FENCE_ACTION_STATUS;
         FenceVerdict verdict = exited && result->status == 0
                                                ? (asked ? FENCE_VERDICT_IS_ON : FENCE_VERDICT_DONE)
                                : exited && asked && result->status == 2 ? FENCE_VERDICT_IS_OFF
                                : result->end == CHILD_TIMED_OUT         ? FENCE_VERDICT_GAVE_UP
                                                                         : FENCE_VERDICT_FAILED;
-        g_autofree char *text =
-                        g_strdup_printf("\"%s\" %s",
-                                        fence_action_to_string(run->action),
-                                        child_result_format(result, ended));
+        g_autofree char *text = agent_text(run, result);
 
         run->handler(run, verdict, text, run->userdata);
 }
@@ -238,6 +251,7 @@ static void on_redfish(RedfishRun *redfish, FenceVerdict verdict, const char *sa
         FenceRun *run = userdata;
         g_autofree char *text = g_strdup_printf("\"%s\": %s", fence_action_to_string(run->action), said);
 
+        fence_secret_hide(secret_of(run->device), text);
         run->handler(run, verdict, text, run->userdata);
 }
 
@@ -304,6 +318,7 @@ int fence_device_run(
         assert(node);
 
         run->action = action;
+        run->device = d;
         run->handler = handler;
         run->userdata = userdata;
         r = d->conf->type == CLUSTER_FENCE_AGENT ? run_agent(d, run, node->plug, timeout_usec)
@@ -348,7 +363,7 @@ static int on_probed(sd_event_source *s, void *userdata) {
 }
 
 static void on_probe_end(FenceRun *run, FenceVerdict verdict, const char *text, void *userdata) {
-        FenceDevice *d = run->device;
+        FenceDevice *d = run->probed;
 
         if (verdict != FENCE_VERDICT_IS_ON && verdict != FENCE_VERDICT_IS_OFF)
                 add_trouble(d, run->node->name, text);
@@ -378,7 +393,7 @@ static void begin_probe(FenceDevice *d, const ClusterFenceNode *node) {
                 add_trouble(d, node->name, g_strerror(-r));
                 return;
         }
-        run->device = d;
+        run->probed = d;
         run->node = node;
         g_ptr_array_add(d->probes, run);
 }

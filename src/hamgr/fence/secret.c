@@ -10,6 +10,8 @@
 /* Where systemd puts them for hamgr.service; the environment says so to hamgr itself, and to nobody else. */
 #define CREDENTIALS_FOLDER "/run/credentials/hamgr.service"
 
+#define SECRET_LENGTH_MIN 4U
+
 /* mode: the one it must have, or 0: none that lets others look. */
 static char *check_secret_file(const char *path, int fd, mode_t mode) {
         struct stat st;
@@ -113,6 +115,19 @@ char **fence_secret_free(char **secret) {
         }
         g_free(secret);
         return NULL;
+}
+
+void fence_secret_hide(const char *const *secret, char *text) {
+        for (; secret && *secret; secret++) {
+                const char *value = strchr(*secret, '=');
+                size_t length = value ? strlen(++value) : 0;
+
+                if (length < SECRET_LENGTH_MIN || startswith(*secret, "username") ||
+                    startswith(*secret, "login="))
+                        continue;
+                for (char *p = text; (p = strstr(p, value)); p += length)
+                        memset(p, '*', length);
+        }
 }
 
 const char *fence_secret_value(const char *const *secret, const char *key) {

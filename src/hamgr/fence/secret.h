@@ -14,6 +14,10 @@ char *fence_secret_read(const ClusterFence *conf, char ***ret);
 /* Wipes. Returns NULL. */
 char **fence_secret_free(char **secret);
 
+/* Where a value of a secret stands in what somebody said, asterisks stand then. Names are none, nor are
+ * values of less than four letters: they would be found everywhere. */
+void fence_secret_hide(const char *const *secret, char *text);
+
 /* The value of a key, NULL when it is not there. */
 const char *fence_secret_value(const char *const *secret, const char *key);
 
