@@ -158,6 +158,25 @@ static void check_types(const char *agent, const FenceMetadata *m, const char *c
         }
 }
 
+/* By what they are called: whatever is a secret has no place in cluster.conf. */
+static bool sounds_secret(const char *name) {
+        static const char *const parts[] = { "passw", "secret", "token", "apikey", "community", "_kg" };
+
+        for (size_t i = 0; i < ELEMENTSOF(parts); i++)
+                if (strstr(name, parts[i]))
+                        return !g_str_has_suffix(name, "_script") && !g_str_has_suffix(name, "_file");
+        return false;
+}
+
+static void check_secrets(const char *agent, const FenceMetadata *m, const char *const *lines) {
+        FOREACH_ARRAY(p, m->parameters, m->n_parameters) {
+                g_autofree char *line = g_strdup_printf("%s=x", p->name);
+
+                if (sounds_secret(p->name))
+                        assert_refused(agent, m, lines, line, "is a secret; put the line into a file");
+        }
+}
+
 static bool can_prove(const FenceMetadata *m) {
         return fence_metadata_has_action(m, "off") && fence_metadata_has_action(m, "status");
 }
@@ -205,6 +224,7 @@ static void test_agent(const void *data) {
                                "has no parameter \"no_such_key\"");
                 assert_refused(name, m, (const char *const *) lines, "action=on", "must not be set");
                 check_types(name, m, (const char *const *) lines);
+                check_secrets(name, m, (const char *const *) lines);
                 if (lines[0])
                         assert_refused(name, m, NULL, NULL, "the agent needs the parameter");
         } else

@@ -412,6 +412,9 @@ static void test_secret_goes_by_input_only(void) {
         g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
         g_assert_nonnull(strstr(error, "has mode 0640"));
         g_assert_null(strstr(error, "s3cr3t"));
+        g_assert_cmpint(g_chmod(d->parameter_file, 0400), ==, 0);
+        g_assert_cmpint(fence_check(d, 0, error), ==, -EINVAL);
+        g_assert_nonnull(strstr(error, "has mode 0400 and must have 0600; run: chmod 0600 "));
 
         g_assert_cmpint(g_chmod(d->parameter_file, 0600), ==, 0);
         g_assert_cmpint(fence_check(d, 0, error), ==, 0);

@@ -48,7 +48,7 @@ is_provided(const FenceMetadata *m,
 /* Keys whose values do not belong into a file that everybody may read and "hactl apply" copies about. */
 static const char *const secret_keys[] = {
         "password", "passwd", "snmp_priv_passwd", "snmp_priv_password", "secret_key",
-        "apikey",   "token",  "hexadecimal_kg",
+        "apikey",   "token",  "hexadecimal_kg",   "community",
 };
 
 static char *nearest_parameter(const FenceMetadata *m, const char *key) {

@@ -22,12 +22,20 @@ static char *check_secret_file(const char *path, int fd, mode_t mode) {
                 return g_strdup_printf("%s is not a regular file", path);
         if (st.st_uid != geteuid())
                 return g_strdup_printf("%s belongs to another user; run: chown root: %s", path, path);
-        if (mode != 0 ? (st.st_mode & 07777) != mode : (st.st_mode & 0077) != 0)
+        if ((st.st_mode & 0077) != 0)
                 return g_strdup_printf(
                                 "%s has mode %04o, others could read or change the secret; run: chmod 0600 "
                                 "%s",
                                 path,
                                 st.st_mode & 07777,
+                                path);
+        if (mode != 0 && (st.st_mode & 07777) != mode)
+                return g_strdup_printf(
+                                "%s has mode %04o and must have %04o; run: chmod %04o %s",
+                                path,
+                                st.st_mode & 07777,
+                                mode,
+                                mode,
                                 path);
         return NULL;
 }
