@@ -215,6 +215,33 @@ static void test_what_is_remembered_is_not_asked_again(void) {
                "{\"Members\":[{\"@odata.id\":\"/redfish/v1/Systems/Self\"}]}");
         answer(&s, "GET /redfish/v1/Systems/Self", 200, SYSTEM("Off"));
         expect_end(&s, FENCE_VERDICT_IS_OFF, "Off");
+        done(&s);
+
+        /* One that does not answer has its links still; */
+        begin(&s, FENCE_ACTION_STATUS, NULL);
+        while (skip_wait(&s), s.step.type != REDFISH_STEP_END)
+                fail_with(&s, LOGIN_PATH, HTTP_NOT_CONNECTED, "refused");
+        done(&s);
+
+        /* but one that has said nothing useful for so long may have others, in whatever words it says so. */
+        begin(&s, FENCE_ACTION_STATUS, NULL);
+        login(&s);
+        while (skip_wait(&s), s.step.type != REDFISH_STEP_END)
+                answer(&s, "GET /redfish/v1/Systems/Self", 500, "");
+        done(&s);
+        begin(&s, FENCE_ACTION_STATUS, NULL);
+        expect(&s, "GET /redfish/v1/");
+        scene_done(&s);
+}
+
+/* And nothing said of the action, as with the simplest of controllers. */
+static void test_system_with_a_slash_at_the_end(void) {
+        Scene s = {};
+
+        begin(&s, FENCE_ACTION_OFF, "/redfish/v1/Systems/1/");
+        login(&s);
+        answer(&s, SYSTEM_PATH "/", 200, "{\"PowerState\":\"On\"}");
+        expect(&s, RESET_PATH);
         scene_done(&s);
 }
 
@@ -683,6 +710,8 @@ int main(int argc, char **argv) {
                         test_yes_and_nothing_done_is_no_proof);
         g_test_add_func("/fence/redfish-talk/what-is-remembered-is-not-asked-again",
                         test_what_is_remembered_is_not_asked_again);
+        g_test_add_func("/fence/redfish-talk/system-with-a-slash-at-the-end",
+                        test_system_with_a_slash_at_the_end);
         g_test_add_func("/fence/redfish-talk/without-sessions-name-and-password-go-along",
                         test_without_sessions_name_and_password_go_along);
         g_test_add_func("/fence/redfish-talk/controller-without-a-free-session",

@@ -151,6 +151,12 @@ static bool is_off_unproven(const RedfishTalk *t) {
                !t->order_counts;
 }
 
+/* One that answers, and nothing useful, may have other links by now, or sessions. */
+static void forget_if_answered(RedfishTalk *t) {
+        if (t->answered)
+                redfish_memory_forget(t->memory);
+}
+
 static const char *wanted_word(const RedfishTalk *t) {
         return t->settings.action == FENCE_ACTION_OFF ? "ForceOff" : "On";
 }
@@ -169,6 +175,7 @@ static void end_late(RedfishTalk *t, RedfishStep *ret) {
 
         (void) format_duration(rounded(t->settings.timeout_usec), limit);
         if (!t->ordered || t->n_asked == 0 || t->system.power == REDFISH_POWER_UNKNOWN) {
+                forget_if_answered(t);
                 end(t,
                     FENCE_VERDICT_GAVE_UP,
                     g_strdup_printf("%s (gave up after %s%s%s)",
@@ -263,9 +270,11 @@ static const char *order_word(const RedfishTalk *t) {
 }
 
 static void send_order(RedfishTalk *t, uint64_t now_usec, RedfishStep *ret) {
-        g_autofree char *path =
-                        t->system.reset ? g_strdup(t->system.reset)
-                                        : g_strdup_printf("%s/Actions/ComputerSystem.Reset", system_path(t));
+        const char *system = system_path(t);
+        g_autofree char *path = t->system.reset ? g_strdup(t->system.reset)
+                                                : g_strdup_printf("%s%sActions/ComputerSystem.Reset",
+                                                                  system,
+                                                                  g_str_has_suffix(system, "/") ? "" : "/");
 
         t->order_again_usec = usec_add(now_usec, t->order_pause_usec);
         t->order_pause_usec = usec_add(t->order_pause_usec, t->order_pause_usec);
@@ -502,6 +511,7 @@ static void set_http_trouble(RedfishTalk *t, const HttpResult *http, const char 
 }
 
 static void give_up(RedfishTalk *t, RedfishStep *ret) {
+        forget_if_answered(t);
         end(t, FENCE_VERDICT_GAVE_UP, g_strdup(t->trouble), ret);
 }
 
