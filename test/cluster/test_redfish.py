@@ -99,6 +99,10 @@ def test_F08_fault_of_a_controller_is_known_before_it_is_needed(redfish):
         await_trouble(redfish, node, "")
     lines = told(redfish, "n1")[n_before:]
     assert lines[-1] == "is ready" and "certificate has expired" in lines[-2], lines
+    # As one at another machine's address does, which would be switched off in the place of the node.
+    lab.bmc("n3", "says-off")
+    for node in lab.nodes():
+        await_trouble(redfish, node, "bmc: n3: it says that the node is off, but the node is up: does Nodes= name")
     assert all(one != another for one, another in zip(lines, lines[1:])), "it is told when it changes: %s" % lines
     assert [request for node in lab.nodes() for request in lab.bmc_requests(node, since) if request[2] == RESET] == []
 
@@ -136,3 +140,34 @@ def test_check_names_what_is_wrong_with_a_controller(redfish):
     lab.write("n2", "/etc/hamgr/cluster.conf", REDFISH_CONF.replace("CAFile=/etc/hamgr/bmc-ca.pem", "VerifyCertificate=no"))
     check("Warning: fence device bmc has VerifyCertificate=no: whoever answers")
     lab.write("n2", "/etc/hamgr/cluster.conf", REDFISH_CONF)
+
+
+def test_secret_in_a_credential_of_systemd(redfish):
+    """And in no argument, environment or journal."""
+    lab = redfish.lab
+    lab.write("n2", "/root/new.conf", REDFISH_CONF.replace("ParameterFile=" + SECRET, "Credential=bmc"))
+    refused = redfish.hactl("apply", "/root/new.conf", node="n2", check=False)
+    assert refused["status"] != 0 and "hamgr.service needs LoadCredential=bmc:FILE in a drop-in" in refused["err"], refused
+    for node in lab.nodes():
+        lab.write(node, "/etc/systemd/system/hamgr.service.d/bmc.conf", "[Service]\nLoadCredential=bmc:/root/bmc.secret\n")
+        lab.run(node, "sh", "-c", "mv %s /root/bmc.secret; systemctl daemon-reload; systemctl restart hamgr" % SECRET)
+    redfish.await_up()
+    redfish.hactl("apply", "/root/new.conf", node="n2")
+    for node in lab.nodes():
+        await_trouble(redfish, node, "")
+    redfish.hactl("check", node="n2")
+    event = lab.kill("n1")
+    redfish.await_group("shop", not_on="n1", node="n2", timeout=30)
+    assert orders(lab, "n1", event)
+    for node in ("n2", "n3"):
+        found = lab.run(node, "sh", "-c", "sed -n s/^password=//p /root/bmc.secret > /root/password; "
+                        "[ -s /root/password ] || echo nothing to look for; "
+                        "grep -l -F -f /root/password /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; "
+                        "journalctl | grep -c -F -f /root/password", check=False)["out"]
+        assert found.split() == ["0"], found
+        assert lab.run(node, "stat", "-c", "%a %u", "/run/credentials/hamgr.service/bmc").split() == ["400", "0"]
+    redfish.await_up()
+    for node in lab.nodes():
+        lab.run(node, "cp", "-p", "/root/bmc.secret", SECRET)
+    lab.write("n2", "/root/new.conf", REDFISH_CONF)
+    redfish.hactl("apply", "/root/new.conf", node="n2")

@@ -482,6 +482,26 @@ static void test_device_is_checked_at_an_interval(void) {
         fixture_done(&f);
 }
 
+static void test_secret_may_be_a_credential(void) {
+        g_autofree char *path = NULL, *cmdline = NULL, *input = NULL;
+        Fixture f;
+
+        fixture_init(&f);
+        add_device(&f, "good", agent_good)->credential = (char *) "outlets";
+        path = in_folder(&f, "outlets");
+        g_assert_true(g_file_set_contents(path, "password=s3cr3t\n", -1, NULL));
+        g_assert_cmpint(g_chmod(path, 0400), ==, 0);
+        g_setenv("CREDENTIALS_DIRECTORY", f.folder, TRUE);
+        fence(&f, 1);
+        g_unsetenv("CREDENTIALS_DIRECTORY");
+        g_assert_true(f.confirmed);
+        input = content(&f, "input");
+        g_assert_nonnull(strstr(input, "password=s3cr3t\nplug=outlet1\naction=off\n"));
+        cmdline = content(&f, "cmdline");
+        g_assert_null(strstr(cmdline, "s3cr3t"));
+        fixture_done(&f);
+}
+
 /* As fence_apc_snmp, which says what it cannot run with all its arguments. */
 static void test_secret_is_not_repeated(void) {
         static const char body[] =
@@ -658,6 +678,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/secret-goes-by-input-only", test_secret_goes_by_input_only);
         g_test_add_func("/fence/missing-agent-is-told", test_missing_agent_is_told);
         g_test_add_func("/fence/device-is-checked-at-an-interval", test_device_is_checked_at_an_interval);
+        g_test_add_func("/fence/secret-may-be-a-credential", test_secret_may_be_a_credential);
         g_test_add_func("/fence/secret-is-not-repeated", test_secret_is_not_repeated);
         g_test_add_func("/fence/check-reads-the-secret-again", test_check_reads_the_secret_again);
         g_test_add_func("/fence/off-said-of-a-node-that-is-up-is-a-fault",

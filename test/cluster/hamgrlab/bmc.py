@@ -3,7 +3,7 @@
 over TLS, with certificates of an authority made for this lab, and switch the nodes as the power controller does.
 
 Each can be told to misbehave: `fail` answers everything with 500, `dead` takes connections and says nothing on them, `lie`
-says yes to an order and does nothing, `slow=SECONDS` takes its time for every answer, `expired` and `other-ca` show a
+says yes to an order and does nothing, `says-off` says of a node that it is off, and does nothing, `slow=SECONDS` takes its time for every answer, `expired` and `other-ca` show a
 certificate that nobody should trust, `sessions` takes no name and password without a session, `no-sessions` has none."""
 
 import base64
@@ -24,7 +24,7 @@ SYSTEM = "/redfish/v1/Systems/1"
 SESSIONS = "/redfish/v1/SessionService/Sessions"
 RESET = SYSTEM + "/Actions/ComputerSystem.Reset"
 USER = "hamgr"
-MODES = ("normal", "fail", "dead", "lie", "slow", "expired", "other-ca", "sessions", "no-sessions")
+MODES = ("normal", "fail", "dead", "lie", "says-off", "slow", "expired", "other-ca", "sessions", "no-sessions")
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
@@ -73,7 +73,6 @@ class Bmc:
         self.node = node
         self.mode = "normal"
         self.value = ""
-        self.claimed = None  # what a lying one says of the node
         self.sessions = {}
         self.requests = []
         listener = room.lab.switch.listen(bmc_address(node.number), BMC_PORT)
@@ -84,7 +83,7 @@ class Bmc:
         word, _, value = mode.partition("=")
         if word not in MODES:
             raise LabError("a management controller knows no mode " + mode)
-        self.mode, self.value, self.claimed = word, value, None
+        self.mode, self.value = word, value
         self.sessions.clear()
 
     def context(self):
@@ -136,7 +135,7 @@ class Bmc:
         return headers.get("X-Auth-Token") in self.sessions.values()
 
     def _power(self):
-        return self.claimed or ("Off" if self.node.state == "off" else "On")
+        return "Off" if self.mode == "says-off" or self.node.state == "off" else "On"
 
     def _system(self):
         return {
@@ -149,7 +148,7 @@ class Bmc:
         if action is None:
             return 400, {}, error("no such ResetType")
         self.room.lab.note(self.node.name, "management controller told: %s (%s)" % (action, self.mode))
-        if self.mode != "lie":
+        if self.mode not in ("lie", "says-off"):
             # As a real one, which says yes before it has done it.
             threading.Thread(target=self.room.lab.controller.switch, args=(self.node, action), daemon=True).start()
         return 204, {}, None
