@@ -18,6 +18,18 @@ typedef struct Answers {
         size_t left;
 } Answers;
 
+/* A server is proven off only when the controller has taken an order, or refused it in so many words. */
+static bool takes_order(const RedfishStep *step, unsigned status) {
+        static const unsigned statuses[] = { 200, 201, 204, 400, 409, 500 };
+
+        if (!step->body || !strstr(step->body, "ForceOff"))
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(statuses); i++)
+                if (statuses[i] == status)
+                        return true;
+        return false;
+}
+
 /* The next line; an empty one when there is none. */
 static const char *next_line(Answers *a, size_t *ret_length) {
         const char *line = a->text, *end = memchr(line, '\n', a->left);
@@ -28,7 +40,8 @@ static const char *next_line(Answers *a, size_t *ret_length) {
         return line;
 }
 
-static void take_line(RedfishTalk *t, Answers *a, uint64_t now_usec, RedfishStep *step) {
+/* Returns whether it was the answer of one that took the order. */
+static bool take_line(RedfishTalk *t, Answers *a, uint64_t now_usec, RedfishStep *step) {
         static const unsigned statuses[] = { 200, 201, 204, 301, 400, 401, 403, 404, 409, 500, 503 };
         size_t length;
         const char *line = next_line(a, &length);
@@ -36,6 +49,7 @@ static void take_line(RedfishTalk *t, Answers *a, uint64_t now_usec, RedfishStep
         _cleanup_free_ char *body = strndup(length > 0 ? line + 1 : "", length > 0 ? length - 1 : 0);
         HttpResult http = { .end = HTTP_ANSWERED, .status = statuses[kind % ELEMENTSOF(statuses)] };
         RedfishAnswer answer = { .http = &http };
+        bool taken;
 
         assert(body);
         http.body = body;
@@ -44,7 +58,9 @@ static void take_line(RedfishTalk *t, Answers *a, uint64_t now_usec, RedfishStep
                 answer.token = answer.location = body;
         if (kind < ' ')
                 http = (HttpResult){ .end = HTTP_NOT_CONNECTED + kind % HTTP_IMPOSSIBLE, .error = "failed" };
+        taken = http.end == HTTP_ANSWERED && takes_order(step, http.status);
         redfish_talk_take(t, now_usec, &answer, step);
+        return taken;
 }
 
 static void talk(FenceAction action, const char *text, size_t size) {
@@ -62,6 +78,7 @@ static void talk(FenceAction action, const char *text, size_t size) {
         RedfishMemory memory = {};
         RedfishTalk *t = redfish_talk_new(&settings, &memory, now_usec);
         RedfishStep step;
+        bool taken = false;
 
         redfish_talk_go_on(t, now_usec, &step);
         for (unsigned i = 0; step.type != REDFISH_STEP_END; i++) {
@@ -70,7 +87,7 @@ static void talk(FenceAction action, const char *text, size_t size) {
                 if (step.type == REDFISH_STEP_SEND) {
                         assert(step.path[0] == '/');
                         now_usec = MIN(usec_add(now_usec, USEC_PER_MSEC), end_usec);
-                        take_line(t, &a, now_usec, &step);
+                        taken = take_line(t, &a, now_usec, &step) || taken;
                 } else {
                         assert(step.until_usec >= now_usec);
                         now_usec = step.until_usec;
@@ -78,6 +95,7 @@ static void talk(FenceAction action, const char *text, size_t size) {
                 }
         }
         assert(step.verdict != FENCE_VERDICT_IS_OFF || says_off);
+        assert(step.verdict != FENCE_VERDICT_IS_OFF || action != FENCE_ACTION_OFF || taken);
         assert(action != FENCE_ACTION_STATUS || step.verdict != FENCE_VERDICT_DONE);
         assert(strlen(step.text) > 0);
         (void) redfish_talk_farewell(t, &step);

@@ -271,7 +271,8 @@ static void serve(Connection *c, SSL *ssl) {
                 g_mutex_unlock(&c->bmc->lock);
                 if (c->bmc->spec.fault == BMC_BREAKING)
                         length -= 10;
-                if (SSL_write(ssl, text, (int) length) <= 0 || c->bmc->spec.fault == BMC_BREAKING)
+                if (SSL_write(ssl, text, (int) length) <= 0 || c->bmc->spec.fault == BMC_BREAKING ||
+                    c->bmc->spec.fault == BMC_CLOSING)
                         return;
         }
 }

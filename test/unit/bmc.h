@@ -19,6 +19,7 @@ typedef enum BmcFault {
         BMC_ENDLESS,     /* answers without end */
         BMC_BREAKING,    /* closes in the middle of an answer */
         BMC_COMPRESSING, /* gzip, whatever was asked for */
+        BMC_CLOSING,     /* closes after each answer, and does not say so */
         BMC_LATE,        /* goes off a while after it was ordered to */
 } BmcFault;
 

@@ -269,6 +269,20 @@ static void test_answer_that_breaks_off(void) {
         assert_fails(&f, "bmc: \"off\": the controller's answer broke off: GET /redfish/v1/: ");
 }
 
+static void test_connection_that_is_closed_each_time(void) {
+        Fixture f;
+
+        fixture_init(&f, &(BmcSpec){ .fault = BMC_CLOSING });
+        fence(&f);
+        g_assert_cmpstr(f.reason, ==, "");
+        g_assert_true(f.confirmed);
+        g_assert_false(bmc_is_on(f.bmc));
+        assert_log(&f,
+                   "GET /redfish/v1/\nPOST " SESSIONS "\nGET /redfish/v1/Systems\nGET " SYSTEM "\n" RESET
+                   "\"ForceOff\"}\nGET " SYSTEM "\n");
+        fixture_done(&f);
+}
+
 /* An object without links in it: all is where it always is, but for the sessions, which it does not have. */
 static void test_compressed_answer_is_read(void) {
         Fixture f;
@@ -374,6 +388,7 @@ static void test_own_certificate_is_trusted_by_naming_it(void) {
                 fixture_init(&f, &(BmcSpec){ .certificate = BMC_CERTIFICATE_OWN });
                 set_plug(&f, "bmc-A1B2@", "");
                 f.fences[0].ca_file = NULL;
+                f.fences[0].timeout_usec = 20 * USEC_PER_SEC; /* a busy machine reads them slowly */
                 assert_fails(&f, "where it is the controller's own, name it by CAFile=");
         }
 }
@@ -421,6 +436,7 @@ static void test_system_authorities_do_not_know_it(void) {
         }
         fixture_init(&f, &(BmcSpec){});
         f.fences[0].ca_file = NULL;
+        f.fences[0].timeout_usec = 20 * USEC_PER_SEC; /* a busy machine reads them slowly */
         assert_fails(&f, "the controller's certificate is not trusted");
 }
 
@@ -608,6 +624,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/redfish/failing-one-is-given-up", test_failing_one_is_given_up);
         g_test_add_func("/fence/redfish/endless-answer-is-cut", test_endless_answer_is_cut);
         g_test_add_func("/fence/redfish/answer-that-breaks-off", test_answer_that_breaks_off);
+        g_test_add_func("/fence/redfish/connection-that-is-closed-each-time",
+                        test_connection_that_is_closed_each_time);
         g_test_add_func("/fence/redfish/compressed-answer-is-read", test_compressed_answer_is_read);
         g_test_add_func("/fence/redfish/nobody-is-there", test_nobody_is_there);
         g_test_add_func("/fence/redfish/certificates-are-verified", test_certificates_are_verified);
