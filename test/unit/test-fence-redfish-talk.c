@@ -187,6 +187,24 @@ static void test_yes_and_nothing_done_is_no_proof(void) {
         scene_done(&s);
 }
 
+/* As when hamgr was paused meanwhile, and others have given it up. */
+static void test_answer_after_a_minute_is_no_proof(void) {
+        Scene s = {};
+
+        begin(&s, FENCE_ACTION_OFF, NULL);
+        arrive(&s);
+        answer(&s, SYSTEM_PATH, 200, SYSTEM("On"));
+        answer(&s, RESET_PATH, 204, "");
+        expect(&s, SYSTEM_PATH);
+        s.now_usec = usec_add(s.now_usec, USEC_PER_MINUTE);
+        answer_with(&s, 200, SYSTEM("Off"), NULL, NULL);
+        g_assert_cmpint(s.step.type, ==, REDFISH_STEP_END);
+        expect_end(&s,
+                   FENCE_VERDICT_GAVE_UP,
+                   "PowerState is still \"Off\", which it said too late, after 10s");
+        scene_done(&s);
+}
+
 static void test_what_is_remembered_is_not_asked_again(void) {
         Scene s = {};
 
@@ -708,6 +726,8 @@ int main(int argc, char **argv) {
                         test_one_that_is_off_is_ordered_off_and_asked_again);
         g_test_add_func("/fence/redfish-talk/yes-and-nothing-done-is-no-proof",
                         test_yes_and_nothing_done_is_no_proof);
+        g_test_add_func("/fence/redfish-talk/answer-after-a-minute-is-no-proof",
+                        test_answer_after_a_minute_is_no_proof);
         g_test_add_func("/fence/redfish-talk/what-is-remembered-is-not-asked-again",
                         test_what_is_remembered_is_not_asked_again);
         g_test_add_func("/fence/redfish-talk/system-with-a-slash-at-the-end",

@@ -145,10 +145,13 @@ static void end(RedfishTalk *t, FenceVerdict verdict, char *text, RedfishStep *r
         *ret = (RedfishStep){ .type = REDFISH_STEP_END, .verdict = verdict, .text = t->text };
 }
 
+static bool is_off(const RedfishTalk *t) {
+        return t->settings.action == FENCE_ACTION_OFF && t->system.power == REDFISH_POWER_OFF;
+}
+
 /* It says so, and no order has reached it. */
 static bool is_off_unproven(const RedfishTalk *t) {
-        return t->settings.action == FENCE_ACTION_OFF && t->system.power == REDFISH_POWER_OFF &&
-               !t->order_counts;
+        return is_off(t) && !t->order_counts;
 }
 
 /* One that answers, and nothing useful, may have other links by now, or sessions. */
@@ -170,6 +173,9 @@ static uint64_t rounded(uint64_t usec) {
  * wrong.
  */
 static void end_late(RedfishTalk *t, RedfishStep *ret) {
+        const char *doubt = is_off_unproven(t) ? ", which proves nothing before it has taken one,"
+                            : is_off(t)        ? ", which it said too late,"
+                                               : "";
         char limit[DURATION_TEXT_MAX];
         g_autofree char *order = NULL;
 
@@ -196,7 +202,7 @@ static void end_late(RedfishTalk *t, RedfishStep *ret) {
                             order,
                             wanted_word(t),
                             t->system.power_word,
-                            is_off_unproven(t) ? ", which proves nothing before it has taken one," : "",
+                            doubt,
                             limit,
                             t->n_asked,
                             t->trouble ? "; last: " : "",
@@ -371,7 +377,7 @@ static bool needs_root(const RedfishTalk *t) {
 }
 
 void redfish_talk_go_on(RedfishTalk *t, uint64_t now_usec, RedfishStep *ret) {
-        if (t->system_read && end_if_reached(t, ret))
+        if (t->system_read && now_usec <= t->deadline_usec && end_if_reached(t, ret))
                 return;
         if (now_usec >= t->deadline_usec)
                 end_late(t, ret);
