@@ -558,6 +558,14 @@ static void test_ca_file_is_checked(void) {
         f.fences[0].ca_file = (char *) "/nonexistent/ca.pem";
         g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
         assert_part(error, "cannot read CAFile=/nonexistent/ca.pem");
+        f.fences[0].ca_file = f.ca_file;
+        g_assert_cmpint(g_chmod(f.ca_file, 0664), ==, 0);
+        g_assert_cmpint(fence_check(&f.fences[0], 0, error), ==, -EINVAL);
+        assert_part(error, "can be changed by others");
+        fence(&f);
+        g_assert_false(f.confirmed);
+        assert_part(f.reason, "can be changed by others");
+        assert_log(&f, "");
         fixture_done(&f);
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/stat.h>
+
 #include <glib.h>
 
 #include "basic/string-table.h"
@@ -119,11 +121,20 @@ static char *begin_metadata(FenceDevice *d) {
 
 /* ---- Looking at files ---- */
 
+/* Whoever may write it says who is believed. */
 static char *check_ca_file(const char *path) {
         _cleanup_free_ char *text = NULL;
         size_t size_bytes;
+        struct stat st;
         int r;
 
+        if (stat(path, &st) >= 0 && (st.st_uid != geteuid() || (st.st_mode & 0022) != 0))
+                return g_strdup_printf(
+                                "CAFile=%s can be changed by others, who could let anybody stand in for a "
+                                "controller; run: chown root: %s && chmod go-w %s",
+                                path,
+                                path,
+                                path);
         r = read_whole_file(path, CA_FILE_BYTES_MAX, &text, &size_bytes);
         if (r < 0)
                 return g_strdup_printf("cannot read CAFile=%s: %s", path, g_strerror(-r));
