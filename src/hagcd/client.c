@@ -143,7 +143,7 @@ void client_unregistered(Client *i) {
 static void shut_out_tally(Client *i) {
         uint64_t n_messages = 0, n_bytes = 0;
 
-        for (const InFrame *in = i->in_first; in; in = in->next)
+        for (const InFrame *in = i->sent.first; in; in = in->next)
                 if (in->type == PROTO_SEND) {
                         n_messages += !in->more;
                         n_bytes += in->payload->size_bytes;
@@ -156,7 +156,7 @@ void client_shut_out(Client *i) {
 
         /* What comes with the old number was sent for an order that is no more. */
         i->generation++;
-        i->window_full = false;
+        i->sent.full = i->given.full = false;
         shut_out_tally(i);
         if (i->state == CLIENT_MEMBER)
                 i->state = CLIENT_REGISTERING;
@@ -221,7 +221,8 @@ static int write_some(Client *i) {
 /* Whoever waits for credit lacks so much that most of it is still to come: no frame costs more than what a
  * client has when only a little is kept back. */
 #define CREDIT_WORTH (PROTO_WINDOW_BYTES / 4)
-_Static_assert(PROTO_PIECE_MAX + PROTO_PIECE_COST <= PROTO_WINDOW_BYTES - CREDIT_WORTH,
+_Static_assert(PROTO_PIECE_MAX + PROTO_PIECE_COST + PROTO_SNAPSHOT_BYTES <=
+                               PROTO_WINDOW_BYTES - CREDIT_WORTH,
                "a client must not wait for credit that is kept back");
 
 /* In one sum, once there is room for it: who gives no room could make many of them. A little is not worth a
@@ -229,8 +230,10 @@ _Static_assert(PROTO_PIECE_MAX + PROTO_PIECE_COST <= PROTO_WINDOW_BYTES - CREDIT
 static void put_credit(Client *i) {
         ProtoFrame *f;
 
-        if (i->credit_back == 0 || i->urgent.first || (i->credit_back < CREDIT_WORTH && !i->out.first))
+        if (i->credit_back == 0 || i->urgent.first ||
+            (i->credit_back < CREDIT_WORTH && !i->out.first && !i->credit_awaited))
                 return;
+        i->credit_awaited = false;
         f = frame_begin(&i->clients->frame, PROTO_CREDIT);
         f->number = TAKE_GENERIC(i->credit_back, uint64_t, 0);
         put(i, &i->urgent, f, false, 0);
@@ -259,6 +262,7 @@ int client_write(Client *i) {
 /* ---- In ---- */
 
 int client_take_in(Client *i, const ProtoFrame *f) {
+        InQueue *q = f->type == PROTO_GIVE_SNAPSHOT ? &i->given : &i->sent;
         InFrame *in;
 
         /* It costs no credit, and so comes once. */
@@ -284,11 +288,11 @@ int client_take_in(Client *i, const ProtoFrame *f) {
                 free(in);
                 return -EPROTO;
         }
-        if (i->in_last)
-                i->in_last->next = in;
+        if (q->last)
+                q->last->next = in;
         else
-                i->in_first = in;
-        i->in_last = in;
+                q->first = in;
+        q->last = in;
         i->in_cost += in->cost;
         client_mark_dirty(i);
         if (f->type == PROTO_SEND) {
@@ -298,20 +302,21 @@ int client_take_in(Client *i, const ProtoFrame *f) {
         return 0;
 }
 
-void client_drop_in(Client *i) {
-        InFrame *in = i->in_first;
+void client_drop_in(Client *i, InQueue *q) {
+        InFrame *in = q->first;
 
-        i->in_first = in->next;
-        if (!i->in_first)
-                i->in_last = NULL;
+        q->first = in->next;
+        if (!q->first)
+                q->last = NULL;
         i->in_cost -= in->cost;
         i->credit_back += in->cost;
+        i->credit_awaited |= in->type == PROTO_GIVE_SNAPSHOT;
         (void) buffer_unref(in->payload);
         free(in);
 }
 
 bool client_asked_to_leave(const Client *i) {
-        for (const InFrame *in = i->in_first; in; in = in->next)
+        for (const InFrame *in = i->sent.first; in; in = in->next)
                 if (in->type == PROTO_UNREGISTER)
                         return true;
         return false;
@@ -413,8 +418,10 @@ void client_disconnect(Client *i) {
         queue_clear(i, &i->urgent);
         queue_clear(i, &i->out);
         queue_clear(i, &i->held);
-        while (i->in_first)
-                client_drop_in(i);
+        while (i->sent.first)
+                client_drop_in(i, &i->sent);
+        while (i->given.first)
+                client_drop_in(i, &i->given);
 }
 
 Client *client_free(Client *i) {

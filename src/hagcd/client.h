@@ -62,6 +62,14 @@ struct InFrame {
         Buffer *payload; /* ref */
 };
 
+/* What is given has a queue of its own: messages may have to wait for the very newcomer that waits for it.
+ */
+typedef struct InQueue {
+        InFrame *first; /* owned */
+        InFrame *last;  /* weak */
+        bool full;      /* gcs said so */
+} InQueue;
+
 struct Client {
         Clients *clients; /* weak */
         Client *next, *previous;
@@ -105,11 +113,11 @@ struct Client {
         uint64_t consumed_bytes;
 
         /* From the client */
-        InFrame *in_first; /* owned */
-        InFrame *in_last;  /* weak */
+        InQueue sent;  /* messages, and UNREGISTER, which waits until what is given is taken */
+        InQueue given; /* pieces of snapshots */
         uint64_t in_cost;
         uint64_t credit_back;
-        bool window_full;
+        bool credit_awaited; /* for the next piece of a snapshot */
 
         Tally tally;
 
@@ -184,5 +192,5 @@ int client_write(Client *i);
 /* Queues payload or UNREGISTER. -EPROTO: it had no credit for it, or asked to leave already. -ENOMEM. */
 int client_take_in(Client *i, const ProtoFrame *f);
 /* Drops the first one and gives its credit back. */
-void client_drop_in(Client *i);
+void client_drop_in(Client *i, InQueue *q);
 bool client_asked_to_leave(const Client *i);

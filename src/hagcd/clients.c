@@ -518,23 +518,29 @@ static GcsVerdict feed_counted(Clients *c, Client *i, const InFrame *f) {
         return verdict;
 }
 
-static void pump(Clients *c, Client *i) {
+static void unregister(Clients *c, Client *i) {
+        client_drop_in(i, &i->sent);
+        if (i->state == CLIENT_WAITING)
+                client_unregistered(i);
+        if (i->state != CLIENT_REGISTERING && i->state != CLIENT_MEMBER)
+                return;
+        i->state = CLIENT_UNREGISTERING;
+        (void) c->handlers->feed(
+                        c->userdata,
+                        &(GcsEvent){
+                                        .type = GCS_EVENT_UNREGISTER,
+                                        .unregister = { .client = i->gcs_id },
+                        });
+}
+
+static void pump(Clients *c, Client *i, InQueue *q) {
         InFrame *f;
 
-        while ((f = i->in_first) && !i->window_full) {
+        while ((f = q->first) && !q->full) {
                 if (f->type == PROTO_UNREGISTER) {
-                        client_drop_in(i);
-                        if (i->state == CLIENT_WAITING)
-                                client_unregistered(i);
-                        if (i->state != CLIENT_REGISTERING && i->state != CLIENT_MEMBER)
-                                continue;
-                        i->state = CLIENT_UNREGISTERING;
-                        (void) c->handlers->feed(
-                                        c->userdata,
-                                        &(GcsEvent){
-                                                        .type = GCS_EVENT_UNREGISTER,
-                                                        .unregister = { .client = i->gcs_id },
-                                        });
+                        if (i->given.first)
+                                return;
+                        unregister(c, i);
                         continue;
                 }
                 if (f->generation == i->generation) {
@@ -544,11 +550,11 @@ static void pump(Clients *c, Client *i) {
                                 return; /* registering, or shut out: until it is a member again */
                         verdict = feed_counted(c, i, f);
                         if (verdict == GCS_VERDICT_WINDOW_FULL) {
-                                i->window_full = true;
+                                q->full = true;
                                 return;
                         }
                         /* The effects of this very step may have dropped the frame. */
-                        if (i->in_first != f)
+                        if (q->first != f)
                                 continue;
                         if (verdict == GCS_VERDICT_TOO_LONG) {
                                 expel(c, i, -EMSGSIZE, GCS_REASON_EXPELLED, "sent a piece that is too long");
@@ -556,7 +562,7 @@ static void pump(Clients *c, Client *i) {
                         }
                 } else if (f->type == PROTO_SEND)
                         tally_lost(&i->tally, f->payload->size_bytes, f->more);
-                client_drop_in(i);
+                client_drop_in(i, q);
         }
 }
 
@@ -580,8 +586,8 @@ static void show_member(const Client *i, uint64_t now_usec, ProtoGroup *g) {
                     m->id.number == i->id.number) {
                         m->pid = (uint32_t) i->pid;
                         tally_show_member(&i->tally, now_usec, m);
-                        if (m->window_usec == 0 && i->in_first && i->in_first->type == PROTO_SEND)
-                                m->window_usec = usec_sub(now_usec, i->in_first->since_usec);
+                        if (m->window_usec == 0 && i->sent.first && i->sent.first->type == PROTO_SEND)
+                                m->window_usec = usec_sub(now_usec, i->sent.first->since_usec);
                         if (i->held.first)
                                 m->waiting_usec = usec_sub(now_usec, i->held.first->since_usec);
                         if (i->out.first)
@@ -649,7 +655,9 @@ static void settle_client(Clients *c, Client *i) {
                 expel(c, i, -ENOBUFS, GCS_REASON_EXPELLED, "took too slowly what was delivered");
                 return;
         }
-        pump(c, i);
+        pump(c, i, &i->given);
+        if (i->state != CLIENT_LOST)
+                pump(c, i, &i->sent);
         if (i->state == CLIENT_LOST)
                 return;
         if (client_write(i) < 0 || answer_membership(c, i) < 0 || answer_groups(c, i) < 0) {
@@ -790,7 +798,7 @@ void clients_effect(Clients *c, const GcsEffect *e) {
                 client_disconnect(i);
                 break;
         case GCS_EFFECT_CREDIT:
-                i->window_full = false;
+                i->sent.full = i->given.full = false;
                 break;
         case GCS_EFFECT_VIEW:
                 frame_fill_view(&c->frame, e, &i->id);

@@ -255,6 +255,7 @@ int hagcs_register(hagcs *h, const hagcs_registration *registration) {
         r = ask(h, &f);
         if (r < 0)
                 return r;
+        h->out.kept_bytes = f.flags & PROTO_WANT_SNAPSHOT ? PROTO_SNAPSHOT_BYTES : 0;
         h->state = HANDLE_REGISTERING;
         return 0;
 }
@@ -305,7 +306,7 @@ static uint64_t pop_cookie(hagcs *h) {
         return cookie;
 }
 
-/* Cuts data into frames like f at the end of the payload, all or nothing. */
+/* Cuts data into frames like f at the end of what waits, all or nothing. */
 static int put_pieces(hagcs *h, ProtoFrame *f, const void *data, size_t size) {
         _cleanup_free_ uint8_t *scratch = malloc(PROTO_FRAME_MAX);
         OutQueue q = { 0 };
@@ -327,7 +328,10 @@ static int put_pieces(hagcs *h, ProtoFrame *f, const void *data, size_t size) {
                         return r;
                 }
         } while (offset < size);
-        outbox_put_payload(&h->out, &q);
+        if (f->type == PROTO_SEND)
+                outbox_put_payload(&h->out, &q);
+        else
+                outbox_put_snapshot(&h->out, &q);
         return 0;
 }
 

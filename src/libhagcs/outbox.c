@@ -29,6 +29,7 @@ void out_queue_clear(OutQueue *q) {
 void outbox_done(Outbox *o) {
         out_queue_clear(&o->control);
         out_queue_clear(&o->payload);
+        out_queue_clear(&o->snapshots);
 }
 
 int out_queue_add(OutQueue *q, const ProtoFrame *f, uint8_t *scratch, size_t scratch_bytes) {
@@ -44,6 +45,7 @@ int out_queue_add(OutQueue *q, const ProtoFrame *f, uint8_t *scratch, size_t scr
         *out = (OutFrame){
                 .cost = proto_type_is_payload(f->type) ? (uint32_t) f->size_bytes + PROTO_PIECE_COST : 0,
                 .is_message = f->type == PROTO_SEND,
+                .is_last = f->type == PROTO_UNREGISTER,
                 .size_bytes = GATHER_LENGTH_BYTES + (size_t) n,
         };
         memcpy(out->data + GATHER_LENGTH_BYTES, scratch, (size_t) n);
@@ -61,9 +63,15 @@ void outbox_put_payload(Outbox *o, OutQueue *q) {
         }
 }
 
+void outbox_put_snapshot(Outbox *o, OutQueue *q) {
+        while (q->first)
+                append(&o->snapshots, take(q));
+}
+
 void outbox_drop_payload(Outbox *o) {
         OutQueue kept = { 0 };
 
+        out_queue_clear(&o->snapshots);
         while (o->payload.first) {
                 OutFrame *f = take(&o->payload);
 
@@ -76,6 +84,12 @@ void outbox_drop_payload(Outbox *o) {
         o->message_bytes = 0;
 }
 
+static bool may_go(const Outbox *o, const OutFrame *f, uint64_t cost) {
+        if (f->is_message)
+                return cost + o->kept_bytes <= o->credit;
+        return cost <= o->credit && !(f->is_last && o->snapshots.first);
+}
+
 /* As many as there is credit for and go in one packet. */
 static int write_some(Outbox *o, OutQueue *q, int fd) {
         OutFrame *end = q->first;
@@ -84,7 +98,7 @@ static int write_some(Outbox *o, OutQueue *q, int fd) {
         int r;
 
         gather_begin(&g);
-        while (end && cost + end->cost <= o->credit && gather_add(&g, end->data, end->size_bytes)) {
+        while (end && may_go(o, end, cost + end->cost) && gather_add(&g, end->data, end->size_bytes)) {
                 cost += end->cost;
                 end = end->next;
         }
@@ -103,7 +117,7 @@ static int write_some(Outbox *o, OutQueue *q, int fd) {
 }
 
 static int write_queue(Outbox *o, OutQueue *q, int fd) {
-        while (!o->blocked && q->first && q->first->cost <= o->credit) {
+        while (!o->blocked && q->first && may_go(o, q->first, q->first->cost)) {
                 int r = write_some(o, q, fd);
 
                 /* ENOBUFS: the kernel is short of memory just now. */
@@ -120,7 +134,9 @@ int outbox_write(Outbox *o, int fd) {
 
         o->blocked = false;
         r = write_queue(o, &o->control, fd);
-        if (r < 0 || o->blocked)
-                return r;
-        return write_queue(o, &o->payload, fd);
+        if (r >= 0 && !o->blocked)
+                r = write_queue(o, &o->snapshots, fd);
+        if (r >= 0 && !o->blocked)
+                r = write_queue(o, &o->payload, fd);
+        return r;
 }

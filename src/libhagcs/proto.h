@@ -30,6 +30,9 @@
 
 /* What a frame of payload costs in credit. */
 #define PROTO_PIECE_COST 64U
+/* Of the credit of a member that may be asked for a snapshot, so much is for that alone: messages wait for a
+ * group that may itself be waiting for the snapshot. */
+#define PROTO_SNAPSHOT_BYTES (PROTO_PIECE_MAX + PROTO_PIECE_COST)
 
 #define PROTO_NAME_MAX 32U
 #define PROTO_TEXT_MAX 256U

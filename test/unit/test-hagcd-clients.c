@@ -230,6 +230,21 @@ static hagcs *join(World *w, const char *name, unsigned flags) {
 
 /* ---- Snapshots ---- */
 
+/* Turns until the newcomer has its state, and the donor takes what comes. */
+static const hagcs_event *wait_for_snapshot(World *w, hagcs *donor, hagcs *newcomer) {
+        const hagcs_event *e = NULL, *other;
+
+        for (unsigned i = 0; i < 1000 && (!e || e->type != HAGCS_EVENT_SNAPSHOT); i++) {
+                while (hagcs_dispatch(donor, &other) > 0)
+                        ;
+                turn(w);
+                g_assert_cmpint(hagcs_dispatch(newcomer, &e), >=, 0);
+        }
+        g_assert_nonnull(e);
+        g_assert_cmpint(e->type, ==, HAGCS_EVENT_SNAPSHOT);
+        return e;
+}
+
 /* All of it comes, and none of it counts for ever as not taken. */
 static void test_long_snapshot(World *w, const void *data) {
         g_autofree uint8_t *state = g_malloc(5 << 20);
@@ -240,16 +255,62 @@ static void test_long_snapshot(World *w, const void *data) {
                 state[i] = (uint8_t) (i * 7 % 251);
         e = wait_for(w, a, HAGCS_EVENT_SNAPSHOT_REQUEST);
         g_assert_cmpint(hagcs_give_snapshot(a, e->cookie, state, 5 << 20), ==, 0);
-        e = NULL;
-        for (unsigned i = 0; i < 1000 && (!e || e->type != HAGCS_EVENT_SNAPSHOT); i++) {
-                const hagcs_event *other;
-
-                g_assert_cmpint(hagcs_dispatch(a, &other), >=, 0);
-                turn(w);
-                g_assert_cmpint(hagcs_dispatch(b, &e), >=, 0);
-        }
-        g_assert_cmpint(e->type, ==, HAGCS_EVENT_SNAPSHOT);
+        e = wait_for_snapshot(w, a, b);
         g_assert_cmpmem(e->data, e->size, state, 5 << 20);
+        hagcs_close(a);
+        hagcs_close(b);
+}
+
+/* The donor's messages wait because the newcomer takes none, which waits for its state: this must not wait
+ * behind them. What the donor was asked to do before it leaves is done. */
+static void test_snapshot_before_messages(World *w, const void *data) {
+        const size_t size_bytes = 300 * 1024;
+        g_autofree uint8_t *state = g_malloc0(size_bytes);
+        hagcs *a = join(w, "a", HAGCS_WANT_SNAPSHOT), *b = join(w, "b", HAGCS_WANT_SNAPSHOT);
+        unsigned n_sent = 0, n_seen = 0;
+        const hagcs_event *e;
+        uint64_t id;
+
+        id = wait_for(w, a, HAGCS_EVENT_SNAPSHOT_REQUEST)->cookie;
+        while (hagcs_send(a, state, 8192, 0) >= 0) {
+                g_assert_cmpuint(++n_sent, <, 10000);
+                turn(w);
+                while (hagcs_dispatch(a, &e) > 0)
+                        ;
+        }
+        g_assert_cmpint(hagcs_give_snapshot(a, id, state, size_bytes), ==, 0);
+        g_assert_cmpint(hagcs_unregister(a), ==, 0);
+        e = wait_for_snapshot(w, a, b);
+        g_assert_cmpint(e->error, ==, 0);
+        g_assert_cmpuint(e->size, ==, size_bytes);
+        /* All that was sent comes, and only then does the sender leave. */
+        for (unsigned i = 0; i < 100000 && n_seen <= n_sent; i++) {
+                while (hagcs_dispatch(a, &e) > 0)
+                        ;
+                if (hagcs_dispatch(b, &e) <= 0)
+                        turn(w);
+                else if (e->type == HAGCS_EVENT_MESSAGE)
+                        n_seen++;
+                else if (e->type == HAGCS_EVENT_VIEW && e->view.n_left == 1)
+                        break;
+        }
+        g_assert_cmpuint(n_seen, ==, n_sent);
+        hagcs_close(a);
+        hagcs_close(b);
+}
+
+/* Also when it is more than may be under way at once. */
+static void test_leaving_after_giving(World *w, const void *data) {
+        g_autofree uint8_t *state = g_malloc0(1 << 20);
+        hagcs *a = join(w, "a", HAGCS_WANT_SNAPSHOT), *b = join(w, "b", HAGCS_WANT_SNAPSHOT);
+        uint64_t id = wait_for(w, a, HAGCS_EVENT_SNAPSHOT_REQUEST)->cookie;
+        const hagcs_event *e;
+
+        g_assert_cmpint(hagcs_give_snapshot(a, id, state, 1 << 20), ==, 0);
+        g_assert_cmpint(hagcs_unregister(a), ==, 0);
+        e = wait_for_snapshot(w, a, b);
+        g_assert_cmpint(e->error, ==, 0);
+        g_assert_cmpuint(e->size, ==, 1 << 20);
         hagcs_close(a);
         hagcs_close(b);
 }
@@ -784,7 +845,9 @@ static const Client *only_client(const World *w) {
 static size_t n_in(const Client *i) {
         size_t n = 0;
 
-        for (const InFrame *f = i->in_first; f; f = f->next)
+        for (const InFrame *f = i->sent.first; f; f = f->next)
+                n++;
+        for (const InFrame *f = i->given.first; f; f = f->next)
                 n++;
         return n;
 }
@@ -1093,6 +1156,8 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(path, f) g_test_add("/hagcd/clients/" path, World, NULL, set_up, f, tear_down)
         ADD("long-snapshot-arrives-whole", test_long_snapshot);
+        ADD("snapshot-does-not-wait-behind-messages", test_snapshot_before_messages);
+        ADD("snapshot-is-given-before-leaving", test_leaving_after_giving);
         ADD("newcomer-gets-the-message-under-way", test_join_within_message);
         ADD("groups-of-hamgr-are-for-root", test_groups_for_root);
         ADD("sections-say-who-may-join", test_access_by_sections);
