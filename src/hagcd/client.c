@@ -26,6 +26,7 @@ static void queue_append(ClientQueue *q, ClientFrame *f) {
 static ClientFrame *queue_take(ClientQueue *q) {
         ClientFrame *f = q->first;
 
+        assert(f);
         q->first = f->next;
         if (!q->first)
                 q->last = NULL;
