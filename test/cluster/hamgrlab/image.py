@@ -189,11 +189,20 @@ def _lab_files(root):
     put(os.path.join(CLUSTER, "fence/fence_lab"), "usr/sbin/fence_lab", 0o755)
     for unit in glob.glob(os.path.join(CLUSTER, "shop/*.service")):
         put(unit, "etc/systemd/system/" + os.path.basename(unit), 0o644)
-    for folder in ("usr/lib/hamgr-lab", "srv/shop", "srv/left", "srv/right"):
+    for folder in ("usr/lib/hamgr-lab", "srv/shop", "srv/left", "srv/right", "var/lib/teller"):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
     run(
         "gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", os.path.join(root, "usr/lib/hamgr-lab/shop"),
         os.path.join(CLUSTER, "shop/shop.c"),
+    )
+
+
+def _teller(root):
+    """The lab's member of groups, built as any application is: on what is installed."""
+    library = glob.glob(os.path.join(root, "usr/lib/**/libhagcs.so.0"), recursive=True)[0]
+    run(
+        "gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-I" + os.path.join(root, "usr/include"),
+        "-o", os.path.join(root, "usr/lib/hamgr-lab/teller"), os.path.join(CLUSTER, "teller/teller.c"), library,
     )
 
 
@@ -244,6 +253,7 @@ def project_layer(with_project=True):
                 where = build()
                 with progress.step("installing it into the nodes' image"):
                     run("meson", "install", "--no-rebuild", "--quiet", "-C", where, "--destdir", making, timeout=300)
+                _teller(making)
             path = os.path.join(CACHE, "layer-" + _digest(making))
             if not os.path.isdir(path):
                 os.rename(making, path)

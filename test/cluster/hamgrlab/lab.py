@@ -198,6 +198,10 @@ class Lab:
     def processes(self, node, unit):
         return self.ask("processes", node=node, unit=unit)
 
+    def memory(self, node, unit):
+        """The memory of each process of a unit: {"Pid": ..., "VmRSS": bytes, "VmHWM": bytes, ...}."""
+        return self.ask("memory", node=node, unit=unit)
+
     def run(self, node, *command, stdin=None, timeout=60, check=True):
         """Run a command in a node, as root. Returns its standard output, or with check=False status, out and err."""
         done = self.ask("exec", node=node, command=[str(word) for word in command], stdin=stdin, timeout=timeout)
@@ -214,8 +218,9 @@ class Lab:
         for node in self.nodes():
             self.write(node, path, text, mode)
 
-    def read(self, node, path):
-        return self.ask("read", node=node, path=path)
+    def read(self, node, path, offset=0):
+        """A file of a node, dead or alive, from so many bytes on."""
+        return self.ask("read", node=node, path=path, offset=offset)
 
     def unlink(self, node, path):
         self.ask("unlink", node=node, path=path)
@@ -240,6 +245,10 @@ class Lab:
     def narrow(self, node, peer, longest, *networks):
         """Lose what node sends to peer in packets of more than so many bytes, on these networks."""
         return self.ask("narrow", node=node, peer=peer, longest=longest, networks=networks or ["private", "public"])
+
+    def lose(self, node, percent, *networks):
+        """Lose so many of a hundred datagrams that node sends or is sent, by chance, on these networks."""
+        return self.ask("lose", node=node, percent=percent, networks=networks or ["private", "public"])
 
     def capture(self, seconds):
         """What nodes and the client send in that time, as (network, protocol, destination port, packets, bytes)."""

@@ -191,6 +191,13 @@ class Switch:
             % (node, network, peer, network, longest) for network in networks
         ))
 
+    def lose(self, node, percent, networks):
+        """Drop what node sends and is sent by chance. Cables carry datagrams one by one, so each has a chance of its own."""
+        self._nft("".join(
+            'add rule bridge lab narrow %s "%s-%s" numgen random mod 10000 < %d drop\n'
+            % (way, node, network, round(percent * 100)) for network in networks for way in ("iifname", "oifname")
+        ))
+
     def capture(self, seconds):
         """What nodes and the client send in the next seconds: for each (network, protocol, destination port) the number of packets
         and of bytes, where protocol is udp, tcp or other."""

@@ -75,9 +75,11 @@ class Node:
             file.write(text)
         os.rename(where + ".new", where)
 
-    def read(self, path):
-        with open(self.root + path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+    def read(self, path, offset=0):
+        """A file of its root file system, from so many bytes on."""
+        with open(self.root + path, "rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace")
 
     def chroot(self, *command):
         return run("chroot", self.root, *command)
@@ -297,6 +299,18 @@ class Node:
         for pid in processes:
             os.kill(pid, getattr(signal, "SIG" + name))
         return {"time": moment, "processes": len(processes)}
+
+    def memory(self, unit):
+        """What the processes of a unit hold now, each as {"Pid": ..., "VmRSS": bytes, "VmHWM": bytes, ...}."""
+        found = []
+        for pid in self.unit_processes(unit):
+            try:
+                with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as file:
+                    shown = re.findall(r"^(Pid|Vm\w+):\s+(\d+)( kB)?$", file.read(), re.MULTILINE)
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # just ended
+            found.append({name: int(value) * (1024 if unit_ else 1) for name, value, unit_ in shown})
+        return found
 
     def execute(self, command, stdin=None, timeout=60):
         """Run a command in it, as root would over ssh. Returns status, stdout, stderr."""

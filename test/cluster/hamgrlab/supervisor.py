@@ -200,6 +200,9 @@ class Supervisor:
     def op_processes(self, node, unit):
         return self.node(node).unit_processes(unit)
 
+    def op_memory(self, node, unit):
+        return self.node(node).memory(unit)
+
     def op_exec(self, node, command, stdin=None, timeout=60):
         return self.node(node).execute(command, stdin, timeout)
 
@@ -212,8 +215,8 @@ class Supervisor:
     def op_write(self, node, path, text, mode=0o644):
         self.node(node).write(path, text, mode)
 
-    def op_read(self, node, path):
-        return self.node(node).read(path)
+    def op_read(self, node, path, offset=0):
+        return self.node(node).read(path, offset)
 
     def op_unlink(self, node, path):
         where = self.node(node).root + path
@@ -239,6 +242,11 @@ class Supervisor:
     def op_narrow(self, node, peer, longest, networks):
         self.switch.narrow(node, peer, longest, networks)
         self.note(node, "sends %s no more than %d bytes on %s" % (peer, longest, " ".join(networks)))
+        return boottime()
+
+    def op_lose(self, node, percent, networks):
+        self.switch.lose(node, percent, networks)
+        self.note(node, "loses %g %% both ways on %s" % (percent, " ".join(networks)))
         return boottime()
 
     def op_capture(self, seconds):
