@@ -351,9 +351,6 @@ CmsSim *cms_sim_new(World *w, uint64_t heartbeat_usec, uint64_t failure_usec) {
         CmsSim *s = calloc(1, sizeof(*s));
 
         assert(s);
-        s->mids = calloc(CMS_SIM_MIDS_MAX, sizeof(*s->mids));
-        s->decided = calloc(CMS_SIM_MIDS_MAX, sizeof(CmsSimMid *));
-        assert(s->mids && s->decided);
         s->config = (CmsConfig){
                 .n_links = w->n_links,
                 .heartbeat_usec = heartbeat_usec,
@@ -378,6 +375,8 @@ CmsSim *cms_sim_free(CmsSim *s) {
                 return NULL;
         for (unsigned i = 0; i < NODE_ID_MAX; i++)
                 cms_free(s->nodes[i].cms);
+        for (size_t i = 0; i < s->mids_size; i++)
+                free(s->mids[i]);
         free(s->mids);
         free(s->decided);
         free(s);

@@ -7,7 +7,6 @@
 #include "cms/cms-internal.h"
 #include "sim/world.h"
 
-#define CMS_SIM_MIDS_MAX 262144U /* enough for days of faults; only what is used is ever touched */
 #define CMS_SIM_FILES_MAX 64U
 
 /* What the world remembers of one number. */
@@ -18,7 +17,7 @@ typedef struct CmsSimMid {
         uint64_t incarnation[NODE_ID_MAX];
         NodeSet acknowledged; /* who said so, with that incarnation */
         NodeSet no_record;
-        bool used, proposed, installed, quorate;
+        bool proposed, installed, quorate;
         uint64_t first_usec;
 
         /* R7: numbers of files. What was in force before it, may have been in force, and is in force after
@@ -59,9 +58,9 @@ struct CmsSim {
         CmsSimNode nodes[NODE_ID_MAX];
         CmsEffects effects; /* of the step at hand */
         CmsMessage message;
-        CmsSimMid *mids; /* owned; a hash table for look-ups only */
-        unsigned n_mids;
-        CmsSimMid **decided; /* owned: quorate ones that were installed, by number */
+        CmsSimMid **mids; /* owned, and its entries: a hash table for look-ups only, of mids_size places */
+        size_t n_mids, mids_size;
+        CmsSimMid **decided; /* owned, not its entries: quorate ones that were installed, by number */
         unsigned n_decided;
         unsigned fault; /* CmsFault of the broken build */
 

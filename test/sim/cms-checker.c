@@ -8,21 +8,45 @@
 
 /* Numbers refer to design.md section 4; R to the rules of protocol.md. */
 
-static CmsSimMid *look_up(World *w, CmsSim *s, Mid mid) {
+/* Where it is, or is to be. */
+static CmsSimMid **place_of(CmsSimMid **table, size_t size, Mid mid) {
         uint64_t seed = mid.epoch << 6 ^ mid.node;
         uint64_t i = splitmix64(&seed);
 
-        for (;; i++) {
-                CmsSimMid *e = &s->mids[i % CMS_SIM_MIDS_MAX];
+        while (table[i % size] && !mid_equal(table[i % size]->mid, mid))
+                i++;
+        return &table[i % size];
+}
 
-                if (e->used && mid_equal(e->mid, mid))
-                        return e;
-                if (e->used)
-                        continue;
-                assert(++s->n_mids < CMS_SIM_MIDS_MAX / 2);
-                *e = (CmsSimMid){ .mid = mid, .used = true };
-                return e;
+static void make_room(CmsSim *s) {
+        size_t size = MAX(2 * s->mids_size, 1024U);
+        CmsSimMid **table;
+
+        if (2 * s->n_mids < s->mids_size)
+                return;
+        table = calloc(size, sizeof(CmsSimMid *));
+        s->decided = reallocarray(s->decided, size, sizeof(CmsSimMid *));
+        assert(table && s->decided);
+        for (size_t i = 0; i < s->mids_size; i++)
+                if (s->mids[i])
+                        *place_of(table, size, s->mids[i]->mid) = s->mids[i];
+        free(s->mids);
+        s->mids = table;
+        s->mids_size = size;
+}
+
+static CmsSimMid *look_up(CmsSim *s, Mid mid) {
+        CmsSimMid **place;
+
+        make_room(s);
+        place = place_of(s->mids, s->mids_size, mid);
+        if (!*place) {
+                *place = calloc(1, sizeof(CmsSimMid));
+                assert(*place);
+                (*place)->mid = mid;
+                s->n_mids++;
         }
+        return *place;
 }
 
 /* ---- what is on disk before it is said (R1) ---- */
@@ -129,7 +153,7 @@ static void check_held(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) 
                         node_set_remove(&others, id);
         }
         if (p->membership.quorate && waiting != 0 &&
-            least_margin(s, look_up(w, s, p->membership.mid), others) > 0)
+            least_margin(s, look_up(s, p->membership.mid), others) > 0)
                 world_fail(w,
                            "%s has n%" PRIu32 " in it, which is held off and not needed",
                            mid_format(p->membership.mid, text),
@@ -161,7 +185,7 @@ static void note_files(World *w, CmsSim *s, CmsSimMid *e, const CmsVotings *v) {
 
 static void sent_propose(World *w, CmsSim *s, uint32_t node, const CmsPropose *p) {
         const Membership *m = &p->membership;
-        CmsSimMid *e = look_up(w, s, m->mid);
+        CmsSimMid *e = look_up(s, m->mid);
         char text[MID_TEXT_MAX];
 
         if (e->proposed && e->hash != m->hash) {
@@ -212,7 +236,7 @@ static void check_config_written(World *w, CmsSim *s, uint32_t node, const CmsSi
 }
 
 static void sent_acknowledge(World *w, CmsSim *s, uint32_t node, const CmsAcknowledge *a) {
-        CmsSimMid *e = look_up(w, s, a->ballot);
+        CmsSimMid *e = look_up(s, a->ballot);
         char text[MID_TEXT_MAX];
 
         check_written(w, s, node, a->ballot, "acknowledges");
@@ -481,7 +505,7 @@ static void note_held(World *w, CmsSim *s, uint32_t node) {
 
 static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         CmsSimNode *n = &s->nodes[node - 1];
-        CmsSimMid *e = look_up(w, s, m->mid);
+        CmsSimMid *e = look_up(s, m->mid);
         char text[MID_TEXT_MAX], newer[MID_TEXT_MAX];
 
         (void) mid_format(m->mid, text);
