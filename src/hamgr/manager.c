@@ -103,11 +103,22 @@ static void announce(Manager *m, const StateEffect *e) {
         api_event(m->api, kind, group, node, e->text);
 }
 
-/* What was proven here hagcd has to know, too: a node goes from cluster.conf only with proof (R14). */
+static bool hagcd_knows_of_death(const Manager *m, uint32_t id) {
+        const hagcs_cluster *c = hagcs_get_cluster(m->group);
+
+        for (size_t i = 0; i < c->n_nodes; i++)
+                if (c->nodes[i].id == id)
+                        return c->nodes[i].state == HAGCS_NODE_DOWN;
+        return false;
+}
+
+/* What was proven here hagcd has to know, too: a node goes from cluster.conf only with proof (R14). What it
+ * said itself is not said to it again: an older proof would count as one of the membership named here, and
+ * so for the quorum of a half (R6). */
 static void tell_hagcd_of_death(Manager *m, uint32_t id) {
         const StateNode *n = state_node(m->state, id);
 
-        if (n && n->state == STATE_NODE_DOWN && m->group)
+        if (n && n->state == STATE_NODE_DOWN && m->group && !hagcd_knows_of_death(m, id))
                 (void) hagcs_confirm_down(
                                 m->group, id, n->incarnation, (hagcs_mid){ n->mid.epoch, n->mid.node });
 }
