@@ -65,16 +65,17 @@ def nothing_changes(cluster, without=None):
 class Journal:
     """What the programs of a node log from now on."""
 
+    UNITS = "--unit=hagcd", "--unit=hamgr", "--unit=hagcd-store"
+
     def __init__(self, cluster, node):
         self.lab, self.node = cluster.lab, node
-        shown = self.lab.run(node, "journalctl", "--lines=0", "--show-cursor")
+        # Of their own lines: after a cursor at another unit's journalctl of systemd 252 passes over the first that matches.
+        shown = self.lab.run(node, "journalctl", "--lines=0", "--show-cursor", *self.UNITS)
         self.cursor = re.search(r"cursor: (\S+)", shown).group(1)
 
     def text(self):
         return self.lab.run(
-            self.node, "journalctl", "--no-pager", "--output=cat", "--after-cursor=" + self.cursor,
-            "--unit=hagcd", "--unit=hamgr", "--unit=hagcd-store",
-        )
+            self.node, "journalctl", "--no-pager", "--output=cat", "--after-cursor=" + self.cursor, *self.UNITS)
 
     def wait(self, words):
         self.lab.until('"%s" in the journal of %s' % (words, self.node), lambda: words in self.text(), 10)
