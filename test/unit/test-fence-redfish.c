@@ -402,7 +402,7 @@ static void test_no_socket_is_left_to_children(void) {
         begin(&f);
         await_log(&f, RESET);
         for (int fd = 3; fd < 256; fd++) {
-                struct sockaddr_in peer;
+                struct sockaddr_in peer = { .sin_family = AF_UNSPEC };
                 socklen_t length = sizeof peer;
 
                 if (getpeername(fd, (struct sockaddr *) &peer, &length) < 0 || peer.sin_family != AF_INET)
