@@ -14,6 +14,7 @@
 #include "basic/time-util.h"
 #include "shared/event-util.h"
 #include "shared/http.h"
+#include "shared/wipe.h"
 
 /* A connection that was idle for longer is not used again: the other side may have been restarted. */
 #define IDLE_SEC_MAX 5L
@@ -241,12 +242,6 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *line) {
         if (!longer)
                 g_error("out of memory");
         return longer;
-}
-
-static void wipe(char *text) {
-        if (text)
-                explicit_bzero(text, strlen(text));
-        g_free(text);
 }
 
 static CURLcode set_request(HttpRequest *r, const HttpSpec *spec) {

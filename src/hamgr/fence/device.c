@@ -12,6 +12,7 @@
 #include "shared/child.h"
 #include "shared/event-util.h"
 #include "shared/file-util.h"
+#include "shared/wipe.h"
 
 #define METADATA_TIMEOUT_USEC (15 * USEC_PER_SEC)
 #define PROBE_TIMEOUT_USEC (15 * USEC_PER_SEC)
@@ -281,8 +282,7 @@ static int run_agent(FenceDevice *d, FenceRun *run, const char *plug, uint64_t t
                       on_child,
                       run,
                       &run->child);
-        explicit_bzero(input, strlen(input));
-        g_free(input);
+        wipe(input);
         return r;
 }
 

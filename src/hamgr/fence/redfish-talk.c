@@ -15,6 +15,7 @@
 #include "basic/time-util.h"
 #include "hamgr/fence/redfish-answer.h"
 #include "hamgr/fence/redfish-talk.h"
+#include "shared/wipe.h"
 
 #define ROOT_PATH "/redfish/v1/"
 #define SESSIONS_PATH "/redfish/v1/SessionService/Sessions"
@@ -107,12 +108,6 @@ RedfishTalk *redfish_talk_new(const RedfishSettings *settings, RedfishMemory *me
 static void forget_redirections(RedfishTalk *t) {
         FOREACH_ARRAY(path, t->redirections, N_PHASES)
                 g_clear_pointer(path, g_free);
-}
-
-static void wipe(char *text) {
-        if (text)
-                explicit_bzero(text, strlen(text));
-        g_free(text);
 }
 
 RedfishTalk *redfish_talk_free(RedfishTalk *t) {

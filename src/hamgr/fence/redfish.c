@@ -6,6 +6,7 @@
 #include "hamgr/fence/redfish.h"
 #include "shared/event-util.h"
 #include "shared/redfish-address.h"
+#include "shared/wipe.h"
 
 /* A controller whose network works takes a connection at once, and TLS takes a slow one a second or two. */
 #define CONNECT_USEC_MIN (1 * USEC_PER_SEC)
@@ -139,12 +140,6 @@ int redfish_run_new(const RedfishRunSpec *spec, RedfishHandler handler, void *us
 
         *ret = TAKE_PTR(r);
         return 0;
-}
-
-static void wipe(char *text) {
-        if (text)
-                explicit_bzero(text, strlen(text));
-        g_free(text);
 }
 
 RedfishRun *redfish_run_free(RedfishRun *r) {

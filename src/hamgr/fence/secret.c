@@ -6,6 +6,7 @@
 
 #include "hamgr/fence/secret.h"
 #include "shared/file-util.h"
+#include "shared/wipe.h"
 
 /* Where systemd puts them for hamgr.service; the environment says so to hamgr itself, and to nobody else. */
 #define CREDENTIALS_FOLDER "/run/credentials/hamgr.service"
@@ -117,10 +118,8 @@ char *fence_secret_read(const ClusterFence *conf, char ***ret) {
 char **fence_secret_free(char **secret) {
         if (!secret)
                 return NULL;
-        for (char **p = secret; *p; p++) {
-                explicit_bzero(*p, strlen(*p));
-                g_free(*p);
-        }
+        for (char **p = secret; *p; p++)
+                wipe(*p);
         g_free(secret);
         return NULL;
 }
