@@ -28,7 +28,7 @@ const char *cms_config_kind_to_string(CmsConfigKind i);
  * members that nothing is wrong with. That agreement takes less than two FailureSec and a half: see
  * /cms/lease/outlasts-agreement. */
 #define CMS_LEASE_FAILURES_MIN 5U
-#define CMS_LEASE_FAILURES_DEFAULT 6U
+#define CMS_LEASE_FAILURES_DEFAULT CMS_LEASE_FAILURES_MIN /* nobody waits longer than for this */
 
 typedef struct CmsVoting {
         Mid mid;            /* none: it is cluster.conf's, and no membership has carried it yet */

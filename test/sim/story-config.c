@@ -691,10 +691,14 @@ static void test_tie_breaker_in_the_middle(void) {
 /* R14: the lease gets shorter, and node 3 is lost: it is counted down by the longer one that it may still
  * hold. */
 static void test_lease_gets_shorter(void) {
-        Story *t = story_settled(3);
-        CmsConfig config = newest(t);
-        uint64_t before = config.lease_usec;
+        Story *t = story_new(3);
+        uint64_t before = 2 * t->s->config.lease_usec;
+        CmsConfig config;
 
+        t->s->config.lease_usec = before;
+        story_start_all(t);
+        story_settle(t, SET3, 2 * USEC_PER_SEC);
+        config = newest(t);
         config.lease_usec = CMS_LEASE_FAILURES_MIN * config.failure_usec;
         (void) configure(t, SET3, &config);
         story_run(t, 200 * MSEC);
