@@ -351,8 +351,10 @@ static void record_install(Cms *c) {
                         if (membership_node(&c->installed, id)->state == NODE_DETACHED)
                                 node_set_add(&c->record.detached, id);
         }
-        c->record.taken_in = true;
-        c->no_record = false;
+        if (CMS_BROKEN(c, COUNTS_BEFORE_FLUSH)) {
+                c->record.taken_in = true;
+                c->no_record = false;
+        }
         cms_store(c);
 }
 

@@ -333,6 +333,41 @@ static void on_received(Cms *c, uint32_t from, unsigned link, const CmsMessage *
         }
 }
 
+/* With all that was promised, which from now on binds. */
+static void store_promise(Cms *c) {
+        c->record.used_epoch = MAX(c->record.used_epoch, c->promised.epoch + CMS_EPOCH_RESERVE);
+        cms_store(c);
+        c->promise_store = c->used_store = c->store_number;
+}
+
+/* R8, R4: who comes without a record counts when it holds the history of the membership that took it in, and
+ * not when it has installed that: until then those who took it in may be the only ones who know how far the
+ * history went, and it and the others would go on without. */
+static void on_history(Cms *c, Mid history) {
+        bool taken_in = c->no_record && c->has_installed && c->installed.quorate &&
+                        mid_equal(history, c->installed.mid);
+
+        if (taken_in) {
+                c->record.taken_in = true;
+                store_promise(c);
+        } else
+                cms_store(c);
+        c->history = history;
+        c->history_store = c->store_number;
+}
+
+static void count_when_flushed(Cms *c) {
+        if (!c->no_record || !c->record.taken_in || !cms_is_flushed(c))
+                return;
+        /* Promised since, when its word counted for nothing. */
+        if (c->promise_store == 0)
+                store_promise(c);
+        if (!cms_is_durable(c, c->promise_store))
+                return;
+        c->no_record = false;
+        c->view_changed = true;
+}
+
 static void dispatch(Cms *c, const CmsEvent *event) {
         switch (event->type) {
         case CMS_EVENT_START:
@@ -350,9 +385,7 @@ static void dispatch(Cms *c, const CmsEvent *event) {
                 on_store_failed(c, event->stored.number);
                 return;
         case CMS_EVENT_STORE:
-                cms_store(c);
-                c->history = event->store.history;
-                c->history_store = c->store_number;
+                on_history(c, event->store.history);
                 return;
         case CMS_EVENT_LAST_GASP:
                 if (node_set_contains(c->others, event->last_gasp.node))
@@ -437,6 +470,7 @@ void cms_step(Cms *c, const CmsEvent *event, CmsEffects *ret_effects) {
 
         dispatch(c, event);
         run_store(c);
+        count_when_flushed(c);
         if (c->phase == CMS_PHASE_LEAVING || c->phase == CMS_PHASE_LEFT) {
                 run_leaving(c);
         } else {

@@ -46,7 +46,8 @@ typedef struct CmsRecord {
         CmsVotings votings;  /* R7; none before this node first acknowledged a quorate membership: its file's
                               */
         NodeSet met;         /* nodes that were in a quorate membership, as far as this one knows */
-        bool taken_in; /* false: written while a quorate membership takes in a node without record (R8) */
+        bool taken_in; /* false: written while a quorate membership takes in a node without record (R8),
+                          which does not hold its history yet */
 } CmsRecord;
 
 /* The record that `hactl init` writes, and nobody else (R8). */

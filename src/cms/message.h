@@ -75,10 +75,11 @@ typedef struct CmsHeartbeat {
         Mid mid; /* installed; none while shut out or starting */
         uint64_t mid_hash;
         NodeSet members;
-        Mid promised;      /* and written: a later boot has promised no less */
-        bool quorate;      /* the installed membership is quorate, and the members still heard hold quorum */
-        bool settled;      /* nothing is promised above the installed membership */
-        bool no_record;    /* no valid stored record: does not count until it was taken in (R8) */
+        Mid promised;   /* and written: a later boot has promised no less */
+        bool quorate;   /* the installed membership is quorate, and the members still heard hold quorum */
+        bool settled;   /* nothing is promised above the installed membership */
+        bool no_record; /* no valid stored record: does not count until it was taken in, history and all (R8)
+                         */
         bool cannot_write; /* the last write failed or hangs: no candidate (R3) */
         bool armed;
         bool stalled; /* it coordinates, and lacks the word of so many that it must be its own fault (R10) */

@@ -144,6 +144,7 @@ static const char *const cms_fault_table[_CMS_FAULT_MAX] = {
         [CMS_FAULT_STALL_NEVER_OWN] = "stall-never-own",
         [CMS_FAULT_STALL_NOT_HELD_OFF] = "stall-not-held-off",
         [CMS_FAULT_CHANGES_BEFORE_FLUSH] = "changes-before-flush",
+        [CMS_FAULT_COUNTS_BEFORE_FLUSH] = "counts-before-flush",
 };
 
 const char *cms_fault_to_string(CmsFault f) {

@@ -135,21 +135,39 @@ static void order_fences(World *w, CmsSim *s, uint32_t node, const Membership *m
         }
 }
 
-/* ---- groups, where there are none: their history is soon held ---- */
+/* ---- groups, where there are none: their history is soon held, if all are there ---- */
 
 typedef struct Flush {
         CmsSim *s;
         Mid mid;
 } Flush;
 
+static const Membership *membership_of(const World *w, const CmsSim *s, uint32_t node) {
+        return w->nodes[node - 1].up ? cms_membership(s->nodes[node - 1].cms) : NULL;
+}
+
+static bool have_all_installed(const World *w, const CmsSim *s, const Membership *m) {
+        NODE_SET_FOREACH(id, m->members) {
+                const Membership *its = membership_of(w, s, id);
+
+                if (!its || !mid_equal(its->mid, m->mid))
+                        return false;
+        }
+        return true;
+}
+
+static void flush_soon(World *w, CmsSim *s, uint32_t node, const Membership *m);
+
 static void flush(World *w, uint64_t node, uint64_t life, void *userdata) {
         Flush *f = userdata;
         const WorldNode *n = &w->nodes[node - 1];
-        const Membership *m = n->up && n->life == life && !n->paused
-                                              ? cms_membership(f->s->nodes[node - 1].cms)
-                                              : NULL;
+        const Membership *m = n->life == life && !n->paused ? membership_of(w, f->s, (uint32_t) node) : NULL;
 
-        if (m && mid_equal(m->mid, f->mid))
+        if (!m || !mid_equal(m->mid, f->mid))
+                return;
+        if (!have_all_installed(w, f->s, m))
+                flush_soon(w, f->s, (uint32_t) node, m);
+        else
                 cms_sim_feed(w,
                              f->s,
                              (uint32_t) node,
@@ -224,8 +242,10 @@ void cms_sim_feed(World *w, CmsSim *s, uint32_t node, CmsEvent event) {
                                           (n->left_running || n->worked_usec >= n->left_usec);
                 n->left_usec = w->now_usec;
         }
-        if (event.type == CMS_EVENT_STORE)
+        if (event.type == CMS_EVENT_STORE) {
                 n->flushed = event.store.history;
+                n->wiped = false;
+        }
         cms_step(n->cms, &event, &s->effects);
         carry_out(w, s, node);
         cms_checker_stepped(w, s, node);

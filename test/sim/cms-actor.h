@@ -30,7 +30,7 @@ typedef struct CmsSimNode {
         Cms *cms;      /* owned; NULL while it is down */
         Mid promised;  /* highest that it ever answered or acknowledged, since its storage was last wiped */
         Mid installed; /* newest that it ever installed */
-        bool wiped;    /* and not taken in again */
+        bool wiped;    /* and does not hold the history of who took it in */
         uint64_t worked_boot, worked_usec; /* its newest quorate membership */
         bool left_running;
         Mid flushed; /* whose history is held here */

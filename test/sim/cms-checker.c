@@ -276,6 +276,10 @@ void cms_checker_sent(World *w, CmsSim *s, uint32_t node, const CmsMessage *m) {
                 sent_acknowledge(w, s, node, &m->acknowledge);
                 return;
         case CMS_MESSAGE_HEARTBEAT:
+                /* R8, R4 */
+                if (s->nodes[node - 1].wiped && !m->heartbeat.no_record)
+                        world_fail(w, "n%" PRIu32 " counts, and does not hold the history yet", node);
+                return;
         case CMS_MESSAGE_COMMIT:
         case CMS_MESSAGE_REFUSE:
         case CMS_MESSAGE_HAND_OVER:
@@ -290,9 +294,10 @@ void cms_checker_sent(World *w, CmsSim *s, uint32_t node, const CmsMessage *m) {
 void cms_checker_started(World *w, CmsSim *s, uint32_t node, const CmsRecord *record) {
         CmsSimNode *n = &s->nodes[node - 1];
 
+        if (!record || !record->taken_in)
+                n->wiped = true;
         if (record)
                 return;
-        n->wiped = true;
         n->promised = n->installed = MID_NONE;
 }
 
@@ -545,7 +550,6 @@ static void installed(World *w, CmsSim *s, uint32_t node, const Membership *m) {
         n->last_install_usec = w->now_usec;
         if (!m->quorate)
                 return;
-        n->wiped = false;
         n->worked_boot = w->nodes[node - 1].boot;
         n->worked_usec = w->now_usec;
 }

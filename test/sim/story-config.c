@@ -437,6 +437,7 @@ static void test_nodes_are_added(void) {
         give(t, SET3, number);
         story_settle(t, SET5, 2 * USEC_PER_SEC);
         assert_in_force(t, SET5, number);
+        story_run(t, 100 * MSEC); /* in which the history comes */
         g_assert_false(story_cms(t, 4)->no_record);
         story_free(t);
 }

@@ -88,12 +88,65 @@ static void test_wiped_node_is_taken_in(void) {
         story_settle(t, 3, USEC_PER_SEC);
         world_start(t->w, 3, true);
         story_settle(t, SET3, USEC_PER_SEC);
+        story_run(t, 100 * USEC_PER_MSEC); /* in which the history comes */
         g_assert_false(story_cms(t, 3)->no_record);
 
         /* From now on its word counts: it and one other are a quorum. */
         story_cut(t, 1, 6);
         story_settle(t, 6, 2 * USEC_PER_SEC);
         story_free(t);
+}
+
+/* R8, R4: 1 and 3 went on without 2; then 3 loses its storage, and it and 2 come back to 1, which alone
+ * knows how far the history went, and is lost before it has told. 2 and 3 installed it as a quorum of three;
+ * they are none without it. */
+static void test_wiped_node_counts_with_the_history(void) {
+        Story *t = story_settled(3);
+        Mid mid;
+
+        story_cut(t, 0x2, 0x5);
+        story_settle(t, 0x5, 2 * USEC_PER_SEC);
+        world_crash(t->w, 3, true);
+        world_wipe(t->w, 3);
+        story_run(t, 2 * USEC_PER_SEC);
+        world_heal_all(t->w);
+        world_start(t->w, 3, true);
+        while (!story_membership(t, 2) || story_membership(t, 2)->members != SET3 ||
+               !story_membership(t, 3) || !story_membership(t, 3)->quorate) {
+                g_assert_cmpuint(t->w->now_usec, <, 60 * USEC_PER_SEC);
+                story_run(t, 100);
+        }
+        mid = story_membership(t, 2)->mid;
+        g_assert_true(story_cms(t, 3)->no_record);
+        world_crash(t->w, 1, true);
+        story_run(t, 5 * USEC_PER_SEC);
+        for (uint32_t id = 2; id <= 3; id++)
+                g_assert_false(story_membership(t, id)->quorate &&
+                               !mid_equal(story_membership(t, id)->mid, mid));
+        world_start(t->w, 1, true);
+        story_settle(t, SET3, 5 * USEC_PER_SEC);
+        story_free(t);
+}
+
+/* What it promised when its word counted for nothing was not written; it is before its word counts: another
+ * ballot comes at any moment between its installation and the end of the write of its history. */
+static void test_wiped_node_has_written_what_it_promised(void) {
+        for (unsigned offset_usec = 0; offset_usec < 8000; offset_usec += 100) {
+                Story *t = story_settled(5);
+
+                world_crash(t->w, 5, true);
+                world_wipe(t->w, 5);
+                story_settle(t, 0xf, USEC_PER_SEC);
+                world_start(t->w, 5, true);
+                while (!story_membership(t, 5)) {
+                        g_assert_cmpuint(t->w->now_usec, <, 60 * USEC_PER_SEC);
+                        story_run(t, 50);
+                }
+                story_run(t, offset_usec);
+                story_feed(t, 4, (CmsEvent){ .type = CMS_EVENT_LEAVE });
+                story_settle(t, 0x17, 2 * USEC_PER_SEC);
+                story_free(t);
+        }
 }
 
 static void test_wiped_nodes_are_no_quorum(void) {
@@ -146,6 +199,10 @@ void story_add_disk(void) {
                         test_member_that_cannot_write_is_left_out);
         g_test_add_func("/cms/disk/full-says-so", test_full_disk_says_so);
         g_test_add_func("/cms/disk/wiped-node-is-taken-in", test_wiped_node_is_taken_in);
+        g_test_add_func("/cms/disk/wiped-node-counts-with-the-history",
+                        test_wiped_node_counts_with_the_history);
+        g_test_add_func("/cms/disk/wiped-node-has-written-what-it-promised",
+                        test_wiped_node_has_written_what_it_promised);
         g_test_add_func("/cms/disk/wiped-nodes-are-no-quorum", test_wiped_nodes_are_no_quorum);
         g_test_add_func("/cms/disk/wiped-one-of-two-waits", test_wiped_one_of_two_waits);
 }
