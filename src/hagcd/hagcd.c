@@ -10,10 +10,12 @@
 #include "hagcd/access.h"
 #include "hagcd/gasp.h"
 #include "hagcd/hagcd.h"
+#include "hagcd/keeping.h"
 #include "hagcd/notify.h"
 #include "hagcd/reload.h"
 #include "hagcd/status.h"
 #include "shared/cluster-access.h"
+#include "shared/cluster-timers.h"
 #include "shared/event-util.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
@@ -47,6 +49,7 @@ struct Hagcd {
         Clients *clients;     /* owned */
         Status *status;       /* owned */
         Notify *notify;       /* owned */
+        Keeping *keeping;     /* owned: what the keeper and hamgr see */
         bool in_cms, in_gcs;  /* a core is not fed from within its own effects */
         bool status_dirty;
         bool record_dirty; /* gcs put its part in: cms has yet to have it written */
@@ -65,6 +68,7 @@ struct Hagcd {
         bool armed;       /* hamgr runs something here, or may */
         char *armed_path; /* owned: the mark of it in /run */
         bool stopping;
+        bool left_quorate; /* the farewell was said to a membership that has quorum */
         uint8_t gasp_secret[GASP_SECRET_BYTES];
         char *gasp_path;                                           /* owned */
         uint8_t buf[CMS_MESSAGE_SIZE_MAX + GCS_MESSAGE_BYTES_MAX]; /* enough for either */
@@ -222,6 +226,9 @@ static void feed_cms(Hagcd *d, CmsEvent *event) {
                         on_notification(d, &e->notify);
                         break;
                 case CMS_EFFECT_LEFT:
+                        /* Alone, everybody else who is in the membership has heard it, too. */
+                        if (e->left.heard && d->left_quorate)
+                                keeping_release(d->keeping);
                         stop(d,
                              e->left.heard ? "all others know that this node left"
                                            : "nobody answered the farewell");
@@ -339,6 +346,7 @@ static void settle(Hagcd *d) {
         tell_stalled(d);
         if (d->status_dirty)
                 tell_status(d);
+        keeping_publish(d->keeping, d->cms, cluster_conf_nodes(d->conf));
         clients_settle(d->clients);
         transport_flush(d->transport);
         (void) event_timer_at(d->cms_timer, cms_wakeup_usec(d->cms));
@@ -372,6 +380,7 @@ static int on_ask_timer(sd_event_source *s, uint64_t due_usec, void *userdata) {
         cms_ask(d->cms, &n);
         tell_gcs(d, &n);
         tell_status(d);
+        keeping_connect(d->keeping);
         status_log_links(d->status, d->transport);
         status_log_configuration(d->status);
         status_log_hold(d->status, d->cms);
@@ -495,6 +504,7 @@ static void on_armed(void *userdata, bool armed) {
 
         mark_armed(d, armed);
         d->armed = armed;
+        keeping_armed(d->keeping, armed);
         feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_ARMED, .armed = { armed } });
 }
 
@@ -543,7 +553,7 @@ static CmsConfig cms_config(const ClusterConf *conf, uint32_t self) {
                 },
                 .heartbeat_usec = conf->heartbeat_usec,
                 .failure_usec = conf->failure_usec,
-                .lease_usec = CMS_LEASE_FAILURES_DEFAULT * conf->failure_usec,
+                .lease_usec = cluster_timers_lease(conf->failure_usec),
         };
 
         FOREACH_ARRAY(n, conf->nodes, conf->n_nodes) {
@@ -601,6 +611,7 @@ static void write_gasp(Hagcd *d) {
                                 r,
                                 "cannot write %s, ignoring it; our sudden death is seen later: %m",
                                 d->gasp_path);
+        keeping_gasp_written(d->keeping);
 }
 
 /* Started again while a change waits: what is in force is the file of before, and its nodes are to be heard.
@@ -691,12 +702,20 @@ static void on_settle(void *userdata) {
         settle(userdata);
 }
 
+static bool is_quorate(const Hagcd *d) {
+        const Membership *m = cms_membership(d->cms);
+
+        return m && m->quorate;
+}
+
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
         Hagcd *d = userdata;
 
         if (d->stopping)
                 return 0;
         d->stopping = true;
+        d->left_quorate = is_quorate(d);
+        keeping_leave(d->keeping);
         notify_stopping(d->notify);
         log_info("asked to stop: saying farewell, %s",
                  d->armed ? "with groups left running" : "nothing runs here");
@@ -908,6 +927,12 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
                 log_warning("no stored record: this node votes only after a quorate membership has taken it "
                             "in; "
                             "in a new cluster run \"hactl init\" first");
+        r = keeping_new(config->run_folder,
+                        config->conf->on_quorum_loss != CLUSTER_FREEZES,
+                        d->armed,
+                        &d->keeping);
+        if (r < 0)
+                return log_error_errno(r, "cannot make the lease's page in %s: %m", config->run_folder);
         r = make_timers(d);
         if (r >= 0)
                 r = make_cores(d, &record, record_valid);
@@ -925,6 +950,7 @@ int hagcd_new(sd_event *event, const HagcdConfig *config, Hagcd **ret) {
                 return r;
         start.start.hold_usec = begin_life(d, &record.starts);
         write_gasp(d);
+        keeping_connect(d->keeping);
 
         start.start.record = record_valid ? &record.cms : NULL;
         start.start.incarnation = d->incarnation;
@@ -964,6 +990,7 @@ Hagcd *hagcd_free(Hagcd *d) {
         (void) transport_free(d->transport);
         (void) store_client_free(d->store);
         (void) notify_free(d->notify);
+        (void) keeping_free(d->keeping);
         (void) status_free(d->status);
         (void) sd_event_source_disable_unref(d->cms_timer);
         (void) sd_event_source_disable_unref(d->gcs_timer);

@@ -333,10 +333,21 @@ static void give_snapshot(Manager *m, const hagcs_event *e) {
 
 static void suspend(Manager *m, const char *why) {
         if (m->active)
-                log_notice("%s; keeping what runs, starting nothing", why);
+                log_notice("%s; starting nothing", why);
         drop_queue(m);
         manager_suspend(m);
         update_trouble(m);
+}
+
+/* Out of the membership, or in one that has no quorum: the lease is not renewed any more. Who has none yet,
+ * after a start, has lost nothing. */
+static void follow_quorum(Manager *m) {
+        const hagcs_cluster *c = hagcs_get_cluster(m->group);
+        bool lost = m->had_quorum && c->shut_out;
+
+        m->had_quorum = c->quorum == HAGCS_QUORUM_YES || (m->had_quorum && !lost);
+        if (lost && m->conf->on_quorum_loss == CLUSTER_STOPS)
+                local_stop_for_quorum(m);
 }
 
 static void on_registered(Manager *m, const hagcs_event *e) {
@@ -386,6 +397,7 @@ static void on_event(Manager *m, const hagcs_event *e) {
         case HAGCS_EVENT_FROZEN:
                 break; /* nothing is delivered, so nothing changes */
         case HAGCS_EVENT_CLUSTER:
+                follow_quorum(m);
                 fencing_update_half(m);
                 cluster_follow(m);
                 api_everything_changed(m->api);
@@ -446,6 +458,8 @@ static int connect_group(Manager *m) {
         r = hagcs_open(NULL, &m->group);
         if (r < 0)
                 return r;
+        lease_open(m);
+        m->had_quorum = false;
         r =
                         event_io_new(m->event,
                                      "group",
@@ -496,6 +510,7 @@ void group_stop(Manager *m) {
         sd_event_source_disable_unref(m->group_retry);
         sd_event_source_disable_unref(m->group_io);
         hagcs_close(m->group);
+        lease_close(m);
         if (m->queue)
                 g_queue_free_full(m->queue, (GDestroyNotify) g_bytes_unref);
 }

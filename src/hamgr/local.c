@@ -10,8 +10,13 @@
 
 #include "basic/time-util.h"
 #include "hamgr/manager.h"
+#include "shared/event-util.h"
 #include "shared/log.h"
 #include "shared/message-ids.h"
+
+/* An order that came with the last of a lease is carried out when the next one is held, if it stands then.
+ */
+#define LEASE_RETRY_USEC (50 * USEC_PER_MSEC)
 
 typedef enum LocalOrder {
         LOCAL_ORDER_NONE,
@@ -25,8 +30,9 @@ struct Local {
 
         LocalOrder order; /* the newest */
         uint64_t number;
-        bool waits; /* the drive has not taken it yet */
-        bool held;  /* a start of what an operator had stopped a part of: it is only watched */
+        bool waits;       /* the drive has not taken it yet */
+        bool lost_quorum; /* it is a stop, by nobody's order */
+        bool held;        /* a start of what an operator had stopped a part of: it is only watched */
 
         GArray *restarts;      /* owned; uint64_t boot times of restarts in place */
         bool restarting;       /* the drive's start under way is one in place */
@@ -144,6 +150,10 @@ static int start(Manager *m, Local *l) {
                 return 0;
         }
         group_set_armed(m, true);
+        if (lease_is_needed(m) && !lease_holds(m)) {
+                (void) event_timer_in(m->act_timer, LEASE_RETRY_USEC);
+                return -EBUSY;
+        }
         return l->held ? drive_adopt(m->drive, l->group, l->number)
                        : drive_start(m->drive, l->group, l->number);
 }
@@ -183,6 +193,11 @@ static void act_all(Manager *m) {
                 act(m, m->locals->pdata[i]);
 }
 
+static int on_act_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        act_all(userdata);
+        return 0;
+}
+
 /* The order of before is given again to a hamgr that begins anew: that does not end an operator's hold. */
 static bool is_held_here(const Manager *m, const Local *l) {
         const StateGroup *g = state_group(m->state, l->group);
@@ -198,6 +213,7 @@ void local_order(Manager *m, const StateEffect *e) {
                    : e->type == STATE_EFFECT_STOP ? LOCAL_ORDER_STOP
                                                   : LOCAL_ORDER_PROBE;
         l->waits = true;
+        l->lost_quorum = false;
         l->restarting = false;
         l->said = STATE_REPORT_NONE;
         l->held = l->order == LOCAL_ORDER_START && is_held_here(m, l);
@@ -232,6 +248,21 @@ void local_stop_all(Manager *m) {
                 l->waits = true;
                 act(m, l);
         }
+}
+
+/* When quorum is back, the others are told; until then nobody may start anything elsewhere (R11). */
+void local_stop_for_quorum(Manager *m) {
+        bool runs = false;
+
+        for (size_t i = 0; i < m->locals->len; i++) {
+                Local *l = m->locals->pdata[i];
+
+                runs = runs || l->order == LOCAL_ORDER_START;
+                l->lost_quorum = l->lost_quorum || l->order == LOCAL_ORDER_START;
+        }
+        if (runs)
+                log_warning("quorum is lost: stopping all groups here, as OnQuorumLoss=stop says");
+        local_stop_all(m);
 }
 
 bool local_is_empty(const Manager *m) {
@@ -351,7 +382,11 @@ static void on_group_event(Manager *m, const DriveEvent *e) {
                         on_failure(m, l, e);
                 break;
         case DRIVE_EVENT_STOPPED:
-                report(m, l, e->assignment, STATE_REPORT_STOPPED, "");
+                report(m,
+                       l,
+                       e->assignment,
+                       STATE_REPORT_STOPPED,
+                       l->lost_quorum ? "this node lost quorum and stopped it" : "");
                 break;
         case DRIVE_EVENT_STOP_FAILED:
                 report(m, l, e->assignment, STATE_REPORT_STOP_FAILED, e->text);
@@ -410,12 +445,18 @@ void local_update_armed(Manager *m) {
 }
 
 int local_start(Manager *m) {
+        int r;
+
         m->locals = g_ptr_array_new_with_free_func(local_free);
+        r = event_timer_new(m->event, "act", on_act_timer, m, &m->act_timer);
+        if (r < 0)
+                return r;
         return drive_new(m->event, NULL, on_drive, m, &m->drive);
 }
 
 void local_stop(Manager *m) {
         m->drive = drive_free(m->drive);
+        sd_event_source_disable_unref(m->act_timer);
         if (m->locals)
                 g_ptr_array_unref(m->locals);
 }

@@ -13,6 +13,7 @@
  *     cluster.c    cluster.conf that changes: written here, read by hagcd, in force
  *     requests.c   calls from the bus, until they are answered
  *     membership.c how hagcd sees the others, for whoever asks on the bus (inquiry.c)
+ *     lease.c      leases, by the page that hagcd writes
  *     groups.c     what it counts of the groups that talk by libhagcs, likewise
  *     leave.c      what a stop of hamgr means, and draining */
 
@@ -42,6 +43,7 @@ typedef struct FenceJob FenceJob;
 typedef struct Preparation Preparation;
 typedef struct Inquiry Inquiry;
 typedef struct ClusterFile ClusterFile;
+typedef struct LeasePage LeasePage;
 
 typedef enum ManagerLeaving {
         MANAGER_STAYS,
@@ -62,8 +64,11 @@ typedef struct Manager {
         sd_event_source *group_io;    /* owned */
         sd_event_source *group_retry; /* owned timer */
         bool registered;
+        bool had_quorum;                   /* by the word of this hagcd */
         GQueue *queue;                     /* owned GBytes, to be sent */
         char trouble[MANAGER_TROUBLE_MAX]; /* why this node cannot act; "" when it can */
+
+        const LeasePage *lease_page; /* owned mapping; NULL: there is none */
 
         /* the replicated state */
         State *state; /* owned; the last one known, NULL before the first */
@@ -77,12 +82,13 @@ typedef struct Manager {
         bool plan_sent;             /* one of ours is on its way */
 
         /* local.c */
-        Drive *drive;        /* owned */
-        GPtrArray *locals;   /* owned Local, by name */
-        bool configured;     /* the drive has a configuration: */
-        StateVersion driven; /* this one */
-        bool guarded;        /* its guards are in force */
-        bool armed;          /* as hagcd was told */
+        Drive *drive;               /* owned */
+        GPtrArray *locals;          /* owned Local, by name */
+        bool configured;            /* the drive has a configuration: */
+        StateVersion driven;        /* this one */
+        bool guarded;               /* its guards are in force */
+        sd_event_source *act_timer; /* owned: an order waits for the lease */
+        bool armed;                 /* as hagcd was told */
 
         /* fencing.c */
         Fence *fence;                /* owned */
@@ -165,9 +171,23 @@ void local_stop(Manager *m);
 void local_configure(Manager *m);
 void local_order(Manager *m, const StateEffect *e);
 void local_stop_all(Manager *m);
+/* OnQuorumLoss=stop. What is not stopped when the lease ends is ended by the keeper, with the node (R13). */
+void local_stop_for_quorum(Manager *m);
 bool local_is_empty(const Manager *m);
 /* Tell hagcd when nothing runs here any more. */
 void local_update_armed(Manager *m);
+
+/* ---- lease.c ---- */
+/* That of the hagcd that is there now. */
+void lease_open(Manager *m);
+void lease_close(Manager *m);
+/* R14: acting rests on it, since the others count on its end (OnQuorumLoss=). */
+bool lease_is_needed(const Manager *m);
+bool lease_holds(const Manager *m);
+/* Its end is the end of this node, while something may run here (R13). */
+bool lease_is_kept(const Manager *m);
+/* From when on another node can hold none, by CLOCK_BOOTTIME here; USEC_INFINITY: not known. */
+uint64_t lease_over_usec(const Manager *m, uint32_t node);
 
 /* ---- fencing.c ---- */
 int fencing_start(Manager *m);

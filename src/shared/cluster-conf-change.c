@@ -90,6 +90,23 @@ static int check_timers(const ClusterConf *running, const ClusterConf *now, Conf
                         format_duration(running->failure_usec, failure));
 }
 
+/* The others count on what a node said of itself when it joined (R14). */
+static int check_quorum_loss(const ClusterConf *running, const ClusterConf *now, ConfErrors *errors) {
+        const char *runs = cluster_on_quorum_loss_to_string(running->on_quorum_loss);
+
+        if (running->on_quorum_loss == now->on_quorum_loss)
+                return 0;
+        return conf_errors_add(
+                        errors,
+                        now->file,
+                        now->quorum_loss_line,
+                        "this gives OnQuorumLoss=%s, and the cluster runs with OnQuorumLoss=%s; write "
+                        "OnQuorumLoss=%s, or stop hagcd on every node first",
+                        cluster_on_quorum_loss_to_string(now->on_quorum_loss),
+                        runs,
+                        runs);
+}
+
 static int check_self(const ClusterConf *running, const ClusterConf *now, uint32_t id, ConfErrors *errors) {
         const ClusterNode *self = cluster_conf_node_by_id(running, id), *named, *numbered;
         char text[CLUSTER_ADDRESS_TEXT_MAX];
@@ -139,6 +156,8 @@ int cluster_conf_check_change(
         r = check_cluster(running, now, errors);
         if (r >= 0)
                 r = check_timers(running, now, errors);
+        if (r >= 0)
+                r = check_quorum_loss(running, now, errors);
         if (r >= 0)
                 r = check_self(running, now, self, errors);
         return r;

@@ -84,6 +84,15 @@ uint64_t cluster_conf_fence_usec(const ClusterConf *c, uint32_t node_id) {
         return sum_usec;
 }
 
+ClusterOnQuorumLoss cluster_conf_on_quorum_loss_default(const ClusterConf *c) {
+        NodeSet fenceable = cluster_conf_fenceable_nodes(c);
+
+        FOREACH_ARRAY(n, c->nodes, c->n_nodes)
+                if (n->enabled && n->watchdog != CLUSTER_WATCHDOG_NO && !node_set_contains(fenceable, n->id))
+                        return CLUSTER_STOPS;
+        return CLUSTER_FREEZES;
+}
+
 /* ---- Addresses ---- */
 
 socklen_t cluster_address_length(const ClusterAddress *a) {
@@ -124,6 +133,12 @@ static void write_node(StrBuf *b, const ClusterConf *c, const ClusterNode *n) {
         for (size_t i = 0; i < c->n_links; i++)
                 str_buf_printf(b, "%s%s", i > 0 ? " " : "", cluster_address_format(&n->addresses[i], text));
         str_buf_printf(b, "\nVotes=%u\nEnabled=%s\n", n->votes, yes_no(n->enabled));
+        /* Not the default: hamgr of before does not know the keys. */
+        if (n->watchdog == CLUSTER_WATCHDOG_NO)
+                return;
+        str_buf_printf(b, "Watchdog=%s\n", cluster_watchdog_to_string(n->watchdog));
+        if (n->watchdog_usec > 0)
+                write_duration(b, "WatchdogSec", n->watchdog_usec);
 }
 
 static void write_fence(StrBuf *b, const ClusterConf *c, const ClusterFence *f) {
@@ -152,7 +167,7 @@ static void write_fence(StrBuf *b, const ClusterConf *c, const ClusterFence *f) 
         if (f->no_verification)
                 str_buf_add(b, "VerifyCertificate=no\n");
         write_duration(b, "TimeoutSec", f->timeout_usec);
-        /* Not the default: hamgr of before does not know the key. */
+        /* Likewise. */
         if (f->check_usec != CLUSTER_FENCE_CHECK_USEC_DEFAULT)
                 write_duration(b, "CheckSec", f->check_usec);
         str_buf_printf(b, "PowerOn=%s\n", yes_no(f->power_on));
@@ -172,6 +187,8 @@ char *cluster_conf_to_text(const ClusterConf *c) {
         /* Not the default: hagcd of before does not know the key. */
         if (c->dissemination != CLUSTER_DISSEMINATION_AUTO)
                 str_buf_printf(&b, "Dissemination=%s\n", cluster_dissemination_to_string(c->dissemination));
+        if (c->on_quorum_loss != cluster_conf_on_quorum_loss_default(c))
+                str_buf_printf(&b, "OnQuorumLoss=%s\n", cluster_on_quorum_loss_to_string(c->on_quorum_loss));
 
         FOREACH_ARRAY(n, c->nodes, c->n_nodes)
                 write_node(&b, c, n);

@@ -37,6 +37,20 @@ static const char *const cluster_dissemination_table[_CLUSTER_DISSEMINATION_MAX]
 };
 DEFINE_STRING_TABLE(cluster_dissemination, ClusterDissemination);
 
+static const char *const cluster_on_quorum_loss_table[_CLUSTER_ON_QUORUM_LOSS_MAX] = {
+        [CLUSTER_STOPS] = "stop",
+        [CLUSTER_FREEZES] = "freeze",
+        [CLUSTER_RESETS] = "reset",
+};
+DEFINE_STRING_TABLE(cluster_on_quorum_loss, ClusterOnQuorumLoss);
+
+static const char *const cluster_watchdog_table[_CLUSTER_WATCHDOG_MAX] = {
+        [CLUSTER_WATCHDOG_NO] = "no",
+        [CLUSTER_WATCHDOG_HARDWARE] = "hardware",
+        [CLUSTER_WATCHDOG_VOUCHED] = "vouched",
+};
+DEFINE_STRING_TABLE(cluster_watchdog, ClusterWatchdog);
+
 /* ---- Raw values, as the tables fill them in ---- */
 
 typedef struct RawCluster {
@@ -47,6 +61,7 @@ typedef struct RawCluster {
         uint64_t fence_delay_usec;
         uint64_t unseen_fence_usec;
         uint64_t rejoin_hold_usec;
+        int on_quorum_loss; /* negative: not given */
         uint32_t port;
         char *tie_breaker;
         int dissemination;
@@ -56,6 +71,8 @@ typedef struct RawNode {
         uint32_t id;
         uint32_t votes;
         bool enabled;
+        int watchdog;
+        uint64_t watchdog_usec;
         ConfList addresses;
 } RawNode;
 
@@ -80,12 +97,17 @@ static const ConfRange delay_range = { 0, USEC_PER_HOUR };
 static const ConfRange rejoin_hold_range = { 0, USEC_PER_DAY };
 static const ConfRange timeout_range = { 100 * USEC_PER_MSEC, 10 * USEC_PER_MINUTE };
 static const ConfRange check_range = { 0, USEC_PER_DAY };
+static const ConfRange watchdog_range = { USEC_PER_SEC, USEC_PER_HOUR };
 static const ConfRange port_range = { 1, UINT16_MAX - CLUSTER_LINKS_MAX + 1 };
 static const ConfRange id_range = { NODE_ID_MIN, NODE_ID_MAX };
 static const ConfRange votes_range = { 0, CLUSTER_VOTES_MAX };
 
 static const ConfChoice fence_type_choice = { cluster_fence_type_table, _CLUSTER_FENCE_TYPE_MAX };
 static const ConfChoice dissemination_choice = { cluster_dissemination_table, _CLUSTER_DISSEMINATION_MAX };
+
+static const ConfChoice on_quorum_loss_choice = { cluster_on_quorum_loss_table,
+                                                  _CLUSTER_ON_QUORUM_LOSS_MAX };
+static const ConfChoice watchdog_choice = { cluster_watchdog_table, _CLUSTER_WATCHDOG_MAX };
 
 static const ConfSectionType section_types[] = {
         { "Cluster", CONF_UNNAMED, true },
@@ -121,6 +143,11 @@ static const ConfKey cluster_keys[] = {
           offsetof(RawCluster, dissemination),
           0,
           &dissemination_choice },
+        { "OnQuorumLoss",
+          conf_convert_choice,
+          offsetof(RawCluster, on_quorum_loss),
+          0,
+          &on_quorum_loss_choice },
 };
 
 static const ConfKey node_keys[] = {
@@ -128,6 +155,8 @@ static const ConfKey node_keys[] = {
         { "Address", conf_convert_words, offsetof(RawNode, addresses), CONF_REQUIRED, NULL },
         { "Votes", conf_convert_u32, offsetof(RawNode, votes), 0, &votes_range },
         { "Enabled", conf_convert_bool, offsetof(RawNode, enabled), 0, NULL },
+        { "Watchdog", conf_convert_choice, offsetof(RawNode, watchdog), 0, &watchdog_choice },
+        { "WatchdogSec", conf_convert_duration, offsetof(RawNode, watchdog_usec), 0, &watchdog_range },
 };
 
 static const ConfKey fence_keys[] = {
@@ -245,6 +274,7 @@ static int load_cluster(Loader *l) {
                 .unseen_fence_usec = CLUSTER_UNSEEN_FENCE_USEC_DEFAULT,
                 .fence_delay_usec = USEC_INFINITY,
                 .rejoin_hold_usec = CLUSTER_REJOIN_HOLD_USEC_DEFAULT,
+                .on_quorum_loss = _CLUSTER_ON_QUORUM_LOSS_INVALID,
                 .port = CLUSTER_PORT_DEFAULT,
                 .dissemination = CLUSTER_DISSEMINATION_AUTO,
         };
@@ -267,11 +297,13 @@ static int load_cluster(Loader *l) {
         c->fence_delay_usec = raw.fence_delay_usec;
         c->rejoin_hold_usec = raw.rejoin_hold_usec;
         c->dissemination = (ClusterDissemination) raw.dissemination;
+        c->on_quorum_loss = (ClusterOnQuorumLoss) raw.on_quorum_loss;
         c->port = (uint16_t) raw.port;
         l->tie_breaker = TAKE_PTR(raw.tie_breaker);
         c->name_line = line_of(l->cluster, "Name");
         c->port_line = line_of(l->cluster, "Port");
         c->timers_line = line_of(l->cluster, "FailoverWithinSec", "HeartbeatSec", "FailureSec");
+        c->quorum_loss_line = line_of(l->cluster, "OnQuorumLoss");
         return 0;
 }
 
@@ -338,6 +370,25 @@ load_addresses(Loader *l, const ConfSection *s, const ConfList *list, ClusterNod
         return 0;
 }
 
+/* With a driver its own time counts; without one nobody else can know it. */
+static int check_watchdog(Loader *l, const ConfSection *s, const ClusterNode *node) {
+        if (node->watchdog != CLUSTER_WATCHDOG_VOUCHED && node->watchdog_usec != 0)
+                return report_at(
+                                l,
+                                s,
+                                "WatchdogSec",
+                                "is for Watchdog=vouched, where systemd may not know the watchdog; with "
+                                "Watchdog=hardware its driver's time counts");
+        if (node->watchdog == CLUSTER_WATCHDOG_VOUCHED && node->watchdog_usec == 0)
+                return report_at(
+                                l,
+                                s,
+                                "Watchdog",
+                                "WatchdogSec= is missing: after how long without a sign of life the "
+                                "watchdog that is vouched for resets this node");
+        return 0;
+}
+
 static int load_node(Loader *l, const ConfSection *s, ClusterNode *node, size_t *ret_n_addresses) {
         _cleanup_(raw_node_done) RawNode raw = { .votes = 1, .enabled = true };
         int r;
@@ -350,10 +401,15 @@ static int load_node(Loader *l, const ConfSection *s, ClusterNode *node, size_t 
                 .id = raw.id,
                 .votes = raw.votes,
                 .enabled = raw.enabled,
+                .watchdog = (ClusterWatchdog) raw.watchdog,
+                .watchdog_usec = raw.watchdog_usec,
                 .line = s->line,
                 .address_line = line_of(s, "Address"),
         };
         (void) snprintf(node->name, sizeof(node->name), "%s", strempty(s->name));
+        r = check_watchdog(l, s, node);
+        if (r < 0)
+                return r;
 
         return load_addresses(l, s, &raw.addresses, node, ret_n_addresses);
 }
@@ -973,7 +1029,17 @@ static uint64_t hash_cluster(const ClusterConf *c) {
         hash64_u64(&h,
                    c->tie_breaker == node_set_lowest(cluster_conf_enabled_nodes(c)) ? 0 : c->tie_breaker);
         hash64_u64(&h, c->fence_delay_usec == default_fence_delay(c) ? USEC_INFINITY : c->fence_delay_usec);
+        if (c->on_quorum_loss != cluster_conf_on_quorum_loss_default(c))
+                hash64_u64(&h, (uint64_t) c->on_quorum_loss);
         return hash64_result(&h);
+}
+
+/* Nothing where no such key is given, so that nodes that do not know them have the same hash. */
+static void hash_watchdog(Hash64 *h, const ClusterNode *n) {
+        if (n->watchdog == CLUSTER_WATCHDOG_NO)
+                return;
+        hash64_u64(h, (uint64_t) n->watchdog);
+        hash64_u64(h, n->watchdog_usec);
 }
 
 static uint64_t hash_nodes(const ClusterConf *c) {
@@ -987,13 +1053,14 @@ static uint64_t hash_nodes(const ClusterConf *c) {
                 hash64_string(&h, n->name);
                 hash64_u64(&h, n->votes);
                 hash64_u64(&h, n->enabled);
+                hash_watchdog(&h, n);
                 for (size_t i = 0; i < c->n_links; i++)
                         hash_address(&h, &n->addresses[i]);
         }
         return hash64_result(&h);
 }
 
-/* Nothing where no such key is given, so that nodes that do not know them have the same hash. */
+/* Likewise. */
 static void hash_fence_type(Hash64 *h, const ClusterFence *f) {
         if (f->type != CLUSTER_FENCE_AGENT) {
                 hash64_u64(h, (uint64_t) f->type);
@@ -1074,6 +1141,8 @@ static int load(Loader *l) {
 
         if (l->c->fence_delay_usec == USEC_INFINITY)
                 l->c->fence_delay_usec = default_fence_delay(l->c);
+        if (l->c->on_quorum_loss < 0)
+                l->c->on_quorum_loss = cluster_conf_on_quorum_loss_default(l->c);
         l->c->n_links = (uint32_t) l->n_addresses[0];
         qsort(l->c->nodes, l->c->n_nodes, sizeof(ClusterNode), compare_nodes);
         compute_hashes(l->c);

@@ -50,11 +50,31 @@ typedef union ClusterAddress {
         struct sockaddr_in6 in6;
 } ClusterAddress;
 
+/* What a node does that lost quorum (R12). */
+typedef enum ClusterOnQuorumLoss {
+        CLUSTER_STOPS,   /* stops its groups, and is reset when they still run at the end of its lease */
+        CLUSTER_FREEZES, /* goes on, and nothing is taken over from it by time */
+        CLUSTER_RESETS,  /* is reset at the end of its lease */
+        _CLUSTER_ON_QUORUM_LOSS_MAX,
+        _CLUSTER_ON_QUORUM_LOSS_INVALID = -EINVAL,
+} ClusterOnQuorumLoss;
+
+/* Whether it has a watchdog that may count as proof. */
+typedef enum ClusterWatchdog {
+        CLUSTER_WATCHDOG_NO,
+        CLUSTER_WATCHDOG_HARDWARE, /* systemd pets it, and this is no virtual machine */
+        CLUSTER_WATCHDOG_VOUCHED,  /* an operator vouches that it runs on while the machine is paused */
+        _CLUSTER_WATCHDOG_MAX,
+        _CLUSTER_WATCHDOG_INVALID = -EINVAL,
+} ClusterWatchdog;
+
 typedef struct ClusterNode {
         uint32_t id;
         char name[NAME_LENGTH_MAX + 1];
         uint32_t votes;
         bool enabled;
+        ClusterWatchdog watchdog;
+        uint64_t watchdog_usec; /* 0: as its driver says */
 
         ClusterAddress addresses[CLUSTER_LINKS_MAX]; /* the first n_links of the ClusterConf */
 
@@ -138,7 +158,7 @@ typedef enum ClusterConfKind {
 
 typedef struct ClusterConf {
         char *file; /* owned: as it was named when it was read */
-        unsigned name_line, port_line, timers_line;
+        unsigned name_line, port_line, timers_line, quorum_loss_line;
 
         char name[NAME_LENGTH_MAX + 1];
         uint64_t heartbeat_usec; /* as given, or as FailoverWithinSec= wants it */
@@ -149,6 +169,7 @@ typedef struct ClusterConf {
         uint64_t fence_delay_usec;
         uint64_t rejoin_hold_usec; /* 0: nobody is held off */
         ClusterDissemination dissemination;
+        ClusterOnQuorumLoss on_quorum_loss;
 
         ClusterNode *nodes; /* owned, by ascending id */
         size_t n_nodes;
@@ -199,6 +220,10 @@ uint32_t cluster_conf_votes(const ClusterConf *c, NodeSet set);
 /* Nodes that at least one fence device can switch off. */
 NodeSet cluster_conf_fenceable_nodes(const ClusterConf *c);
 
+/* What a node does that lost quorum, where nothing is said: it stops its groups where one has a watchdog and
+ * no device, so that it can be proven dead at all; else it freezes (R12). */
+ClusterOnQuorumLoss cluster_conf_on_quorum_loss_default(const ClusterConf *c);
+
 /* The plug of the node at that device, NULL when the device does not serve it. */
 const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id);
 /* The longest that fencing this node can take: the limits of its devices, summed. 0: it has none. */
@@ -225,6 +250,12 @@ const char *cluster_dissemination_to_string(ClusterDissemination i);
 ClusterDissemination cluster_dissemination_from_string(const char *s);
 const char *cluster_fence_type_to_string(ClusterFenceType i);
 ClusterFenceType cluster_fence_type_from_string(const char *s);
+
+const char *cluster_on_quorum_loss_to_string(ClusterOnQuorumLoss i);
+ClusterOnQuorumLoss cluster_on_quorum_loss_from_string(const char *s);
+
+const char *cluster_watchdog_to_string(ClusterWatchdog i);
+ClusterWatchdog cluster_watchdog_from_string(const char *s);
 
 const char *cluster_conf_kind_to_string(ClusterConfKind i);
 ClusterConfKind cluster_conf_kind_from_string(const char *s);

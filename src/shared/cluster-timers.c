@@ -5,6 +5,7 @@
 
 #define HEARTBEATS_IN_FAILOVER 10U
 #define HEARTBEATS_IN_FAILURE 4U
+#define FAILURES_IN_LEASE 5U
 #define USEC_FOR_NODE_AND_LINK 500U
 
 uint64_t cluster_timers_heartbeat(uint64_t failover_usec) {
@@ -21,6 +22,10 @@ uint64_t cluster_timers_failover_of(uint64_t heartbeat_usec) {
 
 uint64_t cluster_timers_failover(uint64_t heartbeat_usec, uint64_t failure_usec) {
         return 2 * failure_usec + 2 * heartbeat_usec;
+}
+
+uint64_t cluster_timers_lease(uint64_t failure_usec) {
+        return FAILURES_IN_LEASE * failure_usec;
 }
 
 uint64_t cluster_timers_heartbeat_min(size_t n_nodes, size_t n_links) {

@@ -57,6 +57,13 @@ static void test_what_the_cluster_runs_with_stays(void) {
         assert_change("[Cluster]\nName=shop\nPort=7700\nFailoverWithinSec=2s\n" NODE_1 NODE_2 NODE_3,
                       "new:4: this gives other timers than those that the cluster runs with; write "
                       "HeartbeatSec=100ms and FailureSec=400ms, or stop hagcd on every node first\n");
+        assert_change("[Cluster]\nName=shop\nOnQuorumLoss=stop\n" NODE_1 NODE_2 NODE_3,
+                      "new:3: this gives OnQuorumLoss=stop, and the cluster runs with OnQuorumLoss=freeze; "
+                      "write OnQuorumLoss=freeze, or stop hagcd on every node first\n");
+        /* A default that another key changes is no less. */
+        assert_change("[Cluster]\nName=shop\n" NODE_1 NODE_2 NODE_3 "Watchdog=hardware\n",
+                      "new:1: this gives OnQuorumLoss=stop, and the cluster runs with OnQuorumLoss=freeze; "
+                      "write OnQuorumLoss=freeze, or stop hagcd on every node first\n");
         assert_change("[Cluster]\nName=shop\n[Node n1]\nId=1\nAddress=10.1.0.1\n[Node "
                       "n2]\nId=2\nAddress=10.1.0.2\n",
                       "new:5: Address=: 1 for each node, and the cluster runs with 2 links; put that back, "

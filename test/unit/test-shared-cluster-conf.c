@@ -142,6 +142,43 @@ static void test_tie_breaker_is_the_lowest_enabled(void) {
         g_assert_cmpuint(c->tie_breaker, ==, 2);
 }
 
+static ClusterOnQuorumLoss quorum_loss_of(const char *text) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(text);
+
+        return c->on_quorum_loss;
+}
+
+/* R12: a switch that is out for five seconds resets nobody who can be fenced. */
+static void test_quorum_loss_freezes_who_can_be_fenced(void) {
+        g_assert_cmpint(quorum_loss_of(CLUSTER NODES), ==, CLUSTER_FREEZES);
+        g_assert_cmpint(quorum_loss_of(CLUSTER NODES "Watchdog=hardware\n" FENCE), ==, CLUSTER_FREEZES);
+        g_assert_cmpint(quorum_loss_of(CLUSTER NODES "Watchdog=hardware\n"), ==, CLUSTER_STOPS);
+        g_assert_cmpint(quorum_loss_of(CLUSTER NODES "Watchdog=hardware\nEnabled=no\n"),
+                        ==,
+                        CLUSTER_FREEZES);
+        g_assert_cmpint(quorum_loss_of(CLUSTER "OnQuorumLoss=reset\n" NODES FENCE), ==, CLUSTER_RESETS);
+        g_assert_cmpint(quorum_loss_of(CLUSTER "OnQuorumLoss=freeze\n" NODES "Watchdog=hardware\n"),
+                        ==,
+                        CLUSTER_FREEZES);
+}
+
+static void test_watchdogs(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c =
+                        parse_good(CLUSTER NODES "Watchdog=vouched\nWatchdogSec=2s\n");
+
+        g_assert_cmpint(c->nodes[0].watchdog, ==, CLUSTER_WATCHDOG_NO);
+        g_assert_cmpint(c->nodes[2].watchdog, ==, CLUSTER_WATCHDOG_VOUCHED);
+        g_assert_cmpuint(c->nodes[2].watchdog_usec, ==, 2 * USEC_PER_SEC);
+        assert_errors(CLUSTER NODE_1 "Watchdog=hardware\nWatchdogSec=1s\n",
+                      "c:7: WatchdogSec=1s: is for Watchdog=vouched, where systemd may not know the "
+                      "watchdog; "
+                      "with Watchdog=hardware its driver's time counts\n");
+        assert_errors(CLUSTER NODE_1 "Watchdog=vouched\n",
+                      "c:6: Watchdog=vouched: WatchdogSec= is missing: after how long without a sign of "
+                      "life "
+                      "the watchdog that is vouched for resets this node\n");
+}
+
 static void test_duplicates_are_refused(void) {
         assert_errors(CLUSTER NODE_1 "[Node n2]\nId=1\nAddress=10.1.0.2 10.2.0.2\n",
                       "c:7: Id=1: node n1 has this id already (line 3); each node needs its own\n");
@@ -520,6 +557,8 @@ static void test_hashes_tell_which_kind_differs(void) {
                 { CLUSTER "TieBreaker=n2\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
                 { CLUSTER "FenceDelaySec=7s\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
                 { CLUSTER "RejoinHoldSec=1min\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
+                { CLUSTER "OnQuorumLoss=stop\n" NODES FENCE, CLUSTER_CONF_CLUSTER },
+                { CLUSTER NODES "Watchdog=hardware\n" FENCE, CLUSTER_CONF_NODE },
                 { CLUSTER NODES "Votes=2\n" FENCE, CLUSTER_CONF_NODE },
                 { CLUSTER NODES "Enabled=no\n" FENCE, CLUSTER_CONF_NODE },
                 { CLUSTER NODE_1 NODE_2 "[Node n3]\nId=3\nAddress=10.1.0.3 10.2.0.4\n" FENCE,
@@ -542,9 +581,14 @@ static void test_hashes_tell_which_kind_differs(void) {
 }
 
 static void test_canonical_text_reads_back(void) {
-        _cleanup_(cluster_conf_freep) ClusterConf *a = parse_good(CLUSTER NODES FENCE), *b = NULL;
+        _cleanup_(cluster_conf_freep)
+                        ClusterConf *a = parse_good(CLUSTER "OnQuorumLoss=reset\n" NODES "Watchdog=vouched\n"
+                                                            "WatchdogSec=2s\n" FENCE),
+                                    *b = NULL;
         _cleanup_free_ char *text = cluster_conf_to_text(a), *again = NULL;
 
+        g_assert_nonnull(strstr(text, "OnQuorumLoss=reset\n"));
+        g_assert_nonnull(strstr(text, "Watchdog=vouched\nWatchdogSec=2s\n"));
         b = parse_good(text);
         again = cluster_conf_to_text(b);
         g_assert_cmpstr(text, ==, again);
@@ -574,6 +618,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/shared/cluster-conf/default-delay-outlasts-all-levels",
                         test_default_delay_outlasts_all_levels);
         g_test_add_func("/shared/cluster-conf/default-tie-breaker", test_tie_breaker_is_the_lowest_enabled);
+        g_test_add_func("/shared/cluster-conf/who-can-be-fenced-freezes",
+                        test_quorum_loss_freezes_who_can_be_fenced);
+        g_test_add_func("/shared/cluster-conf/watchdogs", test_watchdogs);
         g_test_add_func("/shared/cluster-conf/duplicates-are-refused", test_duplicates_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-values-are-refused", test_bad_values_are_refused);
         g_test_add_func("/shared/cluster-conf/bad-addresses-are-refused", test_bad_addresses_are_refused);
