@@ -3,7 +3,11 @@
 /* Fencing from this node. Usually the replicated state orders it and takes the result in. In a membership
  * that holds exactly half of the votes nothing is ordered (protocol R6): there the lowest member fences
  * every node outside, the half with the tie-breaker at once and the other after a delay, and tells hagcd of
- * each success; when all are confirmed, hagcd forms a quorate membership. */
+ * each success; when all are confirmed, hagcd forms a quorate membership.
+ *
+ * A node without a device is proven dead by time, where it said that it resets itself (R11 to R13): nobody
+ * hears it, its lease is over, and the time has passed in which its keeper, its systemd or its watchdog has
+ * reset it. So is one whose devices all failed. */
 
 #include "basic/time-util.h"
 #include "hamgr/manager.h"
@@ -15,18 +19,24 @@
 /* After so many FailureSec= whoever is heard is alive, and it is hagcd's to say what that means. */
 #define SILENT_FAILURES 4
 
+/* A node that is heard, or an agreement under way, ends the wait until that is over. */
+#define LEASE_LOOK_USEC (100 * USEC_PER_MSEC)
+
 struct FenceJob {
         Manager *manager;      /* weak */
-        FenceRequest *request; /* owned */
+        FenceRequest *request; /* owned; NULL: by time */
         StateBoot boot;
-        bool half;         /* for quorum: the result goes to hagcd and not to the state, */
-        uint64_t off_usec; /* and waits until the node is silent; 0: it is not off yet */
+        sd_event_source *wait; /* owned: by time */
+        uint64_t reset_usec;   /* in its own words; 0: it said nothing */
+        bool half;             /* for quorum: the result goes to hagcd and not to the state, */
+        uint64_t off_usec;     /* and waits until the node is silent; 0: it is not off yet */
 };
 
 static void job_free(void *p) {
         FenceJob *j = p;
 
         fence_request_free(j->request);
+        sd_event_source_disable_unref(j->wait);
         g_free(j);
 }
 
@@ -107,16 +117,74 @@ static bool take_result(Manager *m, FenceJob *j, const FenceResult *result) {
         return confirm_off(m, j);
 }
 
+/* ---- By time ---- */
+
+static int on_wait(sd_event_source *source, uint64_t usec, void *userdata) {
+        FenceJob *j = userdata;
+        Manager *m = j->manager;
+        uint64_t over_usec = lease_over_usec(m, j->boot.node), now = now_boottime_usec();
+        /* Our clock may run faster than that of its watchdog. */
+        uint64_t due_usec = usec_add(over_usec, j->reset_usec + j->reset_usec / 100);
+
+        if (now < due_usec)
+                return event_timer_in(j->wait, MIN(due_usec - now, LEASE_LOOK_USEC));
+        tell_state(m,
+                   j,
+                   &(FenceResult){
+                                   .node_id = j->boot.node,
+                                   .confirmed_off = true,
+                                   .device = STATE_BY_TIME_DEVICE,
+                                   .reason = "",
+                   });
+        g_ptr_array_remove(m->fence_jobs, j);
+        return 0;
+}
+
+static bool can_wait(const FenceJob *j) {
+        return !j->half && j->reset_usec > 0;
+}
+
+/* What the node said of itself when it joined last, and no setting of ours (R14). */
+static int start_wait(FenceJob *j) {
+        int r;
+
+        if (j->wait)
+                return 0;
+        r = event_timer_new(j->manager->event, "fence-by-time", on_wait, j, &j->wait);
+        return r < 0 ? r : event_timer_in(j->wait, 0);
+}
+
+/* True: the job goes on, by time. */
+static bool wait_instead(FenceJob *j, const FenceResult *result) {
+        if (result->confirmed_off || !can_wait(j) || start_wait(j) < 0)
+                return false;
+        log_warning("no fence device switched %s off (%s); waiting until it has reset itself for certain",
+                    manager_node_name(j->manager, j->boot.node),
+                    result->reason);
+        j->request = fence_request_free(j->request);
+        return true;
+}
+
+/* ---- By device ---- */
+
 static void on_result(FenceRequest *request, const FenceResult *result, void *userdata) {
         FenceJob *j = userdata;
         Manager *m = j->manager;
 
+        if (wait_instead(j, result))
+                return;
         if (!j->half)
                 tell_state(m, j, result);
         else if (!take_result(m, j, result))
                 return;
         g_ptr_array_remove(m->fence_jobs, j);
         (void) event_defer_arm(m->fence_swap);
+}
+
+static uint64_t promised_reset(const Manager *m, uint32_t node) {
+        const StateNode *n = m->active ? state_node(m->state, node) : NULL;
+
+        return n && n->state != STATE_NODE_UP ? n->reset_usec : 0;
 }
 
 static void job_start(Manager *m, const StateBoot *boot, bool half) {
@@ -126,7 +194,11 @@ static void job_start(Manager *m, const StateBoot *boot, bool half) {
         j->manager = m;
         j->boot = *boot;
         j->half = half;
-        r = fence_request_new(m->fence, boot->node, on_result, j, &j->request);
+        j->reset_usec = promised_reset(m, boot->node);
+        if (can_wait(j) && !node_set_contains(cluster_conf_fenceable_nodes(m->conf), boot->node))
+                r = start_wait(j);
+        else
+                r = fence_request_new(m->fence, boot->node, on_result, j, &j->request);
         if (r < 0) {
                 g_autofree char *reason =
                                 g_strdup_printf("the fence agent could not be started: %s", strerror(-r));

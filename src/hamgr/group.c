@@ -237,17 +237,38 @@ static void feed_view(Manager *m, const hagcs_event *e) {
                      });
 }
 
+/* R12: what the others may count on, should this node be lost. */
+static void promise_reset(Manager *m, StateHello *hello) {
+        const ClusterNode *self = cluster_conf_node_by_id(m->conf, m->self);
+        Budget b;
+
+        if (!self)
+                return;
+        budget_compute(m->conf, self, &m->budget_facts, &b);
+        if (isempty(b.refusal) && !lease_is_kept(m)) {
+                b.is_wrong = true;
+                (void) g_strlcpy(b.refusal, "the keeper does not have this node's lease", sizeof(b.refusal));
+        }
+        if (b.is_wrong)
+                log_warning("nothing is taken over from this node by time: %s", b.refusal);
+        if (!isempty(b.refusal))
+                return;
+        hello->capabilities |= STATE_CAPABILITY_RESETS;
+        hello->reset_usec = b.reset_usec;
+}
+
 void group_say_hello(Manager *m) {
-        GBytes *record = record_newest(m->record);
+        StateMessage hello = {
+                .type = STATE_MESSAGE_HELLO,
+                .hello = { .capabilities = STATE_CAPABILITY_FENCE },
+        };
 
         /* The others may not know yet that cluster.conf names us: it is heard only when they do. */
         if (!state_node(m->state, m->self))
                 return;
-        group_send(m,
-                   &(StateMessage){
-                                   .type = STATE_MESSAGE_HELLO,
-                                   .hello = { .capabilities = STATE_CAPABILITY_FENCE, .record = record },
-                   });
+        promise_reset(m, &hello.hello);
+        hello.hello.record = record_newest(m->record);
+        group_send(m, &hello);
         leave_joined(m);
 }
 

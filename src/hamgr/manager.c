@@ -345,6 +345,7 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         r = record_new(m->event, RECORD_FOLDER, on_record_written, m, &m->record);
         if (r < 0)
                 return r;
+        budget_ask(&m->budget_facts);
         apply_start(m);
         r = cluster_start(m);
         if (r >= 0)

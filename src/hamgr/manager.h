@@ -28,6 +28,7 @@
 #include "hamgr/fence/fence.h"
 #include "hamgr/state/state.h"
 #include "libhagcs/hagcs.h"
+#include "shared/budget.h"
 #include "shared/cluster-conf.h"
 
 #define MANAGER_GROUP "hamgr"
@@ -69,6 +70,7 @@ typedef struct Manager {
         char trouble[MANAGER_TROUBLE_MAX]; /* why this node cannot act; "" when it can */
 
         const LeasePage *lease_page; /* owned mapping; NULL: there is none */
+        BudgetFacts budget_facts;    /* as of the start */
 
         /* the replicated state */
         State *state; /* owned; the last one known, NULL before the first */

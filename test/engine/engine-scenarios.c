@@ -16,9 +16,10 @@
  *     lose n1 [inactive|detached|down]   leaves the membership; "unknown" if nothing else is said
  *     boot n1 / heal n1                  comes back with a new boot / as the same
  *     manager n1 gone|back               its hamgr
+ *     resets n1                          from its next hello on, it says that it resets itself (R12)
  *     leaving n1
  *     report GROUP n1 STATE[: reason]
- *     fenced n1 ok|failed[: reason]      the answer of the fencer
+ *     fenced n1 ok|ok by time|failed[: reason]   the answer of the fencer
  *     operator group start|stop|move|cleanup GROUP [n1]; operator node standby|unstandby n1
  *     wait 30s
  *     settle                             every hamgr obeys, plans are delivered, until there is rest
@@ -171,11 +172,12 @@ static bool do_fenced(Player *p, uint32_t id, const char *what) {
 
         if (!n || !n->fence.active || !what)
                 return false;
-        scene_fence_result(
+        scene_fence_result_by(
                         &p->scene,
                         n->fence.fencer,
                         state_node_boot(n),
                         g_str_has_prefix(what, "ok"),
+                        streq(what, "ok by time") ? STATE_BY_TIME_DEVICE : "power",
                         colon ? colon + 2 : "");
         return true;
 }
@@ -279,7 +281,9 @@ static bool do_line(Player *p, const char *line) {
                 scene_view(s, false);
                 if (streq(w[2], "back"))
                         scene_hello(s, id);
-        } else if (streq(verb, "leaving") && id != 0)
+        } else if (streq(verb, "resets") && id != 0)
+                s->nodes[id].reset_usec = USEC_PER_SEC;
+        else if (streq(verb, "leaving") && id != 0)
                 scene_message(s, id, (StateMessage){ .type = STATE_MESSAGE_NODE_LEAVING });
         else if (streq(verb, "report") && w[1] && w[2] && w[3]) {
                 g_autofree char *rest = g_strjoinv(" ", w + 3);

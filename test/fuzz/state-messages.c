@@ -114,10 +114,11 @@ void state_messages_all(StateMessageSink sink, void *userdata) {
         HaNodes nodes = state_messages_nodes();
         _cleanup_(state_freep) State *s = state_new(&nodes, 1);
 
-        give(sink, userdata, &(StateMessage){ .type = STATE_MESSAGE_HELLO, .hello = { 1, NULL } });
+        give(sink, userdata, &(StateMessage){ .type = STATE_MESSAGE_HELLO, .hello = { 1, 0, NULL } });
         give(sink,
              userdata,
-             &(StateMessage){ .type = STATE_MESSAGE_HELLO, .hello = { 1, state_durable(s) } });
+             &(StateMessage){ .type = STATE_MESSAGE_HELLO,
+                              .hello = { 1 | STATE_CAPABILITY_RESETS, 1000000, state_durable(s) } });
         give(sink,
              userdata,
              &(StateMessage){ .type = STATE_MESSAGE_APPLY_PREPARE,

@@ -22,6 +22,7 @@ typedef struct SceneNode {
         State *replica;
         StateEffects effects; /* since scene_forget() */
         GBytes *disk;         /* the newest record that it stored */
+        uint64_t reset_usec;  /* what its hamgr says of its keeper; 0: nothing */
 } SceneNode;
 
 typedef struct Scene {
@@ -258,7 +259,9 @@ static _unused_ void scene_hello(Scene *s, uint32_t node) {
                         (StateMessage) {
                                         .type = STATE_MESSAGE_HELLO,
                                         .hello = {
-                                                .capabilities = STATE_CAPABILITY_FENCE,
+                                                .capabilities = STATE_CAPABILITY_FENCE |
+                                                                (s->nodes[node].reset_usec > 0 ? STATE_CAPABILITY_RESETS : 0),
+                                                .reset_usec = s->nodes[node].reset_usec,
                                                 .record = s->nodes[node].disk ? g_bytes_ref(s->nodes[node].disk) : NULL,
                                         },
                         });
@@ -511,13 +514,18 @@ static _unused_ void scene_rejoin(Scene *s, uint32_t node) {
         scene_hello(s, node);
 }
 
-static _unused_ void
-scene_fence_result(Scene *s, uint32_t fencer, StateBoot boot, bool ok, const char *text) {
+static _unused_ void scene_fence_result_by(
+                Scene *s, uint32_t fencer, StateBoot boot, bool ok, const char *device, const char *text) {
         StateMessage m = { .type = STATE_MESSAGE_FENCE_RESULT, .fence_result = { .boot = boot, .ok = ok } };
 
-        g_strlcpy(m.fence_result.device, "power", sizeof(m.fence_result.device));
+        g_strlcpy(m.fence_result.device, device, sizeof(m.fence_result.device));
         state_text_set(m.fence_result.text, "%s", text);
         scene_message(s, fencer, m);
+}
+
+static _unused_ void
+scene_fence_result(Scene *s, uint32_t fencer, StateBoot boot, bool ok, const char *text) {
+        scene_fence_result_by(s, fencer, boot, ok, "power", text);
 }
 
 static _unused_ StateRun scene_run(Scene *s, const char *group, uint32_t *ret_node) {

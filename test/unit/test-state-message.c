@@ -17,7 +17,7 @@ static StateMessage make(unsigned type) {
 
         switch (m.type) {
         case STATE_MESSAGE_HELLO:
-                m.hello = (StateHello){ 5, g_bytes_new("record", 6) };
+                m.hello = (StateHello){ 5 | STATE_CAPABILITY_RESETS, 1400000, g_bytes_new("record", 6) };
                 break;
         case STATE_MESSAGE_REPORT:
                 m.report = (StateReport){

@@ -77,8 +77,7 @@ static void plan_fence(Planner *p, const StateNode *n, const char *reason) {
         uint32_t fencer;
         StateStep *step;
 
-        if (n->fence.confirmed || n->lied ||
-            !ha_nodes_find(state_nodes(p->state), n->id)->has_fence_device || plan_is_full(p))
+        if (n->fence.confirmed || n->lied || !state_node_is_fenceable(p->state, n) || plan_is_full(p))
                 return;
         if (n->fence.active) {
                 uint64_t end_usec = state_fence_end_usec(p->state, n);

@@ -16,10 +16,24 @@ static bool node_has_failed_stop(const State *s, uint32_t node) {
         return false;
 }
 
+/* A member is heard, so no time says anything about it (R11). */
+bool state_node_is_fenceable(const State *s, const StateNode *n) {
+        const HaNode *config = ha_nodes_find(&s->node_table, n->id);
+
+        return (config && config->has_fence_device) || (n->state != STATE_NODE_UP && n->reset_usec > 0);
+}
+
+/* The waits of a proof by time: a lease is a few FailureSec= long, and so is what cms adds. */
+#define LEASE_FAILURES_MAX 20
+
 uint64_t state_fence_end_usec(const State *s, const StateNode *n) {
         const HaNode *config = ha_nodes_find(&s->node_table, n->id);
         uint64_t longest_usec =
                         config ? usec_add(config->fence_timeout_usec, STATE_FENCE_ANSWER_USEC / 4) : 0;
+
+        longest_usec =
+                        usec_add(longest_usec,
+                                 usec_add(n->reset_usec, LEASE_FAILURES_MAX * s->node_table.failure_usec));
 
         return usec_add(n->fence.started_usec, MAX(STATE_FENCE_ANSWER_USEC, longest_usec));
 }
@@ -41,7 +55,7 @@ bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reas
         else if (n->state != STATE_NODE_UNKNOWN &&
                  !(n->state == STATE_NODE_UP && node_has_failed_stop(s, n->id)))
                 state_text_set(ret_reason, "%s is %s", name, state_node_state_to_string(n->state));
-        else if (!config->has_fence_device)
+        else if (!state_node_is_fenceable(s, n))
                 state_text_set(ret_reason, "%s has no fence device", name);
         else if (n->lied)
                 state_text_set(ret_reason, "the fence device of %s is not believed", name);

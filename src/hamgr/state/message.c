@@ -242,11 +242,16 @@ static void read_boot(ByteReader *r, StateBoot *b) {
 
 static void write_hello(ByteWriter *w, const StateHello *h) {
         byte_writer_u32(w, h->capabilities);
+        if (h->capabilities & STATE_CAPABILITY_RESETS)
+                byte_writer_u64(w, h->reset_usec);
         wire_write_bytes(w, h->record);
 }
 
 static void read_hello(ByteReader *r, StateHello *h) {
         h->capabilities = byte_reader_u32(r);
+        /* An older hamgr does not know this one, and drops the message of whoever has it. */
+        if (h->capabilities & STATE_CAPABILITY_RESETS)
+                h->reset_usec = byte_reader_u64(r);
         h->record = wire_read_bytes(r, STATE_MESSAGE_BYTES_MAX);
 }
 

@@ -62,12 +62,15 @@ typedef enum StateMessageType {
 
 /* What this node's hamgr can do. */
 typedef enum StateCapability {
-        STATE_CAPABILITY_FENCE = 1 << 0, /* runs fence agents */
+        STATE_CAPABILITY_FENCE = 1 << 0,  /* runs fence agents */
+        STATE_CAPABILITY_RESETS = 1 << 1, /* its node resets itself when its lease ends: reset_usec */
 } StateCapability;
 
 /* First message of an instance, sent when it has the state (from a snapshot, or empty as the first). */
 typedef struct StateHello {
         uint32_t capabilities;
+        uint64_t reset_usec; /* within so long after the end of its lease, something runs there or not; only
+                                with STATE_CAPABILITY_RESETS */
         GBytes *record; /* owned; newest durable record found on this disk, as state_durable() gave it; NULL:
                            none */
 } StateHello;
@@ -139,6 +142,11 @@ typedef struct StatePlan {
         StateStep *steps; /* owned (g_free) */
         size_t n_steps;
 } StatePlan;
+
+/* In the place of a device, whose names have no "-" in them: the node has reset itself by now, or runs
+ * nothing and starts nothing, since its lease is over. So it is no lie when that same boot is heard again
+ * (R15). */
+#define STATE_BY_TIME_DEVICE "self-reset"
 
 typedef struct StateFenceResult {
         StateBoot boot;

@@ -315,6 +315,7 @@ void state_take_hello(State *s, const StateViewMember *sender, const StateHello 
                 return;
         n->hello = true;
         n->capabilities = hello->capabilities;
+        n->reset_usec = hello->capabilities & STATE_CAPABILITY_RESETS ? hello->reset_usec : 0;
         state_node_changed(s, n->id);
         s->changed_manager = true;
 

@@ -6,7 +6,7 @@
 #include "hamgr/state/wire.h"
 
 #define SNAPSHOT_MAGIC 0x4e534148U /* "HASN" */
-#define SNAPSHOT_VERSION 2U
+#define SNAPSHOT_VERSION 3U
 
 static void write_node(ByteWriter *w, const StateNode *n) {
         byte_writer_u32(w, n->id);
@@ -18,6 +18,7 @@ static void write_node(ByteWriter *w, const StateNode *n) {
         byte_writer_u64(w, n->instance);
         byte_writer_bool(w, n->hello);
         byte_writer_u32(w, n->capabilities);
+        byte_writer_u64(w, n->reset_usec);
         byte_writer_u64(w, n->stored_serial);
         byte_writer_bool(w, n->leaving);
         byte_writer_bool(w, n->standby);
@@ -51,6 +52,7 @@ static void read_node(ByteReader *r, State *s) {
         n->instance = byte_reader_u64(r);
         n->hello = byte_reader_bool(r);
         n->capabilities = byte_reader_u32(r);
+        n->reset_usec = byte_reader_u64(r);
         n->stored_serial = byte_reader_u64(r);
         n->leaving = byte_reader_bool(r);
         n->standby = byte_reader_bool(r);

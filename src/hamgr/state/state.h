@@ -231,6 +231,8 @@ typedef struct StateNode {
         uint64_t instance; /* of its hamgr in the group; 0: none */
         bool hello;        /* that instance has said hello */
         uint32_t capabilities;
+        uint64_t reset_usec; /* R12, R13: in its own words, it has reset itself so long after the end of its
+                                lease; stays when the node is lost. 0: it said nothing of that kind */
         uint64_t stored_serial; /* newest record known to be on its disk */
 
         bool leaving; /* drains; groups go away, none comes */
@@ -386,6 +388,8 @@ bool state_group_node_usable(
 uint32_t state_standby_load(const State *s, uint32_t node, const StateGroup *except_or_null);
 /* Which boot a fence order, result or confirmation about this node has to name now. */
 StateBoot state_node_boot(const StateNode *n);
+/* It can be proven dead without an operator: by a device, or, once it is lost, by time. */
+bool state_node_is_fenceable(const State *s, const StateNode *n);
 /* When an attempt under way is given up. */
 uint64_t state_fence_end_usec(const State *s, const StateNode *n);
 /* Why this group must not start now; false: nothing is in the way of this target. */

@@ -95,7 +95,7 @@ may_run_reason(const State *s, const StateGroup *g, uint32_t id, char ret[static
 
         state_node_name(s, id, name);
         if (!n || n->state == STATE_NODE_UNKNOWN) {
-                if (n && (!config || !config->has_fence_device))
+                if (n && !state_node_is_fenceable(s, n))
                         state_text_set(ret,
                                        "node %s may still run it and has no fence device: make sure that it "
                                        "is off, "
@@ -121,6 +121,8 @@ may_run_reason(const State *s, const StateGroup *g, uint32_t id, char ret[static
                                        name);
                 else if (n && n->incarnation == 0)
                         state_text_set(ret, "node %s was not seen yet and may run it", name);
+                else if (config && !config->has_fence_device)
+                        state_text_set(ret, "waiting until node %s has reset itself for certain", name);
                 else
                         state_text_set(ret, "waiting for node %s to be fenced", name);
         } else if (n->state == STATE_NODE_DETACHED)

@@ -99,7 +99,7 @@ static void node_joined(State *s, StateNode *n, const StateViewNode *v) {
 
         if (known && !same_boot && !state_boot_id_is_null(v->boot_id))
                 state_node_proven_dead(s, n);
-        if (same_boot && n->state == STATE_NODE_DOWN) {
+        if (same_boot && n->state == STATE_NODE_DOWN && !streq(n->fence.device, STATE_BY_TIME_DEVICE)) {
                 n->lied = true;
                 state_event(s,
                             STATE_EVENT_FENCE_LIED,
@@ -119,6 +119,7 @@ static void node_joined(State *s, StateNode *n, const StateViewNode *v) {
         n->mid = s->mid;
         n->instance = 0;
         n->hello = false;
+        n->reset_usec = 0;
         n->leaving = false;
         state_node_enter(s, n, STATE_NODE_UP);
         if (s->prepared.pending)
