@@ -88,3 +88,4 @@ int verb_groups(Hactl *h, int argc, char **argv);
 int verb_group(Hactl *h, int argc, char **argv);
 int verb_node(Hactl *h, int argc, char **argv);
 int verb_fence(Hactl *h, int argc, char **argv);
+int verb_budget(Hactl *h, int argc, char **argv);

@@ -42,6 +42,7 @@ static const Verb VERBS[] = {
         { "group", verb_group, "start|stop|cleanup GROUP, move GROUP [NODE]", "operate a resource group" },
         { "node", verb_node, "standby|unstandby NODE", "empty a node, or let it run groups again" },
         { "fence", verb_fence, "confirm NODE", "vouch that a node is switched off" },
+        { "budget", verb_budget, "[--json]", "after how long this server has reset itself, link by link" },
 };
 
 static void help(void) {

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "basic/time-util.h"
 #include "hamgr/check.h"
 #include "hamgr/drive/drive.h"
 #include "hamgr/fence/fence.h"
+#include "shared/budget.h"
 #include "shared/cluster-access.h"
 #include "shared/cluster-key.h"
 #include "shared/config-files.h"
@@ -107,6 +109,44 @@ static void warn_of_store(void) {
                       stderr);
 }
 
+/* Who has no device: can this server be proven dead by time? What it is to be proven by must stand. */
+static bool check_watchdog(const ClusterConf *conf, const ClusterNode *self) {
+        bool fenceable = node_set_contains(cluster_conf_fenceable_nodes(conf), self->id);
+        BudgetFacts facts;
+        Budget b;
+
+        if (!self->enabled || (self->watchdog == CLUSTER_WATCHDOG_NO && fenceable))
+                return true;
+        budget_ask(&facts);
+        budget_compute(conf, self, &facts, &b);
+        if (isempty(b.refusal)) {
+                char text[DURATION_TEXT_MAX];
+
+                printf("Watchdog=%s of %s: it has reset itself within %s; \"hactl budget\" shows why.\n",
+                       cluster_watchdog_to_string(self->watchdog),
+                       self->name,
+                       format_duration(b.sum_usec, text));
+                return true;
+        }
+        /* What only starting hagcd mends is no fault of the files. */
+        if (!b.is_wrong || b.is_stopped) {
+                if (!fenceable)
+                        fprintf(stderr,
+                                "Warning: %s has no watchdog that counts: %s. Where it hangs with its "
+                                "kernel, "
+                                "nothing resets it, and nothing is taken over from it by time\n",
+                                self->name,
+                                b.refusal);
+                return true;
+        }
+        fprintf(stderr,
+                "Watchdog=%s of %s does not count, and nothing is taken over from it by time: %s\n",
+                cluster_watchdog_to_string(self->watchdog),
+                self->name,
+                b.refusal);
+        return false;
+}
+
 /* Every node that may run something needs a device that can switch it off, or nothing is taken over from it.
  */
 static bool check_fences(const ClusterConf *conf, uint32_t self) {
@@ -129,11 +169,13 @@ static bool check_fences(const ClusterConf *conf, uint32_t self) {
                 }
         }
         NODE_SET_FOREACH(id, without)
-                fprintf(stderr,
-                        "Warning: no [Fence] section names %s: when it fails, nothing is taken over from it "
-                        "until an "
-                        "operator confirms that it is off\n",
-                        cluster_conf_node_name(conf, id));
+                if (cluster_conf_node_by_id(conf, id)->watchdog == CLUSTER_WATCHDOG_NO)
+                        fprintf(stderr,
+                                "Warning: no [Fence] section names %s: when it fails, nothing is taken over "
+                                "from it "
+                                "until an "
+                                "operator confirms that it is off\n",
+                                cluster_conf_node_name(conf, id));
         return ok;
 }
 
@@ -234,6 +276,7 @@ int check_run(const char *folder, const char *node_option) {
         warn_of_store();
         ok = check_key();
         ok = check_fences(conf, self->id) && ok;
+        ok = check_watchdog(conf, self) && ok;
         ok = check_groups(folder, conf, self->id) && ok;
         return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
