@@ -57,6 +57,16 @@ KINDS = {
     "growing": (4, {"shop": config.shop(3, domain=["n1", "n2"])}, {
         "conf": config.cluster_conf(3), "disabled": ("n4",),
     }),
+    # Without a fence device: each node has a watchdog, and resets itself.
+    "resetting": (3, {
+        "shop": config.shop(3),
+        "slow": config.group("slow", ["n1", "n2", "n3"], address="192.0.2.119/24", unit="slow@8009.service"),
+    }, {
+        "conf": config.cluster_conf(3, fence=False, node={
+            name: ["Watchdog=vouched", "WatchdogSec=1s"] for name in ("n1", "n2", "n3")
+        }),
+        "watchdog": 1.0,
+    }),
     # Fenced by its nodes' management controllers.
     "redfish": (3, {"shop": config.shop(3)}, {"conf": REDFISH_CONF, "bmcs": True}),
     # Nodes that are off: the test says how many it wants.
@@ -148,8 +158,8 @@ def fixture_of(kind):
     return give
 
 
-trio, duo, quad, even, five, growing, redfish, eight = map(
-    fixture_of, ("trio", "duo", "quad", "even", "five", "growing", "redfish", "eight"))
+trio, duo, quad, even, five, growing, resetting, redfish, eight = map(
+    fixture_of, ("trio", "duo", "quad", "even", "five", "growing", "resetting", "redfish", "eight"))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -179,7 +179,7 @@ def build_directory():
 
 
 def _lab_files(root):
-    """What the lab adds to a node: the shop, its units, the fence agent."""
+    """What the lab adds to a node: the shop, its units, the fence agent, who pets its watchdog."""
     def put(source, target, mode):
         target = os.path.join(root, target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -191,10 +191,13 @@ def _lab_files(root):
         put(unit, "etc/systemd/system/" + os.path.basename(unit), 0o644)
     for folder in ("usr/lib/hamgr-lab", "srv/shop", "srv/left", "srv/right", "var/lib/teller"):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
-    run(
-        "gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", os.path.join(root, "usr/lib/hamgr-lab/shop"),
-        os.path.join(CLUSTER, "shop/shop.c"),
-    )
+    put(os.path.join(CLUSTER, "watchdog/lab-watchdog.service"), "usr/lib/systemd/system/lab-watchdog.service", 0o644)
+    for program in ("shop/shop", "watchdog/pet"):
+        run(
+            "gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE",
+            "-o", os.path.join(root, "usr/lib/hamgr-lab", os.path.basename(program)),
+            os.path.join(CLUSTER, program + ".c"),
+        )
 
 
 def _teller(root):

@@ -42,10 +42,11 @@ class Lab:
 
     @classmethod
     def start(cls, nodes=3, name=None, disks=1, filesystem="xfs", disk_mib=320, files=None, project=True, owned=True,
-              enable=("hagcd-store.socket", "hagcd.service", "hamgr.service"), keep_folder=False, bmcs=False):
+              enable=("hagcd-store.socket", "hagcd.service", "hamgr.service"), keep_folder=False, bmcs=False,
+              watchdog=None):
         """Make a lab; its nodes are off until on() is called. When owned, it ends with this process, however that
         ends. files: more files for every node (path to text), beside the cluster.conf of config.py. bmcs: with a management
-        controller for each node, which cluster.conf then names."""
+        controller for each node, which cluster.conf then names. watchdog: each node has one, of so many seconds."""
         if os.geteuid() != 0:
             raise LabError("the lab makes containers and networks: run it as root")
         name = name or default_name()
@@ -65,9 +66,10 @@ class Lab:
         say_read, say_write = os.pipe()
         options = {
             "name": name, "nodes": nodes, "disks": disks, "filesystem": filesystem, "disk_bytes": disk_mib << 20,
-            "base": base, "layer": layer, "files": all_files, "enable": list(enable), "say_fd": say_write,
+            "base": base, "layer": layer, "files": all_files, "enable": list(enable) + (["lab-watchdog.service"] if watchdog else []),
+            "say_fd": say_write,
             "owner_fd": owner_read if owned else None, "keep_folder": keep_folder,
-            "bmcs": bmcs,
+            "bmcs": bmcs, "watchdog": watchdog,
         }
         os.makedirs(LIB, exist_ok=True)
         with open(os.path.join(LIB, name + ".log"), "w", encoding="utf-8") as log:

@@ -4,7 +4,7 @@ crashes and resets, as a server's disk does; everything else of it is made anew 
 
     off --on--> booting --> on --kill--> crashed --off--> off
                    ^        |
-                   +-reset--+   (reboot, or a forced one: the node comes back by itself)
+                   +-reset--+   (reboot, or a forced one, or by its watchdog: the node comes back by itself)
 """
 
 import os
@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 
-from . import wire
+from . import watchdog, wire
 from .network import NETWORKS, PREFIX, PREFIX6
 from .system import (
     Cgroup, LabError, boottime, device_is_free, loop_attach, mount, run, shut_file_systems_down, unmount,
@@ -132,6 +132,9 @@ class Node:
             os.unlink(notify_path)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.bind(notify_path)
+        dog = None
+        if self.lab.options["watchdog"]:
+            dog = watchdog.Watchdog(self, self._watchdog_path(), self.lab.options["watchdog"])
         self.pid = None
         self.frozen = False
         self.boots += 1
@@ -147,8 +150,13 @@ class Node:
             },
         )
         console.close()
+        if dog:
+            dog.start(self.process)
         threading.Thread(target=self._listen, args=(notify, self.process), daemon=True).start()
         threading.Thread(target=self._watch, args=(self.process,), daemon=True).start()
+
+    def _watchdog_path(self):
+        return os.path.join(self.lab.run_folder, self.name + ".watchdog")
 
     def _await_disks(self, timeout=10):
         """Until its last life, whose mounts end some moments after its processes, has nothing under way to a disk."""
@@ -169,6 +177,8 @@ class Node:
         ]
         for index, (_, device) in enumerate(self.loops):
             command.append("--bind=%s:/dev/shared%s" % (device, index + 1 if index else ""))
+        if self.lab.options["watchdog"]:
+            command.append("--bind=%s:/dev/lab-watchdog" % self._watchdog_path())
         joins = ["echo $$ > %s/cgroup.procs" % shlex.quote(path) for path in self.cgroup.paths]
         return " && ".join(joins) + " && exec " + shlex.join(command)
 
@@ -248,6 +258,15 @@ class Node:
             self.crashes += not power_off
             self.enter("off" if power_off else "crashed")
         return moment
+
+    def bitten(self, process):
+        """Its watchdog was not petted in time in that life: reset it."""
+        with self.lock:
+            if self.process is not process or self.lab.ending or self.kill() is None:
+                return
+            self.resets += 1
+        self.lab.note(self.name, "reset by its watchdog")
+        self.on()
 
     def pause(self):
         """Stop everything in it at one instant; it is not told, and not asked."""
