@@ -13,12 +13,16 @@ typedef enum KeeperVerdict {
         KEEPER_WAITS,
         KEEPER_RESETS_LEASE_OVER,
         KEEPER_RESETS_HAGCD_GONE,
+        KEEPER_RESETS_UNKEPT, /* asked to end while somebody counts on it */
+        KEEPER_ENDS,
 } KeeperVerdict;
 
 typedef struct KeeperView {
         bool armed, acts, leaving, released; /* as in the page */
         bool gone;                           /* hagcd has ended */
         uint64_t until_usec;                 /* 0: none was ever held */
+        uint64_t inherited_usec;             /* of the hagcd before; 0: none */
+        bool asked;                          /* to end */
 } KeeperView;
 
 KeeperVerdict keeper_judge(const KeeperView *v, uint64_t now_usec);

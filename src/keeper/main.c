@@ -12,8 +12,10 @@
 #include <getopt.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -34,7 +36,8 @@
 
 typedef struct Keeper {
         Resetter resetter;
-        int listen_fd, timer_fd;
+        int listen_fd, timer_fd, signal_fd;
+        bool asked; /* to end */
 
         int hagcd_fd;            /* its connection; it sees by it that we are there */
         int pid_fd;              /* and its process */
@@ -96,7 +99,7 @@ static KeeperView look(const Keeper *k) {
         KeeperView v;
 
         if (!p)
-                return (KeeperView){ 0 };
+                return (KeeperView){ .asked = k->asked };
         /* Armed first: what is armed has its lease written before. */
         v.armed = atomic_load(&p->armed);
         v.acts = atomic_load(&p->acts);
@@ -104,8 +107,8 @@ static KeeperView look(const Keeper *k) {
         v.leaving = atomic_load(&p->leaving);
         v.gone = k->gone;
         v.until_usec = atomic_load(&p->until_usec);
-        if (v.until_usec == 0)
-                v.until_usec = k->inherited_usec;
+        v.inherited_usec = k->inherited_usec;
+        v.asked = k->asked;
         return v;
 }
 
@@ -226,10 +229,20 @@ static void judge(Keeper *k, uint64_t now_usec) {
 
         if (verdict == KEEPER_WAITS)
                 return;
+        if (verdict == KEEPER_ENDS)
+                exit(EXIT_SUCCESS);
         /* Of a lease that is over the others know. */
         if (verdict == KEEPER_RESETS_HAGCD_GONE)
                 (void) gasp_table_send(&k->gasp);
         resetter_reset(&k->resetter, keeper_verdict_text(verdict));
+}
+
+/* Process 1 stops our unit when hagcd is gone; while that is there, whoever asks is mistaken. */
+static void on_signal(Keeper *k) {
+        struct signalfd_siginfo info;
+
+        if (read(k->signal_fd, &info, sizeof(info)) == (ssize_t) sizeof(info))
+                k->asked = k->gone || !k->page;
 }
 
 static void set_timer(const Keeper *k, uint64_t usec) {
@@ -247,6 +260,7 @@ _noreturn_ static void keep(Keeper *k) {
                         { .fd = k->timer_fd, .events = POLLIN },
                         { .fd = k->gone ? -1 : k->pid_fd, .events = POLLIN },
                         { .fd = k->listen_fd, .events = POLLIN },
+                        { .fd = k->signal_fd, .events = POLLIN },
                 };
 
                 judge(k, now_usec);
@@ -259,6 +273,8 @@ _noreturn_ static void keep(Keeper *k) {
                         k->gone = true;
                         continue;
                 }
+                if (fds[3].revents != 0)
+                        on_signal(k);
                 if (fds[2].revents != 0)
                         on_connection(k);
                 if (k->page)
@@ -280,6 +296,19 @@ static int listen_at(const char *path) {
         if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, 8) < 0)
                 return -errno;
         return TAKE_FD(fd);
+}
+
+/* A process that a signal ended has not failed, as systemd sees it, when the signal is SIGTERM, SIGHUP,
+ * SIGINT or SIGPIPE; and then nothing would reset the node. So none ends us; what cannot be blocked is a
+ * failure. */
+static int block_signals(void) {
+        sigset_t all, term;
+
+        (void) sigfillset(&all);
+        (void) sigprocmask(SIG_SETMASK, &all, NULL);
+        (void) sigemptyset(&term);
+        (void) sigaddset(&term, SIGTERM);
+        return signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* Touched now, so that it is there and stays. */
@@ -310,6 +339,7 @@ int main(int argc, char *argv[]) {
                                                                                       : EXIT_FAILURE;
         }
         log_init("hagcd-keeper");
+        k.signal_fd = block_signals();
         notify_open(&k);
         k.timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
         k.listen_fd = listen_at(KEEPER_SOCKET_PATH);

@@ -37,3 +37,5 @@ typedef struct LeasePage {
 } LeasePage;
 
 _Static_assert(sizeof(LeasePage) <= LEASE_PAGE_BYTES, "a page is more than enough");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+               "a lock of one process is none of another");

@@ -32,9 +32,7 @@ void resetter_reset(const Resetter *r, const char *why) {
         /* Writes nothing to any disk, asks no driver, and needs kernel.sysrq= for nothing. */
         if (r->sysrq_fd >= 0)
                 (void) !write(r->sysrq_fd, "b", 1);
-        for (;;) {
-                (void) reboot(LINUX_REBOOT_CMD_RESTART);
-                /* Not allowed here: our unit's FailureAction= is the next link. */
-                _exit(EXIT_FAILURE);
-        }
+        (void) reboot(LINUX_REBOOT_CMD_RESTART);
+        /* Not allowed here: our unit's FailureAction= is the next link. */
+        _exit(EXIT_FAILURE);
 }

@@ -83,6 +83,36 @@ static void test_inherited(void) {
         g_assert_cmpuint(keeper_inherited_usec(&(KeeperView){ 0 }), ==, 0);
 }
 
+/* R14: the others count on the lease of before, and so on its end, although the hagcd that was started again
+ * is configured to freeze. Its own lease is another matter. */
+static void test_inherited_acts(void) {
+        KeeperView v = { .armed = true, .acts = false, .inherited_usec = NOW };
+
+        g_assert_cmpint(keeper_judge(&v, NOW - 1), ==, KEEPER_WAITS);
+        g_assert_cmpuint(keeper_due_usec(&v, NOW - 1), ==, NOW);
+        g_assert_cmpint(keeper_judge(&v, NOW), ==, KEEPER_RESETS_LEASE_OVER);
+        g_assert_cmpuint(keeper_inherited_usec(&v), ==, NOW);
+        v.until_usec = NOW + USEC_PER_SEC;
+        g_assert_cmpint(keeper_judge(&v, NOW + 2 * USEC_PER_SEC), ==, KEEPER_WAITS);
+        v.acts = true;
+        g_assert_cmpint(keeper_judge(&v, NOW), ==, KEEPER_WAITS);
+}
+
+/* It may not go and leave a lease behind that nobody ends: the next one would know nothing of it. */
+static void test_asked(void) {
+        KeeperView v = { .asked = true };
+
+        g_assert_cmpint(keeper_judge(&v, NOW), ==, KEEPER_ENDS);
+        v = held;
+        v.asked = v.gone = v.leaving = true;
+        g_assert_cmpint(keeper_judge(&v, NOW), ==, KEEPER_RESETS_UNKEPT);
+        v.released = true;
+        g_assert_cmpint(keeper_judge(&v, NOW), ==, KEEPER_ENDS);
+        v.released = false;
+        v.armed = false;
+        g_assert_cmpint(keeper_judge(&v, NOW), ==, KEEPER_ENDS);
+}
+
 /* Not a moment after the end of the lease, and never long: arming is not told. */
 static void test_due(void) {
         KeeperView v = with_lease(NOW + 3);
@@ -105,6 +135,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper/judge/with-freeze-only-the-death-of-hagcd-counts", test_freeze);
         g_test_add_func("/keeper/judge/hagcd-that-ends-unasked-ends-the-node", test_hagcd_gone);
         g_test_add_func("/keeper/judge/a-restart-does-not-lengthen-a-lease", test_inherited);
+        g_test_add_func("/keeper/judge/an-inherited-lease-ends-whatever-is-configured-now",
+                        test_inherited_acts);
+        g_test_add_func("/keeper/judge/it-does-not-leave-a-lease-behind", test_asked);
         g_test_add_func("/keeper/judge/it-wakes-at-the-end-of-the-lease", test_due);
         return g_test_run();
 }
