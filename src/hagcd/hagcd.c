@@ -68,7 +68,6 @@ struct Hagcd {
         bool armed;       /* hamgr runs something here, or may */
         char *armed_path; /* owned: the mark of it in /run */
         bool stopping;
-        bool left_quorate; /* the farewell was said to a membership that has quorum */
         uint8_t gasp_secret[GASP_SECRET_BYTES];
         char *gasp_path;                                           /* owned */
         uint8_t buf[CMS_MESSAGE_SIZE_MAX + GCS_MESSAGE_BYTES_MAX]; /* enough for either */
@@ -205,6 +204,14 @@ static void on_cms_trace(Hagcd *d, const CmsTrace *t) {
                 log_debug("cms: %s", cms_trace_format(t, text));
 }
 
+/* From the farewell on cms hears nobody anew, so those whom it hears still are of those it told. */
+static bool has_told_quorum(const Hagcd *d) {
+        CmsView v;
+
+        cms_view(d->cms, now_boottime_usec(), &v);
+        return keeping_quorum_knows(cms_membership(d->cms), d->config.self->id, v.row);
+}
+
 static void feed_cms(Hagcd *d, CmsEvent *event) {
         assert(!d->in_cms);
 
@@ -226,8 +233,7 @@ static void feed_cms(Hagcd *d, CmsEvent *event) {
                         on_notification(d, &e->notify);
                         break;
                 case CMS_EFFECT_LEFT:
-                        /* Alone, everybody else who is in the membership has heard it, too. */
-                        if (e->left.heard && d->left_quorate)
+                        if (e->left.heard && has_told_quorum(d))
                                 keeping_release(d->keeping);
                         stop(d,
                              e->left.heard ? "all others know that this node left"
@@ -539,6 +545,8 @@ static void answer_reload(Hagcd *d, int error, const ConfErrors *errors) {
         notify_reloaded(d->notify);
 }
 
+_Static_assert(CLUSTER_TIMERS_FAILURES_IN_LEASE == CMS_LEASE_FAILURES_DEFAULT, "a lease is as long for all");
+
 static CmsConfig cms_config(const ClusterConf *conf, uint32_t self) {
         CmsConfig c = {
                 .self = self,
@@ -702,19 +710,12 @@ static void on_settle(void *userdata) {
         settle(userdata);
 }
 
-static bool is_quorate(const Hagcd *d) {
-        const Membership *m = cms_membership(d->cms);
-
-        return m && m->quorate;
-}
-
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
         Hagcd *d = userdata;
 
         if (d->stopping)
                 return 0;
         d->stopping = true;
-        d->left_quorate = is_quorate(d);
         keeping_leave(d->keeping);
         notify_stopping(d->notify);
         log_info("asked to stop: saying farewell, %s",

@@ -37,12 +37,31 @@ static int join(const char *folder, const char *name, char **ret) {
 
 /* ---- The page ---- */
 
-/* A file of its own for each life: the keeper may still hold the one before. */
-static int make_page(Keeping *k) {
-        (void) unlink(k->new_path);
-        k->fd = open(k->new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (k->fd < 0 || posix_fallocate(k->fd, 0, LEASE_PAGE_BYTES) != 0)
-                return errno > 0 ? -errno : -ENOSPC;
+static int open_file(const char *path, int *ret) {
+        _cleanup_close_ int fd = -EBADF;
+        int error;
+
+        (void) unlink(path);
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        error = posix_fallocate(fd, 0, LEASE_PAGE_BYTES);
+        if (error != 0)
+                return -error;
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int open_anonymous(int *ret) {
+        _cleanup_close_ int fd = memfd_create("lease", MFD_CLOEXEC);
+
+        if (fd < 0 || ftruncate(fd, LEASE_PAGE_BYTES) < 0)
+                return -errno;
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int fill_page(Keeping *k, bool acts, bool armed) {
         k->page = mmap(NULL, LEASE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, k->fd, 0);
         if (k->page == MAP_FAILED) {
                 k->page = NULL;
@@ -50,7 +69,33 @@ static int make_page(Keeping *k) {
         }
         for (size_t i = 0; i < ELEMENTSOF(k->page->over_usec); i++)
                 atomic_store(&k->page->over_usec[i], USEC_INFINITY);
+        atomic_store(&k->page->acts, acts);
+        atomic_store(&k->page->armed, armed);
         k->page->magic = LEASE_PAGE_MAGIC;
+        return 0;
+}
+
+/* A file of its own for each life: the keeper may still hold the one before. A full /run is no reason to
+ * fail, which would reset the node: the keeper has its page all the same. hamgr then has none, and least of
+ * all that of a life before. */
+static int make_page(Keeping *k, bool acts, bool armed) {
+        int r, file_error = open_file(k->new_path, &k->fd);
+
+        r = file_error < 0 ? open_anonymous(&k->fd) : 0;
+        if (r >= 0)
+                r = fill_page(k, acts, armed);
+        if (r < 0)
+                return r;
+        if (file_error >= 0 && rename(k->new_path, k->page_path) < 0)
+                file_error = -errno;
+        if (file_error >= 0)
+                return 0;
+        log_error_errno(file_error,
+                        "cannot make %s: %m; going on without it, but hamgr starts nothing here that needs "
+                        "a lease: make room in /run, then restart hagcd",
+                        k->page_path);
+        (void) unlink(k->new_path);
+        (void) unlink(k->page_path);
         return 0;
 }
 
@@ -67,13 +112,9 @@ int keeping_new(const char *run_folder, bool acts, bool armed, Keeping **ret) {
         if (r >= 0)
                 r = join(run_folder, KEEPER_SOCKET_NAME, &k->socket_path);
         if (r >= 0)
-                r = make_page(k);
+                r = make_page(k, acts, armed);
         if (r < 0)
                 return r;
-        atomic_store(&k->page->acts, acts);
-        atomic_store(&k->page->armed, armed);
-        if (rename(k->new_path, k->page_path) < 0)
-                return -errno;
         *ret = TAKE_PTR(k);
         return 0;
 }
@@ -112,6 +153,10 @@ void keeping_leave(Keeping *k) {
 
 void keeping_release(Keeping *k) {
         atomic_store(&k->page->released, true);
+}
+
+bool keeping_quorum_knows(const Membership *m, uint32_t self, NodeSet told) {
+        return m && m->quorate && node_set_is_subset(node_set_without(m->members, self), told);
 }
 
 /* ---- The keeper ---- */
@@ -190,8 +235,7 @@ void keeping_connect(Keeping *k) {
         atomic_store(&k->page->kept, r >= 0);
         if (r < 0 && !k->said_missing)
                 log_notice("no keeper at %s: %s; going on without, but no node takes anything over from "
-                           "this "
-                           "one by time (R13)",
+                           "this one by time (R13)",
                            k->socket_path,
                            strerror(-r));
         else if (r >= 0 && k->said_missing)

@@ -26,3 +26,8 @@ void keeping_gasp_written(Keeping *k);
 void keeping_leave(Keeping *k);
 /* The others know that groups are left running here, and wait for their end. */
 void keeping_release(Keeping *k);
+
+/* They do, when these have heard the farewell. Whoever takes over from us has quorum, and so shares a member
+ * with our membership, if that has quorum, too: all of it has to know. cms tells it to those whom it hears,
+ * which are fewer, or none, when we are cut off. */
+bool keeping_quorum_knows(const Membership *m, uint32_t self, NodeSet told);

@@ -5,7 +5,6 @@
 
 #define HEARTBEATS_IN_FAILOVER 10U
 #define HEARTBEATS_IN_FAILURE 4U
-#define FAILURES_IN_LEASE 5U
 #define USEC_FOR_NODE_AND_LINK 500U
 
 uint64_t cluster_timers_heartbeat(uint64_t failover_usec) {
@@ -25,7 +24,7 @@ uint64_t cluster_timers_failover(uint64_t heartbeat_usec, uint64_t failure_usec)
 }
 
 uint64_t cluster_timers_lease(uint64_t failure_usec) {
-        return FAILURES_IN_LEASE * failure_usec;
+        return CLUSTER_TIMERS_FAILURES_IN_LEASE * failure_usec;
 }
 
 uint64_t cluster_timers_heartbeat_min(size_t n_nodes, size_t n_links) {

@@ -36,6 +36,8 @@ uint64_t cluster_timers_failover_of(uint64_t heartbeat_usec);
 /* What these two allow to promise. */
 uint64_t cluster_timers_failover(uint64_t heartbeat_usec, uint64_t failure_usec);
 
+#define CLUSTER_TIMERS_FAILURES_IN_LEASE 5U
+
 /* How long a lease is (R11). The least that the membership takes: the longest agreement under a single
  * fault, during which nobody renews one, has to end within half of it. */
 uint64_t cluster_timers_lease(uint64_t failure_usec);
