@@ -123,8 +123,7 @@ static int on_wait(sd_event_source *source, uint64_t usec, void *userdata) {
         FenceJob *j = userdata;
         Manager *m = j->manager;
         uint64_t over_usec = lease_over_usec(m, j->boot.node), now = now_boottime_usec();
-        /* Our clock may run faster than that of its watchdog. */
-        uint64_t due_usec = usec_add(over_usec, j->reset_usec + j->reset_usec / 100);
+        uint64_t due_usec = usec_add(over_usec, budget_wait_usec(j->reset_usec));
 
         if (now < due_usec)
                 return event_timer_in(j->wait, MIN(due_usec - now, LEASE_LOOK_USEC));

@@ -18,12 +18,16 @@
 /* Of a softdog: a kernel that hangs takes it along. */
 #define SOFTDOG_IDENTITY "Software Watchdog"
 
-/* From the end of the lease to the reset: its timer, awake before all others, and one system call. Measured:
- * 1 ms; 20 ms when the node was armed just then. */
+/* These two are bounds that were chosen; nothing enforces them. What exceeds them is caught by the next
+ * link, and that one by the watchdog, whose time the driver does enforce.
+ *
+ * From the end of the lease to the reset: a real-time process that has its memory locked wakes up, after 20
+ * ms at most when the node was armed just then, and makes one system call; 1 ms is usual. */
 #define KEEPER_USEC (50 * USEC_PER_MSEC)
 
-/* Of the timer of a service's watchdog 250 ms, which sd-event may be late; measured from SIGKILL to reset:
- * 78 ms. */
+/* sd-event may let the timer of a service's watchdog come 250 ms late; from SIGKILL to reset 78 ms are
+ * usual. When process 1 itself takes longer than this, it does not pet the watchdog meanwhile either: it
+ * goes on within the time of that, which is in the sum, or is reset. */
 #define SYSTEMD_USEC (350 * USEC_PER_MSEC)
 
 static const char *const budget_link_table[_BUDGET_LINK_MAX] = {
@@ -59,7 +63,14 @@ static void refuse(Budget *b, bool is_wrong, const char *format, ...) {
 
 /* R12: where it may count at all. */
 static void judge_watchdog(Budget *b, const ClusterNode *n, const BudgetFacts *f) {
-        if (f->pets && strstr(f->identity, SOFTDOG_IDENTITY))
+        if (f->lapsed)
+                refuse(b,
+                       true,
+                       "the watchdog (%s) was switched off, or given a longer time, since hamgr was "
+                       "started; "
+                       "when it is as it shall stay: systemctl restart hamgr",
+                       f->identity);
+        else if (f->pets && strstr(f->identity, SOFTDOG_IDENTITY))
                 refuse(b, true, "the watchdog (%s) hangs when the kernel does", f->identity);
         else if (n->watchdog == CLUSTER_WATCHDOG_HARDWARE && !isempty(f->virtualization))
                 refuse(b,
@@ -74,16 +85,28 @@ static void judge_watchdog(Budget *b, const ClusterNode *n, const BudgetFacts *f
                        true,
                        "systemd pets no watchdog: is there a /dev/watchdog, and RuntimeWatchdogSec= in "
                        "/etc/systemd/system.conf?");
+        else if (n->watchdog == CLUSTER_WATCHDOG_HARDWARE && (isempty(f->identity) || !f->driver_told))
+                refuse(b,
+                       true,
+                       "the kernel does not say in /sys/class/watchdog which watchdog systemd pets, and "
+                       "with "
+                       "which time-out: set WatchdogDevice=/dev/watchdog0 in /etc/systemd/system.conf, or "
+                       "use "
+                       "a fence device");
 }
 
 static void judge_keeper(Budget *b, const BudgetFacts *f) {
         if (!f->keeper_resets)
                 refuse(b, true, "hagcd-keeper.service has no FailureAction=reboot-immediate");
+        else if (f->service_watchdogs_off)
+                refuse(b,
+                       true,
+                       "systemd watches over no service; switch that on: systemctl service-watchdogs yes");
         else if (f->keeper_watchdog_usec == 0)
                 refuse(b, true, "hagcd-keeper.service has no WatchdogSec=");
         else if (!f->keeper_runs) {
                 b->is_stopped = true;
-                refuse(b, true, "hagcd-keeper.service does not run; is hagcd started?");
+                refuse(b, true, "hagcd-keeper.service does not run for this node; is hagcd started?");
         }
 }
 
@@ -114,26 +137,34 @@ static void set_watchdog(Budget *b, const ClusterNode *n, const BudgetFacts *f) 
                 set_link(b, BUDGET_WATCHDOG, n->watchdog_usec, "WatchdogSec= of [Node %s]", n->name);
 }
 
+uint64_t budget_wait_usec(uint64_t reset_usec) {
+        return usec_add(reset_usec, reset_usec / 100);
+}
+
 void budget_compute(
                 const ClusterConf *conf, const ClusterNode *self, const BudgetFacts *facts, Budget *ret) {
         uint64_t lease_usec = cluster_timers_lease(conf->failure_usec), after_usec = 0;
         Budget b = { 0 };
 
-        set_link(&b, BUDGET_LEASE, lease_usec, "five times FailureSec= of cluster.conf");
-        set_link(&b, BUDGET_KEEPER, KEEPER_USEC, "the keeper resets, as measured, with room");
+        set_link(&b,
+                 BUDGET_LEASE,
+                 lease_usec,
+                 "%u times FailureSec= of cluster.conf",
+                 CLUSTER_TIMERS_FAILURES_IN_LEASE);
+        set_link(&b, BUDGET_KEEPER, KEEPER_USEC, "chosen: the keeper wakes up and resets");
         set_link(&b,
                  BUDGET_KEEPER_HANGS,
                  facts->keeper_watchdog_usec,
                  "it hangs just then: WatchdogSec= of hagcd-keeper.service");
-        set_link(&b, BUDGET_SYSTEMD, SYSTEMD_USEC, "systemd resets, as measured, with room");
+        set_link(&b, BUDGET_SYSTEMD, SYSTEMD_USEC, "chosen: systemd sees that, and resets");
         set_watchdog(&b, self, facts);
         for (BudgetLink i = BUDGET_KEEPER; i < _BUDGET_LINK_MAX; i++)
                 after_usec = usec_add(after_usec, b.usec[i]);
         /* As the survivors lengthen their waits: cms by the lease and by the age of an echo, which is no
-         * older than half a lease, and a millisecond; fencing.c by what follows. */
+         * older than half a lease, and a millisecond; hamgr by what follows. */
         set_link(&b,
                  BUDGET_CLOCKS,
-                 2 * lease_usec / 100 + after_usec / 100 + USEC_PER_MSEC,
+                 2 * lease_usec / 100 + USEC_PER_MSEC + (budget_wait_usec(after_usec) - after_usec),
                  "clocks that differ by 1 %%");
         b.reset_usec = after_usec;
         b.sum_usec = usec_add(usec_add(lease_usec, b.usec[BUDGET_CLOCKS]), after_usec);
@@ -179,7 +210,10 @@ get_text(const Question *q,
 static void ask_keeper(const Question *q, BudgetFacts *f) {
         char state[BUDGET_TEXT_MAX], action[BUDGET_TEXT_MAX];
         uint64_t usec = 0;
+        int watchdogs = 0;
 
+        (void) get(q, MANAGER_PATH, MANAGER_INTERFACE, "ServiceWatchdogs", 'b', &watchdogs);
+        f->service_watchdogs_off = !watchdogs;
         get_text(q, KEEPER_UNIT_PATH, "org.freedesktop.systemd1.Unit", "ActiveState", state);
         get_text(q, KEEPER_UNIT_PATH, "org.freedesktop.systemd1.Unit", "FailureAction", action);
         (void) get(q, KEEPER_UNIT_PATH, "org.freedesktop.systemd1.Service", "WatchdogUSec", 't', &usec);
@@ -188,30 +222,54 @@ static void ask_keeper(const Question *q, BudgetFacts *f) {
         f->keeper_watchdog_usec = usec == USEC_INFINITY ? 0 : usec;
 }
 
-/* A line of the kernel about that watchdog. */
-static void read_attribute(const char *device, const char *name, char ret[static BUDGET_TEXT_MAX]) {
-        const char *slash = strrchr(device, '/');
+/* A line of the kernel about a watchdog; "" when it says nothing. */
+static void read_attribute(const char *folder, const char *name, char ret[static BUDGET_TEXT_MAX]) {
         _cleanup_free_ char *text = NULL;
-        char path[BUDGET_TEXT_MAX];
+        char path[2 * BUDGET_TEXT_MAX];
         size_t size;
 
         ret[0] = '\0';
-        device = slash ? slash + 1 : device;
-        (void) snprintf(path,
-                        sizeof(path),
-                        "/sys/class/watchdog/%.64s/%s",
-                        isempty(device) || streq(device, "watchdog") ? "watchdog0" : device,
-                        name);
+        (void) snprintf(path, sizeof(path), "%s/%s", folder, name);
         if (read_whole_file(path, BUDGET_TEXT_MAX, &text, &size) < 0)
                 return;
         text[strcspn(text, "\n")] = '\0';
         (void) snprintf(ret, BUDGET_TEXT_MAX, "%s", text);
 }
 
+/* 0: it does not say. */
+static uint64_t read_timeout_usec(const char *folder) {
+        char text[BUDGET_TEXT_MAX];
+        uint64_t seconds;
+
+        read_attribute(folder, "timeout", text);
+        return parse_u64(text, 1, USEC_PER_DAY / USEC_PER_SEC, &seconds) < 0 ? 0 : seconds * USEC_PER_SEC;
+}
+
+static void set_folder(BudgetFacts *f, const char *device) {
+        const char *slash = strrchr(device, '/');
+
+        device = slash ? slash + 1 : device;
+        (void) snprintf(f->watchdog_folder,
+                        sizeof(f->watchdog_folder),
+                        "/sys/class/watchdog/%.64s",
+                        isempty(device) || streq(device, "watchdog") ? "watchdog0" : device);
+}
+
+bool budget_watchdog_holds(const BudgetFacts *facts) {
+        char state[BUDGET_TEXT_MAX];
+        uint64_t usec;
+
+        if (!facts->pets || !facts->driver_told)
+                return true;
+        read_attribute(facts->watchdog_folder, "state", state);
+        usec = read_timeout_usec(facts->watchdog_folder);
+        return usec != 0 && usec <= facts->watchdog_usec && (isempty(state) || streq(state, "active"));
+}
+
 /* RuntimeWatchdogSec= alone says nothing: it reads 10 s also where there is no device. */
 static void ask_watchdog(const Question *q, BudgetFacts *f) {
-        char device[BUDGET_TEXT_MAX], seconds[BUDGET_TEXT_MAX];
-        uint64_t set_usec = 0, pet_usec = 0, driver;
+        char device[BUDGET_TEXT_MAX];
+        uint64_t set_usec = 0, pet_usec = 0, driver_usec;
 
         (void) get(q, MANAGER_PATH, MANAGER_INTERFACE, "RuntimeWatchdogUSec", 't', &set_usec);
         (void) get(q, MANAGER_PATH, MANAGER_INTERFACE, "WatchdogLastPingTimestampMonotonic", 't', &pet_usec);
@@ -219,11 +277,11 @@ static void ask_watchdog(const Question *q, BudgetFacts *f) {
         f->pets = pet_usec > 0 && pet_usec != USEC_INFINITY && set_usec > 0 && set_usec != USEC_INFINITY;
         if (!f->pets)
                 return;
-        read_attribute(device, "identity", f->identity);
-        read_attribute(device, "timeout", seconds);
-        f->watchdog_usec = set_usec;
-        if (parse_u64(seconds, 1, USEC_PER_DAY / USEC_PER_SEC, &driver) >= 0)
-                f->watchdog_usec = MAX(set_usec, driver * USEC_PER_SEC);
+        set_folder(f, device);
+        read_attribute(f->watchdog_folder, "identity", f->identity);
+        driver_usec = read_timeout_usec(f->watchdog_folder);
+        f->driver_told = driver_usec != 0;
+        f->watchdog_usec = MAX(set_usec, driver_usec);
 }
 
 void budget_ask(BudgetFacts *ret) {

@@ -31,11 +31,15 @@ typedef struct BudgetFacts {
         char error[BUDGET_TEXT_MAX];          /* they could not be asked; "" */
         char virtualization[BUDGET_TEXT_MAX]; /* as systemd-detect-virt has it; "": none */
         bool keeper_runs;
-        bool keeper_resets;             /* FailureAction= of its unit */
-        uint64_t keeper_watchdog_usec;  /* WatchdogSec= of it; 0: none */
-        bool pets;                      /* systemd pets a watchdog, */
-        char identity[BUDGET_TEXT_MAX]; /* this one, */
-        uint64_t watchdog_usec;         /* which resets after so long */
+        bool keeper_resets;                    /* FailureAction= of its unit */
+        uint64_t keeper_watchdog_usec;         /* WatchdogSec= of it; 0: none */
+        bool service_watchdogs_off;            /* systemd heeds no such time of any service */
+        bool pets;                             /* systemd pets a watchdog, */
+        char identity[BUDGET_TEXT_MAX];        /* this one, */
+        uint64_t watchdog_usec;                /* which resets after so long, */
+        bool driver_told;                      /* by the word of its driver, */
+        char watchdog_folder[BUDGET_TEXT_MAX]; /* here; */
+        bool lapsed;                           /* and not any more */
 } BudgetFacts;
 
 typedef struct Budget {
@@ -50,5 +54,11 @@ typedef struct Budget {
 
 /* Asks, and waits for the answers: for tools, and for daemons when they start. */
 void budget_ask(BudgetFacts *ret);
+
+/* Of what a node said, as long as another one waits by its own clock, whose rate differs by 1 % (R11). */
+uint64_t budget_wait_usec(uint64_t reset_usec);
+
+/* False: the watchdog is not what was asked for any more. Reads two files of the kernel. */
+bool budget_watchdog_holds(const BudgetFacts *facts);
 
 void budget_compute(const ClusterConf *conf, const ClusterNode *self, const BudgetFacts *facts, Budget *ret);

@@ -107,6 +107,34 @@ static int check_quorum_loss(const ClusterConf *running, const ClusterConf *now,
                         runs);
 }
 
+/* Likewise: whoever waits would do so by the watchdog of before. One more is no matter. */
+static int check_watchdogs(const ClusterConf *running, const ClusterConf *now, ConfErrors *errors) {
+        char text[DURATION_TEXT_MAX];
+
+        FOREACH_ARRAY(was, running->nodes, running->n_nodes) {
+                const ClusterNode *is = cluster_conf_node_by_id(now, was->id);
+                int r;
+
+                if (!is || was->watchdog == CLUSTER_WATCHDOG_NO ||
+                    (is->watchdog == was->watchdog && is->watchdog_usec == was->watchdog_usec))
+                        continue;
+                r = conf_errors_add(
+                                errors,
+                                now->file,
+                                is->line,
+                                "the cluster runs with Watchdog=%s%s%s in [Node %s], and "
+                                "counts on it; put that back, or stop hagcd on every node "
+                                "first",
+                                cluster_watchdog_to_string(was->watchdog),
+                                was->watchdog_usec > 0 ? " and WatchdogSec=" : "",
+                                was->watchdog_usec > 0 ? format_duration(was->watchdog_usec, text) : "",
+                                was->name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int check_self(const ClusterConf *running, const ClusterConf *now, uint32_t id, ConfErrors *errors) {
         const ClusterNode *self = cluster_conf_node_by_id(running, id), *named, *numbered;
         char text[CLUSTER_ADDRESS_TEXT_MAX];
@@ -158,6 +186,8 @@ int cluster_conf_check_change(
                 r = check_timers(running, now, errors);
         if (r >= 0)
                 r = check_quorum_loss(running, now, errors);
+        if (r >= 0)
+                r = check_watchdogs(running, now, errors);
         if (r >= 0)
                 r = check_self(running, now, self, errors);
         return r;

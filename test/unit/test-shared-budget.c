@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <glib.h>
+#include <glib/gstdio.h>
 
 #include "basic/time-util.h"
 #include "shared/budget.h"
@@ -19,6 +20,7 @@ static const BudgetFacts shipped = {
         .pets = true,
         .identity = "iTCO_wdt",
         .watchdog_usec = USEC_PER_SEC,
+        .driver_told = true,
 };
 
 static Budget budget_of(const char *text, const BudgetFacts *facts) {
@@ -45,6 +47,20 @@ static void test_sum(void) {
         }
         g_assert_cmpuint(sum, ==, b.sum_usec);
         g_assert_cmpuint(b.reset_usec, ==, sum - b.usec[BUDGET_LEASE] - b.usec[BUDGET_CLOCKS]);
+}
+
+/* What hamgr waits beyond the end of the lease is no longer than what is shown; cms lengthens the lease by 1
+ * %, and by 2 % of an age of up to half of it, and by a millisecond. */
+static void test_shown_is_what_is_waited_for(void) {
+        Budget b = budget_of(HARDWARE, &shipped);
+        uint64_t lease = b.usec[BUDGET_LEASE];
+
+        g_assert_cmpuint(
+                        budget_wait_usec(b.reset_usec) + lease + 2 * lease / 100 + USEC_PER_MSEC,
+                        ==,
+                        b.sum_usec);
+        g_assert_cmpuint(budget_wait_usec(100), ==, 101);
+        g_assert_cmpuint(budget_wait_usec(USEC_INFINITY), ==, USEC_INFINITY);
 }
 
 static void test_default_is_below_four_seconds(void) {
@@ -87,6 +103,16 @@ static void test_gap_in_the_chain_is_refused(void) {
 
         facts.pets = false;
         assert_refused(HARDWARE, &facts, true, "systemd pets no watchdog");
+        /* Without its name it could be the kernel's own, which hangs with it; without its time, slower. */
+        facts = shipped;
+        facts.identity[0] = '\0';
+        assert_refused(HARDWARE, &facts, true, "does not say");
+        facts = shipped;
+        facts.driver_told = false;
+        assert_refused(HARDWARE, &facts, true, "does not say");
+        facts = shipped;
+        facts.service_watchdogs_off = true;
+        assert_refused(VOUCHED, &facts, true, "service-watchdogs");
         facts = shipped;
         facts.keeper_resets = false;
         assert_refused(HARDWARE, &facts, true, "FailureAction=");
@@ -101,6 +127,34 @@ static void test_gap_in_the_chain_is_refused(void) {
         assert_refused(VOUCHED, &facts, true, "no bus");
 }
 
+/* R14: what was promised by it does not hold when it was switched off since, or is slower. */
+static void test_watchdog_that_lapses(void) {
+        g_autofree char *folder = g_dir_make_tmp("budget-XXXXXX", NULL);
+        g_autofree char *timeout = g_build_filename(folder, "timeout", NULL);
+        g_autofree char *state = g_build_filename(folder, "state", NULL);
+        BudgetFacts facts = shipped;
+
+        g_strlcpy(facts.watchdog_folder, folder, sizeof(facts.watchdog_folder));
+        g_assert_false(budget_watchdog_holds(&facts));
+        g_assert_true(g_file_set_contents(timeout, "1\n", -1, NULL));
+        g_assert_true(budget_watchdog_holds(&facts));
+        g_assert_true(g_file_set_contents(state, "active\n", -1, NULL));
+        g_assert_true(budget_watchdog_holds(&facts));
+        g_assert_true(g_file_set_contents(state, "inactive\n", -1, NULL));
+        g_assert_false(budget_watchdog_holds(&facts));
+        g_assert_cmpint(g_unlink(state), ==, 0);
+        g_assert_true(g_file_set_contents(timeout, "60\n", -1, NULL));
+        g_assert_false(budget_watchdog_holds(&facts));
+        /* One that only an operator knows nobody can look at. */
+        facts.pets = false;
+        g_assert_true(budget_watchdog_holds(&facts));
+        facts = shipped;
+        facts.lapsed = true;
+        assert_refused(VOUCHED, &facts, true, "switched off");
+        g_assert_cmpint(g_unlink(timeout), ==, 0);
+        g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
 static void test_who_does_not_want_it(void) {
         assert_refused(NODES(""), &shipped, false, "no Watchdog=");
         assert_refused(NODES("Watchdog=hardware\n[Fence a]\nAgent=a\nNodes=n1 n2 n3\n"),
@@ -112,12 +166,14 @@ static void test_who_does_not_want_it(void) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/shared/budget/the-sum-is-of-all-links", test_sum);
+        g_test_add_func("/shared/budget/what-is-shown-is-waited-for", test_shown_is_what_is_waited_for);
         g_test_add_func("/shared/budget/the-default-is-below-four-seconds",
                         test_default_is_below_four_seconds);
         g_test_add_func("/shared/budget/what-is-in-effect-counts", test_what_is_in_effect_counts);
         g_test_add_func("/shared/budget/a-virtual-machine-needs-somebody-who-vouches",
                         test_virtual_machine_is_refused);
         g_test_add_func("/shared/budget/a-gap-in-the-chain-is-refused", test_gap_in_the_chain_is_refused);
+        g_test_add_func("/shared/budget/a-watchdog-that-lapses", test_watchdog_that_lapses);
         g_test_add_func("/shared/budget/who-does-not-want-it-is-not-wrong", test_who_does_not_want_it);
         return g_test_run();
 }

@@ -22,14 +22,39 @@ static ClusterConf *parse(const char *text) {
 }
 
 /* As node 1 sees it. */
-static void assert_change(const char *text, const char *expected) {
-        _cleanup_(cluster_conf_freep) ClusterConf *running = parse(RUNNING), *now = parse(text);
+static void assert_change_from(const char *before, const char *text, const char *expected) {
+        _cleanup_(cluster_conf_freep) ClusterConf *running = parse(before), *now = parse(text);
         _cleanup_(conf_errors_done) ConfErrors errors = {};
         _cleanup_free_ char *all = NULL;
 
         g_assert_cmpint(cluster_conf_check_change(running, now, 1, &errors), ==, 0);
         all = conf_errors_to_text(&errors);
         g_assert_cmpstr(all, ==, expected);
+}
+
+static void assert_change(const char *text, const char *expected) {
+        assert_change_from(RUNNING, text, expected);
+}
+
+/* R14: the others wait as long as it takes the watchdog that a node joined with. */
+static void test_watchdog_that_is_counted_on_stays(void) {
+#define CLUSTER "[Cluster]\nName=shop\nOnQuorumLoss=stop\n" NODE_1 NODE_2
+        const char *vouched = CLUSTER NODE_3 "Watchdog=vouched\nWatchdogSec=1s\n";
+
+        assert_change_from(vouched, vouched, "");
+        assert_change_from(CLUSTER NODE_3, vouched, "");
+        assert_change_from(vouched, CLUSTER, "");
+        assert_change_from(
+                        vouched,
+                        CLUSTER NODE_3 "Watchdog=vouched\nWatchdogSec=10s\n",
+                        "new:10: the cluster runs with Watchdog=vouched and WatchdogSec=1s in [Node n3], "
+                        "and "
+                        "counts on it; put that back, or stop hagcd on every node first\n");
+        assert_change_from(
+                        CLUSTER NODE_3 "Watchdog=hardware\n",
+                        CLUSTER NODE_3,
+                        "new:10: the cluster runs with Watchdog=hardware in [Node n3], and "
+                        "counts on it; put that back, or stop hagcd on every node first\n");
 }
 
 static void test_what_may_change(void) {
@@ -123,6 +148,8 @@ static void test_missing_nodes_are_those_of_another_server(void) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
+        g_test_add_func("/shared/cluster-conf-change/watchdog-that-is-counted-on-stays",
+                        test_watchdog_that_is_counted_on_stays);
         g_test_add_func("/shared/cluster-conf-change/what-may-change", test_what_may_change);
         g_test_add_func("/shared/cluster-conf-change/what-the-cluster-runs-with-stays",
                         test_what_the_cluster_runs_with_stays);
