@@ -14,6 +14,9 @@
 #include "shared/log.h"
 #include "shared/message-ids.h"
 
+/* How often it is looked at whether what the others were told of this node still holds. */
+#define PROMISE_LOOK_USEC (5 * USEC_PER_SEC)
+
 static void disconnect(Manager *m, const char *why);
 
 static void set_trouble(Manager *m, const char *format, ...) _printf_(2, 3);
@@ -244,17 +247,16 @@ static void promise_reset(Manager *m, StateHello *hello) {
 
         if (!self)
                 return;
+        /* hamgr may have come first; and hagcd may have been started with another file than we were. */
+        m->budget_facts.keeper_runs = lease_ends_node(m);
         budget_compute(m->conf, self, &m->budget_facts, &b);
-        if (isempty(b.refusal) && !lease_is_kept(m)) {
-                b.is_wrong = true;
-                (void) g_strlcpy(b.refusal, "the keeper does not have this node's lease", sizeof(b.refusal));
-        }
         if (b.is_wrong)
                 log_warning("nothing is taken over from this node by time: %s", b.refusal);
         if (!isempty(b.refusal))
                 return;
         hello->capabilities |= STATE_CAPABILITY_RESETS;
         hello->reset_usec = b.reset_usec;
+        (void) event_timer_in(m->promise_timer, PROMISE_LOOK_USEC);
 }
 
 void group_say_hello(Manager *m) {
@@ -466,6 +468,20 @@ static void disconnect(Manager *m, const char *why) {
         (void) event_timer_in(m->group_retry, MANAGER_RECONNECT_USEC);
 }
 
+/* R14: what the others count on is what was said to them last. So it is said anew, which takes a new
+ * instance of ours. */
+static int on_promise_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
+        if (budget_watchdog_holds(&m->budget_facts))
+                return event_timer_in(m->promise_timer, PROMISE_LOOK_USEC);
+        m->budget_facts.lapsed = true;
+        if (m->group)
+                disconnect(m, "the watchdog is not as the others were told; telling them anew");
+        update_trouble(m);
+        return 0;
+}
+
 static int connect_group(Manager *m) {
         static const hagcs_registration registration = {
                 .group = MANAGER_GROUP,
@@ -522,6 +538,8 @@ int group_start(Manager *m) {
 
         m->queue = g_queue_new();
         r = event_timer_new(m->event, "group-reconnect", on_retry, m, &m->group_retry);
+        if (r >= 0)
+                r = event_timer_new(m->event, "promise", on_promise_timer, m, &m->promise_timer);
         if (r < 0)
                 return r;
         return event_timer_in(m->group_retry, 0);
@@ -529,6 +547,7 @@ int group_start(Manager *m) {
 
 void group_stop(Manager *m) {
         sd_event_source_disable_unref(m->group_retry);
+        sd_event_source_disable_unref(m->promise_timer);
         sd_event_source_disable_unref(m->group_io);
         hagcs_close(m->group);
         lease_close(m);

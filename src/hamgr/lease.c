@@ -43,16 +43,22 @@ void lease_open(Manager *m) {
                             "nothing is taken over by time");
 }
 
+/* As hagcd was configured when it started, which is what the keeper acts by; the file may be newer. */
 bool lease_is_needed(const Manager *m) {
-        return m->conf->on_quorum_loss != CLUSTER_FREEZES;
+        return m->lease_page ? atomic_load(&m->lease_page->acts)
+                             : m->conf->on_quorum_loss != CLUSTER_FREEZES;
 }
 
 bool lease_holds(const Manager *m) {
         return m->lease_page && now_boottime_usec() < atomic_load(&m->lease_page->until_usec);
 }
 
-bool lease_is_kept(const Manager *m) {
-        return m->lease_page && atomic_load(&m->lease_page->kept);
+bool lease_is_armed(const Manager *m) {
+        return m->lease_page && atomic_load(&m->lease_page->armed);
+}
+
+bool lease_ends_node(const Manager *m) {
+        return m->lease_page && atomic_load(&m->lease_page->kept) && atomic_load(&m->lease_page->acts);
 }
 
 uint64_t lease_over_usec(const Manager *m, uint32_t node) {

@@ -53,7 +53,7 @@ void leave_continue(Manager *m) {
                 local_stop_all(m);
         if (m->configured && !local_is_empty(m))
                 return;
-        if (m->active && !(is_ordered(m) && others_know(m)))
+        if (m->active && !m->leaves_alone && !(is_ordered(m) && others_know(m)))
                 return;
         unregister(m);
 }
@@ -70,7 +70,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 return sd_event_exit(m->event, 0);
         if (m->leaving == MANAGER_DRAINS && !is_ordered(m)) {
                 log_warning("the cluster takes no orders; stopping all groups here without it");
+                m->leaves_alone = true;
                 local_stop_all(m);
+                leave_continue(m); /* all may be stopped already, as OnQuorumLoss= wanted */
         }
         return 0;
 }

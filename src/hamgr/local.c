@@ -15,8 +15,9 @@
 #include "shared/message-ids.h"
 
 /* An order that came with the last of a lease is carried out when the next one is held, if it stands then.
- */
+ * That it is the first one here hagcd hears at once. */
 #define LEASE_RETRY_USEC (50 * USEC_PER_MSEC)
+#define ARMED_RETRY_USEC USEC_PER_MSEC
 
 typedef enum LocalOrder {
         LOCAL_ORDER_NONE,
@@ -136,6 +137,16 @@ static int probe(Manager *m, Local *l) {
         ASSERT_NOT_REACHED();
 }
 
+/* R14: under a lease, and with the keeper knowing that its end has to be the end of this node. False: tried
+ * again soon. */
+static bool may_begin(Manager *m) {
+        group_set_armed(m, true);
+        if (!lease_is_needed(m) || (lease_holds(m) && lease_is_armed(m)))
+                return true;
+        (void) event_timer_in(m->act_timer, lease_holds(m) ? ARMED_RETRY_USEC : LEASE_RETRY_USEC);
+        return false;
+}
+
 static int start(Manager *m, Local *l) {
         /* Out of the group the order may not be the latest any more: it is repeated when we are back. */
         if (!m->active || !m->guarded)
@@ -149,11 +160,8 @@ static int start(Manager *m, Local *l) {
                 report(m, l, l->number, STATE_REPORT_STOP_FAILED, l->reason);
                 return 0;
         }
-        group_set_armed(m, true);
-        if (lease_is_needed(m) && !lease_holds(m)) {
-                (void) event_timer_in(m->act_timer, LEASE_RETRY_USEC);
+        if (!may_begin(m))
                 return -EBUSY;
-        }
         return l->held ? drive_adopt(m->drive, l->group, l->number)
                        : drive_start(m->drive, l->group, l->number);
 }

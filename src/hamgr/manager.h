@@ -69,8 +69,9 @@ typedef struct Manager {
         GQueue *queue;                     /* owned GBytes, to be sent */
         char trouble[MANAGER_TROUBLE_MAX]; /* why this node cannot act; "" when it can */
 
-        const LeasePage *lease_page; /* owned mapping; NULL: there is none */
-        BudgetFacts budget_facts;    /* as of the start */
+        const LeasePage *lease_page;    /* owned mapping; NULL: there is none */
+        BudgetFacts budget_facts;       /* as of the start */
+        sd_event_source *promise_timer; /* owned: do they still hold */
 
         /* the replicated state */
         State *state; /* owned; the last one known, NULL before the first */
@@ -131,6 +132,7 @@ typedef struct Manager {
 
         /* leave.c */
         ManagerLeaving leaving;
+        bool leaves_alone;                             /* nobody takes the order to empty this node */
         sd_event_source *leave_timer;                  /* owned */
         sd_event_source *leave_sigterm, *leave_sigint; /* owned */
 } Manager;
@@ -186,8 +188,10 @@ void lease_close(Manager *m);
 /* R14: acting rests on it, since the others count on its end (OnQuorumLoss=). */
 bool lease_is_needed(const Manager *m);
 bool lease_holds(const Manager *m);
-/* Its end is the end of this node, while something may run here (R13). */
-bool lease_is_kept(const Manager *m);
+/* The keeper sees by now that something may run here (R12). */
+bool lease_is_armed(const Manager *m);
+/* And it ends the node with the lease then (R13). */
+bool lease_ends_node(const Manager *m);
 /* From when on another node can hold none, by CLOCK_BOOTTIME here; USEC_INFINITY: not known. */
 uint64_t lease_over_usec(const Manager *m, uint32_t node);
 

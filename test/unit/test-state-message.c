@@ -218,6 +218,9 @@ static void test_bent(void) {
 
 static void test_wrong_values(void) {
         StateMessage bad[] = {
+                { .type = STATE_MESSAGE_HELLO, .hello = { STATE_CAPABILITY_RESETS, 0, NULL } },
+                { .type = STATE_MESSAGE_HELLO,
+                  .hello = { STATE_CAPABILITY_RESETS, STATE_RESET_USEC_MAX + 1, NULL } },
                 { .type = STATE_MESSAGE_REPORT,
                   .report = { .group = "UPPER", .state = STATE_REPORT_STOPPED } },
                 { .type = STATE_MESSAGE_REPORT, .report = { .group = "", .state = STATE_REPORT_STOPPED } },

@@ -2,6 +2,7 @@
 
 /* Who may run a group, told as the stories of protocol.md R9, R14, R15, R16 and R21. */
 
+#include "basic/time-util.h"
 #include "state-scene.h"
 
 #define WEB                                                                                                 \
@@ -103,6 +104,28 @@ static void test_unknown_blocks_until_fenced(void) {
         g_assert_nonnull(scene_effect(&s, 2, STATE_EFFECT_START, "web"));
         /* Nothing is stopped on a node that is proven dead. */
         g_assert_null(scene_effect(&s, 1, STATE_EFFECT_STOP, "web"));
+}
+
+/* Node 1, as the others lose it, and after one of them says that it has reset itself by now. */
+static StateNodeState state_by_time(uint64_t promised_usec, StateNodeState lost_as) {
+        _cleanup_(scene_done) Scene s;
+
+        scene_init(&s, 3);
+        s.nodes[1].reset_usec = promised_usec;
+        scene_file(&s, "back.policy", "[Policy]\nFailback=automatic\n");
+        scene_file(&s, "web.group", WEB);
+        scene_form(&s);
+        scene_lose(&s, 1, lost_as);
+        scene_fence_result_by(&s, 2, state_node_boot(node(&s, 1)), true, STATE_BY_TIME_DEVICE, "");
+        return node(&s, 1)->state;
+}
+
+/* R9, R12: a node is dead by time when it promised its reset, and did not say that it leaves groups running.
+ */
+static void test_time_proves_what_was_promised(void) {
+        g_assert_cmpint(state_by_time(USEC_PER_SEC, STATE_NODE_UNKNOWN), ==, STATE_NODE_DOWN);
+        g_assert_cmpint(state_by_time(0, STATE_NODE_UNKNOWN), ==, STATE_NODE_UNKNOWN);
+        g_assert_cmpint(state_by_time(USEC_PER_SEC, STATE_NODE_DETACHED), ==, STATE_NODE_DETACHED);
 }
 
 /* R14's story: "stopped", said before the order to start was seen, is delivered after it. */
@@ -769,6 +792,8 @@ int main(int argc, char **argv) {
                         test_new_boot_is_proof_of_the_old_ones_death);
         g_test_add_func("/state/ownership/clean-farewell-needs-no-fence",
                         test_clean_farewell_needs_no_fence);
+        g_test_add_func("/state/ownership/time-proves-what-was-promised",
+                        test_time_proves_what_was_promised);
         g_test_add_func("/state/ownership/detached-is-left-alone", test_detached_is_left_alone);
         g_test_add_func("/state/ownership/detached-is-forgotten-when-it-is-back",
                         test_detached_is_forgotten_when_it_is_back);

@@ -202,13 +202,17 @@ void state_fence_expire(State *s, StateNode *n) {
         state_node_changed(s, n->id);
 }
 
-static bool result_is_about_now(const StateNode *n, const StateBoot *named) {
+static bool result_is_about_now(const StateNode *n, const StateBoot *named, bool by_time) {
         StateBoot boot = state_node_boot(n);
 
         if (BROKEN(OTHER_BOOT))
                 return n->state == STATE_NODE_UNKNOWN || n->state == STATE_NODE_DETACHED;
         if (!state_boot_equal(&boot, named))
                 return false;
+        /* R9, R11: a time says nothing of who is heard, said that it leaves groups running, or promised no
+         * reset. */
+        if (by_time)
+                return n->state == STATE_NODE_UNKNOWN && n->reset_usec > 0;
         return n->state == STATE_NODE_UNKNOWN || n->state == STATE_NODE_DETACHED ||
                (n->state == STATE_NODE_UP && n->fence.live);
 }
@@ -220,7 +224,7 @@ void state_take_fence_result(State *s, const StateViewMember *sender, const Stat
         if (!n)
                 return;
         state_node_name(s, n->id, name);
-        if (!result_is_about_now(n, &result->boot)) {
+        if (!result_is_about_now(n, &result->boot, streq(result->device, STATE_BY_TIME_DEVICE))) {
                 if (result->ok && n->state != STATE_NODE_DOWN)
                         state_event(s,
                                     STATE_EVENT_FENCE_VOID,

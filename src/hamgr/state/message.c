@@ -250,8 +250,11 @@ static void write_hello(ByteWriter *w, const StateHello *h) {
 static void read_hello(ByteReader *r, StateHello *h) {
         h->capabilities = byte_reader_u32(r);
         /* An older hamgr does not know this one, and drops the message of whoever has it. */
-        if (h->capabilities & STATE_CAPABILITY_RESETS)
+        if (h->capabilities & STATE_CAPABILITY_RESETS) {
                 h->reset_usec = byte_reader_u64(r);
+                if (h->reset_usec == 0 || h->reset_usec > STATE_RESET_USEC_MAX)
+                        byte_reader_fail(r);
+        }
         h->record = wire_read_bytes(r, STATE_MESSAGE_BYTES_MAX);
 }
 

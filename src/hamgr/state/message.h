@@ -66,6 +66,9 @@ typedef enum StateCapability {
         STATE_CAPABILITY_RESETS = 1 << 1, /* its node resets itself when its lease ends: reset_usec */
 } StateCapability;
 
+/* A chain of resets that takes longer is none; and sums of it stay sums. */
+#define STATE_RESET_USEC_MAX (24 * 3600 * UINT64_C(1000000))
+
 /* First message of an instance, sent when it has the state (from a snapshot, or empty as the first). */
 typedef struct StateHello {
         uint32_t capabilities;
