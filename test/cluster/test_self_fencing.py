@@ -7,11 +7,14 @@ import pytest
 
 from hamgrlab.lab import boottime
 
-# What a machine on which much else runs may add to a bound, between what happens and who writes down when. What must not
-# happen before something else has no such allowance.
-BUSY_SEC = 1
-# From the proof to the first answer: the file system of a dead node, its address, the service; likewise.
-START_SEC = 3
+# What follows when the time that was promised is over: the proof is ordered, and written down. What is promised by process 1
+# of a node, which has no real-time priority, likewise. What must not happen before something else has no such allowance.
+ORDER_SEC = 0.25
+# From the proof to the first answer: the file system of a dead node, its address, the service, each by process 1.
+START_SEC = 2
+# As in src/shared/budget.c: the keeper's; and as long as it takes to cut a node off, from the moment that counts as that
+# of the cut to the last heartbeat.
+KEEPER_SEC = 0.05 + 0.1
 
 
 def promise(cluster, node):
@@ -33,7 +36,9 @@ def running(cluster, group="shop"):
 def death(cluster, node, since):
     """The moment at which a node ended, whatever ended it."""
     lab = cluster.lab
-    return lab.until("%s to end" % node, lambda: (lab.node(node)["death_time"] or 0) >= since and lab.node(node)["death_time"])
+    ended = lab.until("%s to end" % node, lambda: (lab.node(node)["death_time"] or 0) >= since and lab.node(node)["death_time"])
+    print("%s ended after %.3f s" % (node, ended - since))
+    return ended
 
 
 def proof(cluster, node, survivor, since):
@@ -51,7 +56,8 @@ def taken_over(cluster, node, event, bound, group="shop"):
     outage, server = cluster.lab.outage(event, group, moved_from=node)
     down = proof(cluster, node, server, event)
     assert server != node
-    assert down - event < bound + BUSY_SEC
+    print("promised %.3f s, proven after %.3f s, answered after %.3f s" % (bound, down - event, outage))
+    assert down - event < bound + ORDER_SEC
     assert outage < bound + START_SEC
     return down
 
@@ -64,7 +70,7 @@ def test_A14_killed_node_is_taken_over_by_time(resetting):
     assert bound <= 4  # with everything at its default
     event = lab.kill(node)
     down = taken_over(resetting, node, event, bound)
-    assert down - event > bound - 0.3
+    assert down - event > bound - 0.2  # a heartbeat earlier, and what its age may add
     assert resetting.view()["nodes"][node]["state"] == "down"
 
 
@@ -89,6 +95,9 @@ def test_A14_cut_off_node_stops_its_groups_and_lives(resetting):
     event = lab.cut(node)
     taken_over(resetting, node, event, bound)
     assert lab.run(node, "systemctl", "is-active", "shop.service", check=False)["out"].strip() == "inactive"
+    # There is nobody to hand anything to, and nothing to stop: that keeps nobody from leaving.
+    lab.run(node, "systemctl", "stop", "hagcd", timeout=20)
+    lab.run(node, "systemctl", "start", "hagcd", "hamgr")
     lab.heal()
     resetting.await_up()
     assert lab.resets(node) == resets
@@ -104,28 +113,34 @@ def test_A14_cut_off_node_that_cannot_stop_is_reset_when_its_lease_ends(resettin
     ended = death(resetting, node, event)
     down = taken_over(resetting, node, event, bound, "slow")
     assert lab.resets(node) == resets + 1
-    assert event + 1.8 < ended < event + 2.1 + BUSY_SEC
+    assert event + 1.8 < ended < event + 2 + KEEPER_SEC
     assert ended < down
     lab.client("forget", name="slow")
 
 
-def test_F07_restart_of_hagcd_is_no_end_of_its_lease(resetting):
-    """All others heard the farewell: the groups run on, and nobody is reset."""
+def test_F07_hagcd_that_leaves_alone_takes_no_group_along(resetting):
+    """Asked by a signal, so that hamgr does not empty the node first. All others heard the farewell: the groups run on, nobody is reset, and no time says anything of the node (R9)."""
     lab = resetting.lab
     node = running(resetting)
     resets = lab.resets()
+    bound = promise(resetting, node)
     event = boottime()
-    lab.run(node, "systemctl", "restart", "hagcd")
+    lab.signal(node, "hagcd.service", "TERM")
+    lab.until("all that is waited for by time", lambda: boottime() > event + bound + 0.2, 10)
+    survivor = next(name for name in ("n1", "n2") if name != node)
+    assert resetting.view(survivor)["nodes"][node]["state"] == "detached"
+    lab.run(node, "systemctl", "start", "hagcd")
     resetting.await_up()
-    lab.until("the lease of before to end", lambda: boottime() > event + 2.2, 5)
     assert lab.resets() == resets
     assert lab.interruptions("shop", event) == []
 
 
-@pytest.mark.parametrize("noticed", [False, True], ids=["at-once", "without-quorum"])
-def test_D01_restart_of_hagcd_does_not_lengthen_a_lease(resetting, noticed):
-    """The farewell is not heard, so the others count on the end of the lease, which the next hagcd knows nothing of. Nor is
-    it heard by anybody who counts when the node is alone, and everybody in its membership has heard it."""
+@pytest.mark.parametrize("noticed, what", [
+    (False, "hagcd"), (True, "hagcd"), (False, "hagcd-keeper"),
+], ids=["at-once", "without-quorum", "keeper-too"])
+def test_D01_restart_of_hagcd_does_not_lengthen_a_lease(resetting, noticed, what):
+    """The farewell is not heard, so the others count on the end of the lease, which the next hagcd knows nothing of, nor the
+    next keeper. Nor is it heard by anybody who counts when the node is alone, and everybody in its membership has heard it."""
     lab = resetting.lab
     node = running(resetting)
     bound = promise(resetting, node)
@@ -134,10 +149,10 @@ def test_D01_restart_of_hagcd_does_not_lengthen_a_lease(resetting, noticed):
     event = lab.cut(node)
     if noticed:
         resetting.await_view("no quorum", lambda view: not view["quorate"], node, 5)
-    lab.run(node, "systemctl", "restart", "hagcd", check=False)
+    lab.run(node, "systemctl", "restart", what, check=False)
     ended = death(resetting, node, event)
     down = taken_over(resetting, node, event, bound)
-    assert ended < event + 2.1 + BUSY_SEC
+    assert ended < event + 2 + KEEPER_SEC
     assert ended < down
 
 
@@ -146,8 +161,22 @@ def test_B05_killed_or_hung_keeper_resets_its_node(resetting, signal, within):
     """The second link, with the bounds that `hactl budget` has of it; whether something runs here or not."""
     lab = resetting.lab
     event = lab.signal("n3", "hagcd-keeper.service", signal)
-    assert death(resetting, "n3", event) - event < within + BUSY_SEC
+    assert death(resetting, "n3", event) - event < within + ORDER_SEC
     resetting.await_up()
+
+
+@pytest.mark.parametrize("signal", ["TERM", "HUP", "INT", "PIPE"])
+def test_B05_keeper_is_not_asked_to_end_by_a_signal(resetting, signal):
+    """To systemd who ends by one of these has not failed, so nothing would reset the node then, and nobody end its lease."""
+    lab = resetting.lab
+
+    def shown(key):
+        return int(lab.run("n3", "systemctl", "show", "--value", "-p", key, "hagcd-keeper.service"))
+
+    process = shown("MainPID")
+    event = lab.signal("n3", "hagcd-keeper.service", signal)
+    lab.until("a sign of life since", lambda: shown("WatchdogTimestampMonotonic") > event * 1e6, 5)
+    assert shown("MainPID") == process
 
 
 def test_A14_virtual_machine_needs_somebody_who_vouches_for_its_watchdog(resetting):
