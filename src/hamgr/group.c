@@ -158,6 +158,7 @@ void group_set_armed(Manager *m, bool armed) {
         if (m->armed == armed)
                 return;
         m->armed = armed;
+        awake_want(m->awake, armed);
         if (m->group && hagcs_set_armed(m->group, armed) >= 0)
                 update_io(m);
 }
@@ -512,6 +513,7 @@ static int connect_group(Manager *m) {
                 return r;
         /* Until we know what runs here, something may. */
         m->armed = true;
+        awake_want(m->awake, true);
         r = hagcs_set_armed(m->group, true);
         if (r < 0)
                 return r;

@@ -349,6 +349,8 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         apply_start(m);
         r = cluster_start(m);
         if (r >= 0)
+                r = awake_new(m->event, &m->awake);
+        if (r >= 0)
                 r = membership_start(m);
         if (r >= 0)
                 r = groups_start(m);
@@ -380,6 +382,7 @@ Manager *manager_free(Manager *m) {
         membership_stop(m);
         groups_stop(m);
         requests_stop(m);
+        awake_free(m->awake);
         record_free(m->record);
         sd_event_source_disable_unref(m->plan);
         sd_event_source_disable_unref(m->plan_wake);

@@ -15,7 +15,8 @@
  *     membership.c how hagcd sees the others, for whoever asks on the bus (inquiry.c)
  *     lease.c      leases, by the page that hagcd writes
  *     groups.c     what it counts of the groups that talk by libhagcs, likewise
- *     leave.c      what a stop of hamgr means, and draining */
+ *     leave.c      what a stop of hamgr means, and draining
+ *     awake.c      the machine is not sent to sleep while something may run here */
 
 #include <glib.h>
 #include <systemd/sd-bus.h>
@@ -23,6 +24,7 @@
 
 #include "basic/macro.h"
 #include "hamgr/api/api.h"
+#include "hamgr/awake.h"
 #include "hamgr/drive/drive.h"
 #include "hamgr/engine/engine.h"
 #include "hamgr/fence/fence.h"
@@ -92,6 +94,7 @@ typedef struct Manager {
         bool guarded;               /* its guards are in force */
         sd_event_source *act_timer; /* owned: an order waits for the lease */
         bool armed;                 /* as hagcd was told */
+        Awake *awake;               /* owned: while it is */
 
         /* fencing.c */
         Fence *fence;                /* owned */
