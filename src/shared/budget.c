@@ -106,7 +106,11 @@ static void judge_keeper(Budget *b, const BudgetFacts *f) {
                 refuse(b, true, "hagcd-keeper.service has no WatchdogSec=");
         else if (!f->keeper_runs) {
                 b->is_stopped = true;
-                refuse(b, true, "hagcd-keeper.service does not run for this node; is hagcd started?");
+                refuse(b,
+                       true,
+                       "hagcd-keeper.service does not run, or not for the end of a lease: is hagcd started, "
+                       "and "
+                       "with this cluster.conf?");
         }
 }
 

@@ -118,6 +118,21 @@ def test_A14_cut_off_node_that_cannot_stop_is_reset_when_its_lease_ends(resettin
     lab.client("forget", name="slow")
 
 
+def test_A14_server_that_runs_something_is_not_sent_to_sleep(resetting):
+    """R12: it would wake up with all that it ran, while others have taken it over."""
+    lab = resetting.lab
+    node = running(resetting)
+
+    def kept_awake(name):
+        lines = lab.run(name, "systemd-inhibit", "--list", "--no-legend", "--no-pager").splitlines()
+        return any("hamgr" in line and "sleep" in line and "block" in line for line in lines)
+
+    lab.until("%s to be kept awake" % node, lambda: kept_awake(node), 5)
+    resetting.hactl("node", "standby", node)
+    lab.until("%s to run nothing" % node, lambda: not kept_awake(node), 10)
+    resetting.hactl("node", "unstandby", node)
+
+
 def test_F07_hagcd_that_leaves_alone_takes_no_group_along(resetting):
     """Asked by a signal, so that hamgr does not empty the node first. All others heard the farewell: the groups run on, nobody is reset, and no time says anything of the node (R9)."""
     lab = resetting.lab
@@ -194,3 +209,24 @@ def test_A14_virtual_machine_needs_somebody_who_vouches_for_its_watchdog(resetti
     assert checked["status"] == 1
     assert "does not count" in checked["err"] and "systemd-nspawn" in checked["err"]
     assert not budget["counts"] and "Watchdog=vouched" in budget["reason"]
+
+
+def test_A14_hamgr_promises_no_more_than_its_hagcd_was_started_for(resetting):
+    """The keeper acts by the cluster.conf that hagcd was started with, whatever hamgr has read since."""
+    lab = resetting.lab
+    path = "/etc/hamgr/cluster.conf"
+    text = lab.read("n3", path)
+
+    def said():
+        return "not for the end of a lease" in lab.journal("n3", "--unit=hamgr.service", "--boot")
+
+    assert not said()
+    lab.write("n3", path, text.replace("[Cluster]\n", "[Cluster]\nOnQuorumLoss=freeze\n"))
+    try:
+        lab.run("n3", "systemctl", "restart", "hagcd")
+    finally:
+        lab.write("n3", path, text)
+    lab.run("n3", "systemctl", "restart", "hamgr")
+    lab.until("hamgr to promise nothing", said, 10)
+    lab.run("n3", "systemctl", "restart", "hagcd")
+    resetting.await_up()
