@@ -483,6 +483,15 @@ static int on_promise_timer(sd_event_source *source, uint64_t usec, void *userda
         return 0;
 }
 
+/* Until we know what runs here, something may. But when the lease is over and nobody was reset by that, then
+ * the hamgr before had proven that nothing does, and nothing may be started: to be armed now would reset the
+ * node for nothing. */
+static int arm_at_first(Manager *m) {
+        m->armed = !lease_ended_unarmed(m);
+        awake_want(m->awake, m->armed);
+        return m->armed ? hagcs_set_armed(m->group, true) : 0;
+}
+
 static int connect_group(Manager *m) {
         static const hagcs_registration registration = {
                 .group = MANAGER_GROUP,
@@ -511,10 +520,7 @@ static int connect_group(Manager *m) {
         r = hagcs_register(m->group, &registration);
         if (r < 0)
                 return r;
-        /* Until we know what runs here, something may. */
-        m->armed = true;
-        awake_want(m->awake, true);
-        r = hagcs_set_armed(m->group, true);
+        r = arm_at_first(m);
         if (r < 0)
                 return r;
         update_io(m);

@@ -57,6 +57,11 @@ bool lease_is_armed(const Manager *m) {
         return m->lease_page && atomic_load(&m->lease_page->armed);
 }
 
+bool lease_ended_unarmed(const Manager *m) {
+        return m->lease_page && lease_is_needed(m) && atomic_load(&m->lease_page->until_usec) != 0 &&
+               !lease_holds(m) && !lease_is_armed(m);
+}
+
 bool lease_ends_node(const Manager *m) {
         return m->lease_page && atomic_load(&m->lease_page->kept) && atomic_load(&m->lease_page->acts);
 }

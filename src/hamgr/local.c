@@ -137,13 +137,17 @@ static int probe(Manager *m, Local *l) {
         ASSERT_NOT_REACHED();
 }
 
-/* R14: under a lease, and with the keeper knowing that its end has to be the end of this node. False: tried
- * again soon. */
+/* R14: under a lease, and with the keeper knowing that its end has to be the end of this node. In this
+ * order: who is armed after the last lease was over is reset. False: tried again soon. */
 static bool may_begin(Manager *m) {
+        if (lease_is_needed(m) && !lease_holds(m)) {
+                (void) event_timer_in(m->act_timer, LEASE_RETRY_USEC);
+                return false;
+        }
         group_set_armed(m, true);
-        if (!lease_is_needed(m) || (lease_holds(m) && lease_is_armed(m)))
+        if (!lease_is_needed(m) || lease_is_armed(m))
                 return true;
-        (void) event_timer_in(m->act_timer, lease_holds(m) ? ARMED_RETRY_USEC : LEASE_RETRY_USEC);
+        (void) event_timer_in(m->act_timer, ARMED_RETRY_USEC);
         return false;
 }
 

@@ -193,7 +193,9 @@ bool lease_is_needed(const Manager *m);
 bool lease_holds(const Manager *m);
 /* The keeper sees by now that something may run here (R12). */
 bool lease_is_armed(const Manager *m);
-/* And it ends the node with the lease then (R13). */
+/* One that was held is over, while nothing ran here. */
+bool lease_ended_unarmed(const Manager *m);
+/* The end of the lease is the end of this node, while something may run here (R13). */
 bool lease_ends_node(const Manager *m);
 /* From when on another node can hold none, by CLOCK_BOOTTIME here; USEC_INFINITY: not known. */
 uint64_t lease_over_usec(const Manager *m, uint32_t node);
