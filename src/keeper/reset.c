@@ -27,8 +27,10 @@ void resetter_prepare(Resetter *r) {
 }
 
 void resetter_reset(const Resetter *r, const char *why) {
+        /* Not louder: a serial line of 9600 baud needs a tenth of a second for this, and the kernel waits
+         * for it unless it was told to be quiet. */
         if (r->console_fd >= 0)
-                (void) dprintf(r->console_fd, "<0>hagcd-keeper: %s: resetting this node\n", why);
+                (void) dprintf(r->console_fd, "<5>hagcd-keeper: %s: resetting this node\n", why);
         /* Writes nothing to any disk, asks no driver, and needs kernel.sysrq= for nothing. */
         if (r->sysrq_fd >= 0)
                 (void) !write(r->sysrq_fd, "b", 1);
