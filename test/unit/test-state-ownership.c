@@ -116,6 +116,7 @@ static StateNodeState state_by_time(uint64_t promised_usec, StateNodeState lost_
         scene_file(&s, "web.group", WEB);
         scene_form(&s);
         scene_lose(&s, 1, lost_as);
+        g_assert_cmpuint(node(&s, 1)->reset_usec, ==, lost_as == STATE_NODE_DETACHED ? 0 : promised_usec);
         scene_fence_result_by(&s, 2, state_node_boot(node(&s, 1)), true, STATE_BY_TIME_DEVICE, "");
         return node(&s, 1)->state;
 }

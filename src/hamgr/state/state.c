@@ -95,6 +95,10 @@ void state_node_enter(State *s, StateNode *n, StateNodeState state) {
                 return;
         n->state = state;
         n->since_usec = s->time_usec;
+        /* R9: it left with groups running, and said so; its keeper let go of the lease. Whatever becomes of
+         * it, no reset follows. */
+        if (state == STATE_NODE_DETACHED)
+                n->reset_usec = 0;
         state_node_changed(s, n->id);
 }
 
