@@ -67,6 +67,13 @@ NodeSet cluster_conf_fenceable_nodes(const ClusterConf *c) {
         return set;
 }
 
+bool cluster_conf_has_levels(const ClusterConf *c) {
+        for (size_t i = 0; i < c->n_fences; i++)
+                if (c->fences[i].level != i + 1)
+                        return true;
+        return false;
+}
+
 const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id) {
         FOREACH_ARRAY(n, f->nodes, f->n_nodes)
                 if (n->node_id == node_id)
@@ -155,6 +162,8 @@ static void write_fence(StrBuf *b, const ClusterConf *c, const ClusterFence *f) 
                                cluster_conf_node_name(c, f->nodes[i].node_id),
                                f->nodes[i].plug);
         str_buf_add_char(b, '\n');
+        if (cluster_conf_has_levels(c))
+                str_buf_printf(b, "Level=%u\n", f->level);
 
         for (size_t i = 0; i < f->n_parameters; i++)
                 str_buf_printf(b, "Parameter=%s\n", f->parameters[i]);

@@ -78,6 +78,7 @@ typedef struct RawNode {
 
 typedef struct RawFence {
         int type;
+        uint32_t level; /* 0: not given */
         char *agent;
         ConfList nodes;
         ConfList parameters;
@@ -99,6 +100,7 @@ static const ConfRange timeout_range = { 100 * USEC_PER_MSEC, 10 * USEC_PER_MINU
 static const ConfRange check_range = { 0, USEC_PER_DAY };
 static const ConfRange watchdog_range = { USEC_PER_SEC, USEC_PER_HOUR };
 static const ConfRange port_range = { 1, UINT16_MAX - CLUSTER_LINKS_MAX + 1 };
+static const ConfRange level_range = { 1, CLUSTER_FENCE_DEVICES_MAX };
 static const ConfRange id_range = { NODE_ID_MIN, NODE_ID_MAX };
 static const ConfRange votes_range = { 0, CLUSTER_VOTES_MAX };
 
@@ -163,6 +165,7 @@ static const ConfKey fence_keys[] = {
         { "Type", conf_convert_choice, offsetof(RawFence, type), 0, &fence_type_choice },
         { "Agent", conf_convert_string, offsetof(RawFence, agent), 0, NULL },
         { "Nodes", conf_convert_words, offsetof(RawFence, nodes), CONF_REQUIRED, NULL },
+        { "Level", conf_convert_u32, offsetof(RawFence, level), 0, &level_range },
         { "Parameter", conf_convert_lines, offsetof(RawFence, parameters), CONF_REPEATABLE, NULL },
         { "ParameterFile", conf_convert_path, offsetof(RawFence, parameter_file), 0, NULL },
         { "Credential", conf_convert_string, offsetof(RawFence, credential), 0, NULL },
@@ -198,18 +201,17 @@ typedef struct Loader {
         ConfErrors *errors;
         ClusterConf *c;
 
-        /* The section that each node and fence device came from, for the lines in messages. */
+        /* The section that each node came from, for the lines in messages. */
         const ConfSection *cluster;
         const ConfSection **node_sections;
-        const ConfSection **fence_sections;
         size_t *n_addresses; /* given for each node */
+        bool has_levels;     /* the first fence device has Level= */
         char *tie_breaker;   /* owned */
         uint64_t failover_usec;
 } Loader;
 
 static void loader_done(Loader *l) {
         free(l->node_sections);
-        free(l->fence_sections);
         free(l->n_addresses);
         free(l->tie_breaker);
 }
@@ -900,6 +902,25 @@ static int load_agent(Loader *l, const ConfSection *s, const char *agent, Cluste
         return 0;
 }
 
+/* By hand for all devices, or for none: one without would stand somewhere by accident. */
+static int load_level(Loader *l, const ConfSection *s, uint32_t level, ClusterFence *f) {
+        if (l->c->n_fences == 1)
+                l->has_levels = level != 0;
+        f->level = level != 0 ? level : (uint32_t) l->c->n_fences;
+        if (l->has_levels == (level != 0))
+                return 0;
+        return report_at(
+                        l,
+                        s,
+                        "Level",
+                        "[Fence %s] has %s Level=, unlike [Fence %s] before it; give it to all devices or "
+                        "to "
+                        "none, which are levels in the order of the file then",
+                        f->name,
+                        level != 0 ? "a" : "no",
+                        l->c->fences[0].name);
+}
+
 static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
         _cleanup_(raw_fence_done) RawFence raw = {
                 .type = CLUSTER_FENCE_AGENT,
@@ -915,6 +936,9 @@ static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
                 return r;
 
         (void) snprintf(f->name, sizeof(f->name), "%s", strempty(s->name));
+        r = load_level(l, s, raw.level, f);
+        if (r < 0)
+                return r;
         r = check_type(l, s, &raw);
         if (r < 0)
                 return r;
@@ -952,6 +976,17 @@ static int load_fence(Loader *l, const ConfSection *s, ClusterFence *f) {
         return 0;
 }
 
+/* Those of one level stay in the order of the file. */
+static void sort_by_level(ClusterFence *fences, size_t n) {
+        for (size_t i = 1; i < n; i++)
+                for (size_t k = i; k > 0 && fences[k - 1].level > fences[k].level; k--) {
+                        ClusterFence f = fences[k];
+
+                        fences[k] = fences[k - 1];
+                        fences[k - 1] = f;
+                }
+}
+
 static int load_fences(Loader *l) {
         l->c->fences = calloc(CLUSTER_FENCE_DEVICES_MAX, sizeof(ClusterFence));
         if (!l->c->fences)
@@ -972,11 +1007,11 @@ static int load_fences(Loader *l) {
                                         CLUSTER_FENCE_DEVICES_MAX);
 
                 f = &l->c->fences[l->c->n_fences++];
-                f->level = (uint32_t) l->c->n_fences;
                 r = load_fence(l, s, f);
                 if (r < 0)
                         return r;
         }
+        sort_by_level(l->c->fences, l->c->n_fences);
         return 0;
 }
 
@@ -1082,6 +1117,8 @@ static uint64_t hash_fences(const ClusterConf *c) {
                 hash64_string(&h, f->name);
                 hash64_string(&h, f->agent);
                 hash_fence_type(&h, f);
+                if (cluster_conf_has_levels(c))
+                        hash64_u64(&h, f->level);
                 hash64_u64(&h, f->timeout_usec);
                 hash64_u64(&h, f->power_on);
                 hash64_string(&h, f->parameter_file);

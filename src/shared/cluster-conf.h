@@ -96,7 +96,7 @@ typedef enum ClusterFenceType {
 
 typedef struct ClusterFence {
         char name[NAME_LENGTH_MAX + 1];
-        uint32_t level; /* 1, 2, ... in file order */
+        uint32_t level; /* from 1; of a node, those of one level count together */
         ClusterFenceType type;
         char *agent; /* owned: absolute path; NULL with Redfish */
         uint64_t timeout_usec;
@@ -226,6 +226,8 @@ ClusterOnQuorumLoss cluster_conf_on_quorum_loss_default(const ClusterConf *c);
 
 /* The plug of the node at that device, NULL when the device does not serve it. */
 const char *cluster_fence_plug(const ClusterFence *f, uint32_t node_id);
+/* Not simply one after the other in the order of the file. */
+bool cluster_conf_has_levels(const ClusterConf *c);
 /* The longest that fencing this node can take: the limits of its devices, summed. 0: it has none. */
 uint64_t cluster_conf_fence_usec(const ClusterConf *c, uint32_t node_id);
 

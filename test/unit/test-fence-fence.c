@@ -37,6 +37,15 @@ static const char agent_begin[] =
 static const char agent_good[] = "case $action in\n"
                                  "off) echo off > $D/power;; on) echo on > $D/power;;\n"
                                  "status) [ \"$(cat $D/power)\" = off ] && exit 2;; esac; exit 0\n";
+/* One of two supplies, each with its own outlet. */
+static const char agent_supply[] = "case $action in\n"
+                                   "off) echo off > $D/power-$plug;; on) echo on > $D/power-$plug;;\n"
+                                   "status) [ \"$(cat $D/power-$plug)\" = off ] && exit 2;; esac; exit 0\n";
+/* Switching this one off gives the other its current back. */
+static const char agent_swapping[] =
+                "case $action in\n"
+                "off) echo off > $D/power-$plug; echo on > $D/power-left;;\n"
+                "status) [ \"$(cat $D/power-$plug)\" = off ] && exit 2;; esac; exit 0\n";
 static const char agent_failing[] = "echo first >&2; echo 'the outlet is stuck' >&2; exit 1\n";
 static const char agent_lying[] = "exit 0\n";
 static const char agent_hanging[] = "sleep 60 & echo $! > $D/grandchild; wait\n";
@@ -51,7 +60,7 @@ typedef struct Fixture {
         sd_event *event;
         ClusterConf conf;
         ClusterNode nodes[2];
-        ClusterFence fences[2];
+        ClusterFence fences[3];
         ClusterFenceNode fence_nodes[2];
         Fence *fence;
         FenceRequest *request;
@@ -359,6 +368,86 @@ static void test_next_level_is_tried(void) {
         g_assert_true(f.confirmed);
         g_assert_cmpstr(f.device, ==, "good");
         assert_reason(&f, "failing: ");
+        fixture_done(&f);
+}
+
+static ClusterFenceNode supplies[] = {
+        { .node_id = 1, .name = "n1", .plug = (char *) "left" },
+        { .node_id = 1, .name = "n1", .plug = (char *) "right" },
+};
+
+static void add_supplies(Fixture *f, const char *left, const char *right) {
+        const char *const agents[] = { left, right };
+
+        for (size_t i = 0; i < ELEMENTSOF(agents); i++) {
+                ClusterFence *d = add_device(f, supplies[i].plug, agents[i]);
+
+                d->level = 1;
+                d->nodes = &supplies[i];
+                d->power_on = true;
+        }
+}
+
+static void wait_for_power_on(Fixture *f, const char *log) {
+        g_autofree char *said = NULL;
+
+        for (unsigned i = 0; i < 2000 && !streq(strempty(said), log); i++) {
+                g_assert_cmpint(sd_event_run(f->event, 10 * USEC_PER_MSEC), >=, 0);
+                g_free(said);
+                said = content(f, "log");
+        }
+        g_assert_cmpstr(said, ==, log);
+}
+
+/* Asked only when all were ordered off. */
+static void test_level_is_off_when_all_of_it_are(void) {
+        Fixture f;
+
+        fixture_init(&f);
+        add_supplies(&f, agent_supply, agent_supply);
+        fence(&f, 1);
+        g_assert_true(f.confirmed);
+        g_assert_cmpstr(f.device, ==, "left, right");
+        wait_for_power_on(&f, "off left\noff right\nstatus left\nstatus right\non left\non right\n");
+        fixture_done(&f);
+}
+
+static void test_level_fails_with_one_of_it(void) {
+        Fixture f;
+
+        fixture_init(&f);
+        add_supplies(&f, agent_supply, agent_failing);
+        fence(&f, 1);
+        g_assert_false(f.confirmed);
+        assert_reason(&f, "right: ");
+        assert_reason(&f, "the outlet is stuck");
+        fixture_done(&f);
+}
+
+static void test_level_that_failed_gets_its_current_back(void) {
+        Fixture f;
+        ClusterFence *d;
+
+        fixture_init(&f);
+        add_supplies(&f, agent_supply, agent_failing);
+        d = add_device(&f, "good", agent_good);
+        d->level = 2;
+        fence(&f, 1);
+        g_assert_true(f.confirmed);
+        g_assert_cmpstr(f.device, ==, "good");
+        wait_for_power_on(&f, "off left\noff right\noff right\noff outlet1\nstatus outlet1\non left\n");
+        fixture_done(&f);
+}
+
+static void test_level_is_asked_after_all_orders(void) {
+        Fixture f;
+
+        fixture_init(&f);
+        add_supplies(&f, agent_supply, agent_swapping);
+        fence(&f, 1);
+        g_assert_false(f.confirmed);
+        assert_reason(&f,
+                      "left: \"off\" said that it worked, but \"status\" says that the node is still on");
         fixture_done(&f);
 }
 
@@ -672,6 +761,11 @@ int main(int argc, char **argv) {
                         test_hanging_agent_is_killed_with_its_children);
         g_test_add_func("/fence/freeing-a-request-kills-its-agent", test_freeing_a_request_kills_its_agent);
         g_test_add_func("/fence/next-level-is-tried", test_next_level_is_tried);
+        g_test_add_func("/fence/level-is-off-when-all-of-it-are", test_level_is_off_when_all_of_it_are);
+        g_test_add_func("/fence/level-fails-with-one-of-it", test_level_fails_with_one_of_it);
+        g_test_add_func("/fence/level-that-failed-gets-its-current-back",
+                        test_level_that_failed_gets_its_current_back);
+        g_test_add_func("/fence/level-is-asked-after-all-orders", test_level_is_asked_after_all_orders);
         g_test_add_func("/fence/node-without-a-device-fails", test_node_without_a_device_fails);
         g_test_add_func("/fence/misspelled-key-never-reaches-the-agent",
                         test_misspelled_key_never_reaches_the_agent);

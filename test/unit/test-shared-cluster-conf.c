@@ -358,6 +358,38 @@ static void test_bad_fence_devices_are_refused(void) {
                       "c:16: Parameter=verbose: must be key=value, such as Parameter=ip=10.9.0.1\n");
 }
 
+#define PDU(name, more) "[Fence " name "]\nAgent=fence_apc\nNodes=n1\n" more
+
+static void test_levels_of_fence_devices(void) {
+        _cleanup_(cluster_conf_freep) ClusterConf *c = parse_good(CLUSTER NODES PDU("b", "Level=2\n") PDU(
+                        "left", "Level=1\n") PDU("right", "Level=1\n"));
+        _cleanup_(cluster_conf_freep) ClusterConf *copy = cluster_conf_copy(c);
+        _cleanup_(cluster_conf_freep) ClusterConf *lone =
+                        parse_good(CLUSTER NODES PDU("left", "") PDU("right", "") PDU("b", ""));
+
+        g_assert_true(cluster_conf_has_levels(c));
+        g_assert_cmpstr(c->fences[0].name, ==, "left");
+        g_assert_cmpuint(c->fences[0].level, ==, 1);
+        g_assert_cmpstr(c->fences[1].name, ==, "right");
+        g_assert_cmpuint(c->fences[1].level, ==, 1);
+        g_assert_cmpstr(c->fences[2].name, ==, "b");
+        g_assert_cmpuint(c->fences[2].level, ==, 2);
+        g_assert_cmpuint(copy->hash, ==, c->hash);
+
+        g_assert_false(cluster_conf_has_levels(lone));
+        g_assert_cmpuint(lone->fences[1].level, ==, 2);
+        g_assert_cmpuint(lone->hash, !=, c->hash);
+
+        assert_errors(CLUSTER NODES PDU("left", "Level=1\n") PDU("right", ""),
+                      "c:16: [Fence right] has no Level=, unlike [Fence left] before it; give it to all "
+                      "devices "
+                      "or to none, which are levels in the order of the file then\n");
+        assert_errors(CLUSTER NODES PDU("left", "") PDU("right", "Level=1\n"),
+                      "c:18: Level=1: [Fence right] has a Level=, unlike [Fence left] before it; give it to "
+                      "all "
+                      "devices or to none, which are levels in the order of the file then\n");
+}
+
 #define REDFISH "[Fence bmc]\nType=redfish\nParameterFile=/etc/hamgr/bmc.secret\n"
 
 static void test_redfish_devices_are_read(void) {
@@ -631,6 +663,7 @@ int main(int argc, char *argv[]) {
                         test_plug_of_two_nodes_is_refused);
         g_test_add_func("/shared/cluster-conf/bad-redfish-devices-are-refused",
                         test_bad_redfish_devices_are_refused);
+        g_test_add_func("/shared/cluster-conf/levels-of-fence-devices", test_levels_of_fence_devices);
         g_test_add_func("/shared/cluster-conf/bad-fence-devices-are-refused",
                         test_bad_fence_devices_are_refused);
         g_test_add_func("/shared/cluster-conf/all-errors-at-once", test_all_errors_at_once);

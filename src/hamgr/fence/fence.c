@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A request walks over the devices of its node:
+/* A request walks over the devices of its node, level by level:
  *
- *     LOOK (only if the device is not ready) -> OFF -> STATUS -> confirmed off
- *       |                                        |       |
- *       +------------- the device failed --------+-------+---> next device, LOOK or OFF; none left: failed
+ *     LOOK (only if the device is not ready) -> OFF, one device of the level after the other
+ *       -> STATUS, one after the other again  -> all are off: confirmed off
+ *     a device failed: on with the next level; none left: failed
  *
- * STATUS is passed over where OFF itself has asked for the state, after the order, as Redfish does. OFF and
+ * A server with two power supplies is off when both are, so that what was asked about one before the other
+ * was ordered off would prove nothing.
+ *
+ * STATUS is passed over where OFF itself has asked for the state, after the order, as Redfish does, and the
+ * device is alone in its level. OFF and
  * STATUS are tried again after a pause while the device's time limit allows it. An `on` that follows is a
  * job of its own: the request is over by then. */
 
@@ -59,9 +63,13 @@ struct FenceRequest {
         void *userdata;
 
         Phase phase;
-        size_t i_device; /* the one being tried, or to be tried */
+        size_t i_level;   /* first device of the level, */
+        size_t i_device;  /* and the one being tried, or to be tried */
+        bool asking;      /* all of the level were ordered off */
+        uint32_t ordered; /* bits of the devices that took the order, in whatever level */
         unsigned n_off, n_status;
-        uint64_t started_usec, deadline_usec; /* the deadline is that of this device */
+        uint64_t started_usec, deadline_usec;          /* the deadline is that of this device, */
+        uint64_t left_usec[CLUSTER_FENCE_DEVICES_MAX]; /* which has so much left when it is asked */
 
         FenceRun *run;          /* owned */
         sd_event_source *timer; /* ref: begins the phase, now or after a pause */
@@ -178,19 +186,55 @@ static FenceDevice *request_device(const FenceRequest *r) {
         return g_ptr_array_index(r->fence->devices, r->i_device);
 }
 
-static void request_finish(FenceRequest *r, FenceDevice *device) {
+static const ClusterFence *device_conf_at(const FenceRequest *r, size_t i) {
+        return fence_device_conf(g_ptr_array_index(r->fence->devices, i));
+}
+
+/* The next device of the node, from i on; the number of devices: there is none. */
+static size_t find_device(const FenceRequest *r, size_t i) {
+        while (i < r->fence->devices->len && !cluster_fence_plug(device_conf_at(r, i), r->node_id))
+                i++;
+        return i;
+}
+
+/* What find_device() found. */
+static bool is_in_level(const FenceRequest *r, size_t i) {
+        return i < r->fence->devices->len &&
+               device_conf_at(r, i)->level == device_conf_at(r, r->i_level)->level;
+}
+
+static bool is_alone_in_level(const FenceRequest *r) {
+        return r->i_device == r->i_level && !is_in_level(r, find_device(r, r->i_device + 1));
+}
+
+/* Those of a level that failed in its middle, too: a server gets both its supplies back. */
+static void power_on_what_was_ordered_off(const FenceRequest *r) {
+        for (size_t i = 0; i < r->fence->devices->len; i++)
+                if (r->ordered & (UINT32_C(1) << i) && device_conf_at(r, i)->power_on)
+                        power_on_schedule(r->fence, g_ptr_array_index(r->fence->devices, i), r->node_id);
+}
+
+static void request_finish(FenceRequest *r, bool confirmed_off) {
+        g_autoptr(GString) devices = g_string_new(NULL);
         FenceResult result = {
                 .node_id = r->node_id,
-                .confirmed_off = device != NULL,
-                .device = device ? fence_device_conf(device)->name : NULL,
+                .confirmed_off = confirmed_off,
                 .reason = r->reason->str,
                 .duration_usec = usec_sub(now_boottime_usec(), r->started_usec),
         };
 
         r->phase = PHASE_DONE;
         r->timer = sd_event_source_disable_unref(r->timer);
-        if (device && fence_device_conf(device)->power_on)
-                power_on_schedule(r->fence, device, r->node_id);
+        if (confirmed_off) {
+                for (size_t i = r->i_level; is_in_level(r, i); i = find_device(r, i + 1))
+                        g_string_append_printf(
+                                        devices,
+                                        "%s%s",
+                                        devices->len > 0 ? ", " : "",
+                                        device_conf_at(r, i)->name);
+                result.device = devices->str;
+                power_on_what_was_ordered_off(r);
+        }
         r->handler(r, &result, r->userdata);
 }
 
@@ -212,7 +256,26 @@ static _printf_(2, 3) void request_device_failed(FenceRequest *r, const char *fo
         va_end(ap);
 
         r->fence->checks[r->i_device].failed = true;
-        r->i_device++;
+        do
+                r->i_device = find_device(r, r->i_device + 1);
+        while (is_in_level(r, r->i_device));
+        r->i_level = r->i_device;
+        r->asking = false;
+        request_go(r, PHASE_NEXT_DEVICE, 0);
+}
+
+/* This device has done what it was there for. */
+static void request_go_on(FenceRequest *r) {
+        r->left_usec[r->i_device] = usec_sub(r->deadline_usec, now_boottime_usec());
+        r->i_device = find_device(r, r->i_device + 1);
+        if (!is_in_level(r, r->i_device)) {
+                if (r->asking) {
+                        request_finish(r, true);
+                        return;
+                }
+                r->asking = true;
+                r->i_device = r->i_level;
+        }
         request_go(r, PHASE_NEXT_DEVICE, 0);
 }
 
@@ -222,11 +285,13 @@ static bool request_may_retry(const FenceRequest *r) {
 }
 
 static void on_off_end(FenceRequest *r, FenceVerdict verdict, const char *text) {
-        if (verdict == FENCE_VERDICT_IS_OFF)
-                request_finish(r, request_device(r));
-        else if (verdict == FENCE_VERDICT_DONE)
-                request_go(r, PHASE_STATUS, 0);
-        else if (verdict == FENCE_VERDICT_FAILED && r->n_off < OFF_ATTEMPTS_MAX && request_may_retry(r))
+        if (verdict == FENCE_VERDICT_IS_OFF || verdict == FENCE_VERDICT_DONE) {
+                r->ordered |= UINT32_C(1) << r->i_device;
+                if (verdict == FENCE_VERDICT_IS_OFF && is_alone_in_level(r))
+                        request_finish(r, true);
+                else
+                        request_go_on(r);
+        } else if (verdict == FENCE_VERDICT_FAILED && r->n_off < OFF_ATTEMPTS_MAX && request_may_retry(r))
                 request_go(r, PHASE_OFF, RETRY_USEC);
         else
                 request_device_failed(r, "%s", text);
@@ -234,7 +299,7 @@ static void on_off_end(FenceRequest *r, FenceVerdict verdict, const char *text) 
 
 static void on_status_end(FenceRequest *r, FenceVerdict verdict, const char *text) {
         if (verdict == FENCE_VERDICT_IS_OFF)
-                request_finish(r, request_device(r));
+                request_go_on(r);
         else if (verdict != FENCE_VERDICT_GAVE_UP && r->n_status < STATUS_ATTEMPTS_MAX &&
                  request_may_retry(r))
                 request_go(r, PHASE_STATUS, RETRY_USEC);
@@ -287,13 +352,6 @@ static void request_run(FenceRequest *r, FenceAction action) {
                                 g_strerror(-k));
 }
 
-static bool request_next_device(FenceRequest *r) {
-        for (; r->i_device < r->fence->devices->len; r->i_device++)
-                if (cluster_fence_plug(fence_device_conf(request_device(r)), r->node_id))
-                        return true;
-        return false;
-}
-
 /* After a failure, and not each time: nothing waits for a disk while what is known works. False: it cannot
  * be used any more. */
 static bool request_reread(FenceRequest *r, FenceDevice *d) {
@@ -314,22 +372,27 @@ static void request_try_device(FenceRequest *r) {
         FenceDevice *d;
         int k;
 
-        if (!request_next_device(r)) {
+        if (r->i_device >= r->fence->devices->len) {
                 if (r->reason->len == 0)
                         g_string_append_printf(
                                         r->reason,
                                         "no fence device is configured for node %s",
                                         strna(cluster_conf_node_name(r->fence->conf, r->node_id)));
-                request_finish(r, NULL);
+                request_finish(r, false);
                 return;
         }
 
+        r->n_off = r->n_status = 0;
+        if (r->asking) {
+                r->deadline_usec = usec_add(now_boottime_usec(), r->left_usec[r->i_device]);
+                request_go(r, PHASE_STATUS, 0);
+                return;
+        }
         d = request_device(r);
         if (fence_device_stop_probe(d))
                 schedule_check(&r->fence->checks[r->i_device]);
         if (!request_reread(r, d))
                 return;
-        r->n_off = r->n_status = 0;
         r->deadline_usec = usec_add(now_boottime_usec(), fence_device_conf(d)->timeout_usec);
         if (fence_device_is_ready(d)) {
                 request_go(r, PHASE_OFF, 0);
@@ -383,6 +446,7 @@ int fence_request_new(
         r->userdata = userdata;
         r->started_usec = now_boottime_usec();
         r->reason = g_string_new(NULL);
+        r->i_level = r->i_device = find_device(r, 0);
         g_ptr_array_add(f->requests, r);
 
         k = event_timer_new(f->event, "fence-request", on_request_timer, r, &r->timer);

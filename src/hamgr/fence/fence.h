@@ -7,8 +7,9 @@
  * A node is proven off by `off` and then by asking: an agent's `off` (exit 0) and `status` (exit 2), a
  * controller's PowerState "Off" after the order; and by nothing less. That is the result, and it is reported
  * at that point. Switching it on again (PowerOn=) comes after and is no part of
- * the success. Several devices of one node are levels, tried in the order of cluster.conf. All is
- * asynchronous over sd-event. */
+ * the success. Several devices of one node are levels, tried one after the other until
+ * one of them has succeeded; those that share a level (Level=), as two power supplies do, must all succeed.
+ * All is asynchronous over sd-event. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +29,7 @@ typedef struct FenceRequest FenceRequest;
 typedef struct FenceResult {
         uint32_t node_id;
         bool confirmed_off;
-        const char *device; /* that did it; NULL when none did */
+        const char *device; /* that did it, "a, b" of one level; NULL when none did */
         const char *reason; /* what went wrong with each device tried; "" when nothing did */
         uint64_t duration_usec;
 } FenceResult;
