@@ -41,7 +41,10 @@ static const Verb VERBS[] = {
         { "cat", verb_cat, "[GROUP|POLICY]", "show the files in force; --write: into /etc/hamgr" },
         { "group", verb_group, "start|stop|cleanup GROUP, move GROUP [NODE]", "operate a resource group" },
         { "node", verb_node, "standby|unstandby NODE", "empty a node, or let it run groups again" },
-        { "fence", verb_fence, "confirm NODE", "vouch that a node is switched off" },
+        { "fence",
+          verb_fence,
+          "history, node NODE, confirm NODE",
+          "past fencings; switch a node off; vouch that it is off" },
         { "budget", verb_budget, "[--json]", "after how long this server has reset itself, link by link" },
 };
 

@@ -88,6 +88,28 @@ static bool confirm_off(Manager *m, const FenceJob *j) {
         return true;
 }
 
+/* What this half did without the others is remembered with all the rest, as soon as there is quorum. */
+static void remember(Manager *m, const FenceJob *j, const FenceResult *result) {
+        StateMessage message = {
+                .type = STATE_MESSAGE_FENCED_FOR_QUORUM,
+                .fence_result = { .boot = j->boot, .ok = true },
+        };
+
+        (void) g_strlcpy(
+                        message.fence_result.device,
+                        strempty(result->device),
+                        sizeof(message.fence_result.device));
+        g_array_append_val(m->half_words, message);
+}
+
+void fencing_tell_of_half(Manager *m) {
+        if (!m->active || !group_is_quorate(m))
+                return;
+        for (size_t i = 0; i < m->half_words->len; i++)
+                group_send(m, &g_array_index(m->half_words, StateMessage, i));
+        g_array_set_size(m->half_words, 0);
+}
+
 static void tell_failure(Manager *m, const FenceJob *j, const char *reason) {
         const char *name = manager_node_name(m, j->boot.node);
 
@@ -114,6 +136,7 @@ static bool take_result(Manager *m, FenceJob *j, const FenceResult *result) {
                   name,
                   strempty(result->device));
         j->off_usec = now_boottime_usec();
+        remember(m, j, result);
         return confirm_off(m, j);
 }
 
@@ -348,6 +371,7 @@ void fencing_update_half(Manager *m) {
                 if (m->half.epoch != 0)
                         cancel_half(m);
                 m->half = (hagcs_mid){};
+                fencing_tell_of_half(m);
                 return;
         }
         if (m->half.epoch == c->mid.epoch && m->half.node_id == c->mid.node_id) {
@@ -495,6 +519,7 @@ int fencing_start(Manager *m) {
         int r;
 
         m->fence_jobs = g_ptr_array_new_with_free_func(job_free);
+        m->half_words = g_array_new(FALSE, FALSE, sizeof(StateMessage));
         m->fence_errors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         r = event_timer_new(m->event, "half", on_half_timer, m, &m->half_timer);
         if (r < 0)
@@ -507,6 +532,8 @@ void fencing_stop(Manager *m) {
         sd_event_source_disable_unref(m->half_timer);
         if (m->fence_jobs)
                 g_ptr_array_unref(m->fence_jobs);
+        if (m->half_words)
+                g_array_unref(m->half_words);
         sd_event_source_disable_unref(m->fence_swap);
         fence_free(m->fence);
         cluster_conf_free(m->fence_conf);

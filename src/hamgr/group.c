@@ -222,6 +222,7 @@ static void feed_view(Manager *m, const hagcs_event *e) {
                         .incarnation = n->incarnation,
                 };
                 memcpy(nodes[i].boot_id.bytes, n->boot_id, sizeof(nodes[i].boot_id.bytes));
+                (void) g_strlcpy(nodes[i].reason, n->reason, sizeof(nodes[i].reason));
         }
         for (size_t i = 0; i < e->view.n_members; i++)
                 members[i] = (StateViewMember){
@@ -272,6 +273,7 @@ void group_say_hello(Manager *m) {
         promise_reset(m, &hello.hello);
         hello.hello.record = record_newest(m->record);
         group_send(m, &hello);
+        fencing_tell_of_half(m);
         leave_joined(m);
 }
 

@@ -108,6 +108,7 @@ typedef struct Manager {
         hagcs_mid half;           /* the membership in which we are a half; epoch 0: we are not */
         uint64_t half_patience_usec; /* until when nodes that are heard are waited for */
         bool half_waits;             /* for such a node, when it was looked at last */
+        GArray *half_words;          /* owned StateMessage: of what it did, to be told */
         sd_event_source *half_timer; /* owned */
 
         /* record.c */
@@ -210,6 +211,8 @@ void fencing_cancel(Manager *m, const StateBoot *boot);
 void fencing_cancel_all(Manager *m);
 /* The cluster as hagcd sees it changed: are we a half? */
 void fencing_update_half(Manager *m);
+/* We are in the group again: what was fenced for quorum. */
+void fencing_tell_of_half(Manager *m);
 
 /* ---- record.c ---- */
 typedef void (*RecordHandler)(uint64_t serial, int error, void *userdata);

@@ -8,6 +8,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "hamgr/api/fence-history.h"
 #include "hamgr/check.h"
 #include "hamgr/manager.h"
 #include "shared/event-util.h"
@@ -271,6 +272,18 @@ static void apply(Manager *m, ApiCall *call, const ApiRequest *request) {
         group_send(m, &message);
 }
 
+static void show_fence_history(Manager *m, ApiCall *call) {
+        ApiFenceHistory history = {};
+
+        if (!m->state) {
+                api_call_refuse(call, API_ERROR_NOT_READY, "nothing is known here: %s", m->trouble);
+                return;
+        }
+        history.n_entries = state_fence_history(m->state, &history.entries);
+        history.epoch_usec = now_realtime_usec() - state_clock_now(&m->clock, now_boottime_usec());
+        api_call_fence_history(call, &history);
+}
+
 static void on_request(ApiCall *call, const ApiRequest *request, void *userdata) {
         Manager *m = userdata;
 
@@ -292,6 +305,9 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
                 break;
         case API_REQUEST_GROUPS:
                 groups_show(m, call);
+                break;
+        case API_REQUEST_FENCE_HISTORY:
+                show_fence_history(m, call);
                 break;
         }
 }
@@ -337,6 +353,11 @@ static const hagcs_node *seen_node(const Manager *m, uint32_t id) {
         return NULL;
 }
 
+/* For as long as somebody may be about to ask. */
+static bool is_recent(const Manager *m, const StateNode *n) {
+        return state_clock_now(&m->clock, now_boottime_usec()) < n->since_usec + USEC_PER_HOUR;
+}
+
 /* What is replicated comes first, so that all nodes say the same of it. */
 static void note_node(const Manager *m, const StateNode *n, const hagcs_node *seen, ApiNode *ret) {
         if (n && n->fence.active)
@@ -357,6 +378,8 @@ static void note_node(const Manager *m, const StateNode *n, const hagcs_node *se
                 state_text_set(ret->note, "fenced by %s", n->fence.device);
         else if (seen && seen->state != HAGCS_NODE_UP && !isempty(seen->problem))
                 state_text_set(ret->note, "%s", seen->problem);
+        else if (n && n->state == STATE_NODE_UP && n->rebooted[0] && is_recent(m, n))
+                state_text_set(ret->note, "was rebooted: %s", n->rebooted);
 }
 
 static void shown_node(uint32_t id, ApiNode *ret, void *userdata) {
@@ -371,6 +394,7 @@ static void shown_node(uint32_t id, ApiNode *ret, void *userdata) {
                             : state_node_state_to_string(STATE_NODE_UNKNOWN);
         ret->standby = n && n->standby;
         ret->managed = n && n->hello;
+        ret->rebooted = n ? n->rebooted : "";
         note_node(m, n, seen, ret);
 }
 

@@ -54,7 +54,7 @@ static void give_reports(StateMessageSink sink, void *userdata) {
 }
 
 static void give_operations(StateMessageSink sink, void *userdata) {
-        for (unsigned operation = STATE_OPERATION_GROUP_START; operation <= STATE_OPERATION_FENCE_CONFIRM;
+        for (unsigned operation = STATE_OPERATION_GROUP_START; operation <= STATE_OPERATION_NODE_FENCE;
              operation++) {
                 StateMessage m = { .type = STATE_MESSAGE_OPERATOR };
 
@@ -142,6 +142,12 @@ void state_messages_all(StateMessageSink sink, void *userdata) {
                                                 .ok = true,
                                                 .device = "power",
                                                 .text = "off" } });
+        give(sink,
+             userdata,
+             &(StateMessage){ .type = STATE_MESSAGE_FENCED_FOR_QUORUM,
+                              .fence_result = { .boot = { .node = 3, .incarnation = 30, .mid = { 1, 1 } },
+                                                .ok = true,
+                                                .device = "power" } });
         give_operations(sink, userdata);
         give_reports(sink, userdata);
         give_plan(sink, userdata);

@@ -18,7 +18,8 @@ typedef struct SceneNode {
         StateNodeState state;
         uint64_t incarnation;
         uint64_t boot;
-        uint64_t instance; /* 0: no hamgr */
+        uint64_t instance;  /* 0: no hamgr */
+        const char *reason; /* why it is in its state */
         State *replica;
         StateEffects effects; /* since scene_forget() */
         GBytes *disk;         /* the newest record that it stored */
@@ -193,6 +194,7 @@ static _unused_ void scene_view(Scene *s, bool nodes_changed) {
                         .incarnation = n->incarnation,
                         .boot_id = scene_boot_id(n->boot),
                 };
+                g_strlcpy(nodes[id - 1].reason, strempty(n->reason), sizeof(nodes[id - 1].reason));
                 for (size_t i = 0; i < n_kept; i++)
                         is_kept = is_kept || kept[i].node == id;
                 if (!is_kept) {

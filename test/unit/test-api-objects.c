@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "hamgr/api/api.h"
+#include "hamgr/api/fence-history.h"
 #include "hamgr/api/groups.h"
 #include "hamgr/api/membership.h"
 
@@ -76,6 +77,14 @@ static void show_groups(ApiCall *call) {
         api_call_groups(call, &(ApiGroups){ .node = 1, .groups = groups, .n_groups = 1 });
 }
 
+static void show_fence_history(ApiCall *call) {
+        static const StateFenceEntry entry = {
+                .boot = { .node = 2 }, .fencer = 1, .outcome = STATE_FENCE_OFF, .device = "power"
+        };
+
+        api_call_fence_history(call, &(ApiFenceHistory){ .entries = &entry, .n_entries = 1 });
+}
+
 static void on_request(ApiCall *call, const ApiRequest *request, void *userdata) {
         World *w = userdata;
 
@@ -85,6 +94,10 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
         }
         if (request->type == API_REQUEST_GROUPS) {
                 show_groups(call);
+                return;
+        }
+        if (request->type == API_REQUEST_FENCE_HISTORY) {
+                show_fence_history(call);
                 return;
         }
 
@@ -415,6 +428,7 @@ static void assert_contract(World *w, const char *name, const char *dictionary, 
 static void test_dictionaries(World *w, gconstpointer data) {
         assert_contract(w, "GetMembership", "membership", 40);
         assert_contract(w, "GetMessageGroups", "groups", 30);
+        assert_contract(w, "GetFenceHistory", "history", 5);
 }
 
 static void test_every_property_can_be_read(World *w, gconstpointer data) {

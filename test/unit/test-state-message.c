@@ -53,6 +53,7 @@ static StateMessage make(unsigned type) {
                 };
                 break;
         case STATE_MESSAGE_FENCE_RESULT:
+        case STATE_MESSAGE_FENCED_FOR_QUORUM:
                 m.fence_result = (StateFenceResult){
                         .boot = a_boot(), .ok = true, .device = "power", .text = "off"
                 };
@@ -102,7 +103,7 @@ static GBytes *encoded(unsigned type) {
 }
 
 #define FIRST_TYPE STATE_MESSAGE_HELLO
-#define LAST_TYPE STATE_MESSAGE_CLUSTER_IN_FORCE
+#define LAST_TYPE STATE_MESSAGE_FENCED_FOR_QUORUM
 
 static int decode(const void *data, size_t size_bytes) {
         StateMessage m;

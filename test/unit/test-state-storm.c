@@ -53,7 +53,7 @@ static void random_operator(Sim *s, SimNode *n) {
         const char *group = group_names[draw(s, 0, GROUPS_MAX - 1)];
         uint32_t node = (uint32_t) draw(s, 1, s->n_nodes);
 
-        switch (draw(s, 0, 9)) {
+        switch (draw(s, 0, 10)) {
         case 0:
                 operator_acts(s, n, STATE_OPERATION_GROUP_STOP, group, 0);
                 break;
@@ -75,6 +75,9 @@ static void random_operator(Sim *s, SimNode *n) {
                 operator_acts(s, n, STATE_OPERATION_GROUP_CLEANUP, group, 0);
                 break;
         case 8:
+                operator_acts(s, n, STATE_OPERATION_NODE_FENCE, NULL, node);
+                break;
+        case 9:
                 /* The operator looked at the node, found it off, and said so; by then it may be back. */
                 if (n->state && !node_of(s, node)->power &&
                     state_node(n->state, node)->state == STATE_NODE_UNKNOWN) {

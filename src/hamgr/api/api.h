@@ -43,8 +43,9 @@ typedef enum ApiRequestType {
         API_REQUEST_APPLY,
         API_REQUEST_APPLY_CLUSTER,
         API_REQUEST_CHECK,
-        API_REQUEST_MEMBERSHIP, /* of anybody */
-        API_REQUEST_GROUPS,     /* likewise */
+        API_REQUEST_MEMBERSHIP,    /* of anybody */
+        API_REQUEST_GROUPS,        /* likewise */
+        API_REQUEST_FENCE_HISTORY, /* likewise */
 } ApiRequestType;
 
 typedef struct ApiRequest {
@@ -83,6 +84,7 @@ typedef struct ApiNode {
         bool standby;
         bool managed;
         char note[STATE_TEXT_MAX];
+        const char *rebooted; /* why its boot before this one ended; "" */
 } ApiNode;
 
 typedef struct ApiHandlers {

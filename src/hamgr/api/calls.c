@@ -145,6 +145,7 @@ static const Method METHODS[] = {
         { "MoveGroup", "ss", ACTION_OPERATE, STATE_OPERATION_GROUP_MOVE },
         { "CleanupGroup", "s", ACTION_OPERATE, STATE_OPERATION_GROUP_CLEANUP },
         { "SetNodeStandby", "sb", ACTION_OPERATE, STATE_OPERATION_NODE_STANDBY },
+        { "FenceNode", "s", ACTION_CONFIRM, STATE_OPERATION_NODE_FENCE },
         { "ConfirmNodeDown", "s", ACTION_CONFIRM, STATE_OPERATION_FENCE_CONFIRM },
 };
 
@@ -172,6 +173,7 @@ int api_method_operate(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         call->request.type = API_REQUEST_OPERATE;
         call->request.operation = method->operation;
         if (method->operation == STATE_OPERATION_NODE_STANDBY ||
+            method->operation == STATE_OPERATION_NODE_FENCE ||
             method->operation == STATE_OPERATION_FENCE_CONFIRM)
                 call->request.node = name;
         else {
@@ -317,6 +319,10 @@ static int show(sd_bus_message *m, ApiRequestType type, void *userdata, sd_bus_e
 
 int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return show(m, API_REQUEST_MEMBERSHIP, userdata, error);
+}
+
+int api_method_get_fence_history(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return show(m, API_REQUEST_FENCE_HISTORY, userdata, error);
 }
 
 int api_method_get_message_groups(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -133,11 +133,13 @@ static const sd_bus_vtable manager_vtable[] = {
         METHOD("GetConfiguration", NULL, , "ta(ss)", ONE(version) ONE(files), api_method_get_configuration),
         METHOD("GetMembership", NULL, , "a{sv}", ONE(membership), api_method_get_membership),
         METHOD("GetMessageGroups", NULL, , "a{sv}", ONE(groups), api_method_get_message_groups),
+        METHOD("GetFenceHistory", NULL, , "a{sv}", ONE(history), api_method_get_fence_history),
         METHOD("StartGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("StopGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("MoveGroup", "ss", ONE(group) ONE(node), NULL, , api_method_operate),
         METHOD("CleanupGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("SetNodeStandby", "sb", ONE(node) ONE(standby), NULL, , api_method_operate),
+        METHOD("FenceNode", "s", ONE(node), NULL, , api_method_operate),
         METHOD("ConfirmNodeDown", "s", ONE(node), NULL, , api_method_operate),
         SD_BUS_SIGNAL_WITH_NAMES("Event", "ssss", ONE(kind) ONE(group) ONE(node) ONE(text), 0),
         PROPERTY_CONST("Version", "s", get_manager),
@@ -195,6 +197,8 @@ get_node(sd_bus *bus,
                 return sd_bus_message_append(reply, "b", (int) n.standby);
         if (streq(property, "Managed"))
                 return sd_bus_message_append(reply, "b", (int) n.managed);
+        if (streq(property, "Rebooted"))
+                return sd_bus_message_append(reply, "s", strempty(n.rebooted));
         assert(streq(property, "Note"));
         return sd_bus_message_append(reply, "s", n.note);
 }
@@ -208,6 +212,7 @@ static const sd_bus_vtable node_vtable[] = {
         PROPERTY("Standby", "b", get_node),
         PROPERTY("Managed", "b", get_node),
         PROPERTY("Note", "s", get_node),
+        PROPERTY("Rebooted", "s", get_node),
         SD_BUS_VTABLE_END,
 };
 

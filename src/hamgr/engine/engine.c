@@ -149,6 +149,15 @@ static void plan_failed_stops(Planner *p) {
         }
 }
 
+static void plan_ordered_fences(Planner *p) {
+        FOREACH_ARRAY(config, state_nodes(p->state)->nodes, state_nodes(p->state)->n_nodes) {
+                const StateNode *n = state_node(p->state, config->id);
+
+                if (n && n->fence_ordered && !node_set_contains(p->fenced, n->id))
+                        plan_fence(p, n, "an operator ordered it");
+        }
+}
+
 /* ---- Groups ---- */
 
 static void decide(EngineDecision *d, uint32_t node, const char *format, ...) _printf_(3, 4);
@@ -477,6 +486,7 @@ void engine_plan(const State *s, uint64_t now_usec, EnginePlan *ret) {
                 if (n && n->state == STATE_NODE_UNKNOWN)
                         plan_lost_node(&p, n, state_formed_usec(s));
         }
+        plan_ordered_fences(&p);
         ret->n_decisions = state_n_groups(s);
         ret->decisions = g_new0(EngineDecision, ret->n_decisions + 1);
         for (size_t i = 0; i < ret->n_decisions; i++)

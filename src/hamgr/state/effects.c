@@ -27,6 +27,7 @@ static const char *const state_event_kind_table[_STATE_EVENT_MAX] = {
         [STATE_EVENT_NODE_LEFT] = "node_left",
         [STATE_EVENT_NODE_DOWN] = "node_down",
         [STATE_EVENT_NODE_LEAVING] = "node_leaving",
+        [STATE_EVENT_NODE_REBOOTED] = "node_rebooted",
         [STATE_EVENT_NODE_STANDBY] = "node_standby",
         [STATE_EVENT_NODE_UNSTANDBY] = "node_unstandby",
         [STATE_EVENT_MANAGER_LOST] = "manager_lost",

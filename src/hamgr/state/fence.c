@@ -16,6 +16,10 @@ static bool node_has_failed_stop(const State *s, uint32_t node) {
         return false;
 }
 
+static bool is_ordered(const StateNode *n) {
+        return n->fence_ordered;
+}
+
 /* A member is heard, so no time says anything about it (R11). */
 bool state_node_is_fenceable(const State *s, const StateNode *n) {
         const HaNode *config = ha_nodes_find(&s->node_table, n->id);
@@ -52,8 +56,8 @@ bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reas
         boot = state_node_boot(n);
         if (!state_boot_equal(&boot, &step->boot))
                 state_text_set(ret_reason, "it is about another boot or membership of %s", name);
-        else if (n->state != STATE_NODE_UNKNOWN &&
-                 !(n->state == STATE_NODE_UP && node_has_failed_stop(s, n->id)))
+        else if (n->state != STATE_NODE_UNKNOWN && !(is_ordered(n) && n->state == STATE_NODE_DETACHED) &&
+                 !(n->state == STATE_NODE_UP && (is_ordered(n) || node_has_failed_stop(s, n->id))))
                 state_text_set(ret_reason, "%s is %s", name, state_node_state_to_string(n->state));
         else if (!state_node_is_fenceable(s, n))
                 state_text_set(ret_reason, "%s has no fence device", name);
@@ -85,6 +89,7 @@ void state_fence_start(State *s, const StateStep *step) {
         n->fence.live = n->fence.live || n->state == STATE_NODE_UP;
         n->fence.fencer = step->fencer;
         n->fence.started_usec = s->time_usec;
+        state_history_begin(s, &step->boot, step->fencer, step->reason);
         state_node_changed(s, n->id);
 
         /* R21: one reset for a failed stop of a group within its window. */
@@ -129,6 +134,7 @@ void state_fence_withdraw(State *s, StateNode *n, const char *reason) {
                 return;
         fence_cancel_effect(s, n);
         n->fence.active = false;
+        state_history_end(s, n->id, STATE_FENCE_WITHDRAWN, "", reason);
         state_node_changed(s, n->id);
         state_event(s,
                     STATE_EVENT_FENCE_WITHDRAWN,
@@ -149,6 +155,7 @@ static uint64_t retry_delay_usec(uint32_t n_attempts) {
 void state_fence_give_up(State *s, StateNode *n, const char *reason) {
         fence_cancel_effect(s, n);
         n->fence.active = false;
+        state_history_end(s, n->id, STATE_FENCE_FAILED, "", reason);
         n->fence.retry_usec = s->time_usec;
         g_strlcpy(n->fence.text, reason, sizeof(n->fence.text));
         state_node_changed(s, n->id);
@@ -245,6 +252,8 @@ void state_take_fence_result(State *s, const StateViewMember *sender, const Stat
                 g_strlcpy(n->fence.text,
                           result->ok ? "the device said off, and is not believed" : result->text,
                           sizeof(n->fence.text));
+                state_history_end(s, n->id, STATE_FENCE_FAILED, result->device, n->fence.text);
+                n->fence_ordered = false;
                 state_node_changed(s, n->id);
                 state_event(s,
                             STATE_EVENT_FENCE_FAILED,
@@ -263,6 +272,8 @@ void state_take_fence_result(State *s, const StateViewMember *sender, const Stat
         if (n->fence.active && n->fence.fencer != sender->node)
                 fence_cancel_effect(s, n);
         n->fence.active = false;
+        n->fence_ordered = false;
+        state_history_end(s, n->id, STATE_FENCE_OFF, result->device, result->text);
         n->fence.n_attempts = 0;
         n->fence.tried = NODE_SET_EMPTY;
         g_strlcpy(n->fence.device, result->device, sizeof(n->fence.device));
@@ -297,8 +308,26 @@ bool state_fence_confirm(State *s, const StateBoot *boot, char ret_reason[static
                 return false;
         }
         state_fence_withdraw(s, n, "an operator confirmed that it is off");
+        state_history_begin(s, boot, 0, n->lost);
+        state_history_end(s, n->id, STATE_FENCE_CONFIRMED, "operator", "");
         n->fence = (StateFence){ 0 };
         g_strlcpy(n->fence.device, "operator", sizeof(n->fence.device));
         node_is_down(s, n, STATE_EVENT_FENCE_CONFIRMED, "an operator confirmed it");
         return true;
+}
+
+/* A half fences without an order, there being nobody to order with; when it has its quorum, this is left to
+ * be remembered. */
+void state_take_fenced_for_quorum(State *s, const StateViewMember *sender, const StateFenceResult *result) {
+        state_history_begin(
+                        s,
+                        &result->boot,
+                        sender->node,
+                        "exactly half of the votes needed its proof to go on");
+        state_history_end(
+                        s,
+                        result->boot.node,
+                        result->ok ? STATE_FENCE_OFF : STATE_FENCE_FAILED,
+                        result->device,
+                        result->text);
 }

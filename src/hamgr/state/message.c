@@ -224,14 +224,14 @@ GBytes *wire_encode(WireWrite write, const void *object, size_t max_bytes) {
         }
 }
 
-static void write_boot(ByteWriter *w, const StateBoot *b) {
+void wire_write_boot(ByteWriter *w, const StateBoot *b) {
         byte_writer_u32(w, b->node);
         byte_writer_u64(w, b->incarnation);
         wire_write_boot_id(w, b->boot_id);
         wire_write_mid(w, b->mid);
 }
 
-static void read_boot(ByteReader *r, StateBoot *b) {
+void wire_read_boot(ByteReader *r, StateBoot *b) {
         b->node = wire_read_node(r);
         b->incarnation = byte_reader_u64(r);
         b->boot_id = wire_read_boot_id(r);
@@ -305,7 +305,7 @@ static void write_plan(ByteWriter *w, const StatePlan *p) {
                         byte_writer_u64(w, s->number);
                         break;
                 case STATE_STEP_FENCE:
-                        write_boot(w, &s->boot);
+                        wire_write_boot(w, &s->boot);
                         byte_writer_u32(w, s->fencer);
                         break;
                 }
@@ -332,7 +332,7 @@ static void read_plan(ByteReader *r, StatePlan *p) {
                         s->number = byte_reader_u64(r);
                         break;
                 case STATE_STEP_FENCE:
-                        read_boot(r, &s->boot);
+                        wire_read_boot(r, &s->boot);
                         s->fencer = wire_read_node(r);
                         break;
                 default:
@@ -344,14 +344,14 @@ static void read_plan(ByteReader *r, StatePlan *p) {
 }
 
 static void write_fence_result(ByteWriter *w, const StateFenceResult *f) {
-        write_boot(w, &f->boot);
+        wire_write_boot(w, &f->boot);
         byte_writer_bool(w, f->ok);
         byte_writer_string(w, f->device);
         byte_writer_string(w, f->text);
 }
 
 static void read_fence_result(ByteReader *r, StateFenceResult *f) {
-        read_boot(r, &f->boot);
+        wire_read_boot(r, &f->boot);
         f->ok = byte_reader_bool(r);
         byte_reader_string(r, f->device, sizeof(f->device));
         byte_reader_string(r, f->text, sizeof(f->text));
@@ -364,12 +364,12 @@ static void write_operator(ByteWriter *w, const StateOperator *o) {
         byte_writer_u32(w, o->node);
         byte_writer_bool(w, o->operation == STATE_OPERATION_FENCE_CONFIRM);
         if (o->operation == STATE_OPERATION_FENCE_CONFIRM)
-                write_boot(w, &o->boot);
+                wire_write_boot(w, &o->boot);
 }
 
 static void read_operator(ByteReader *r, StateOperator *o) {
         o->request = byte_reader_u64(r);
-        o->operation = (StateOperation) byte_reader_u8_max(r, STATE_OPERATION_FENCE_CONFIRM);
+        o->operation = (StateOperation) byte_reader_u8_max(r, STATE_OPERATION_NODE_FENCE);
         if (o->operation < STATE_OPERATION_GROUP_START)
                 byte_reader_fail(r);
         wire_read_name_or_none(r, o->group);
@@ -377,7 +377,7 @@ static void read_operator(ByteReader *r, StateOperator *o) {
         if (byte_reader_bool(r) != (o->operation == STATE_OPERATION_FENCE_CONFIRM))
                 byte_reader_fail(r);
         if (o->operation == STATE_OPERATION_FENCE_CONFIRM)
-                read_boot(r, &o->boot);
+                wire_read_boot(r, &o->boot);
 }
 
 static void write_apply_prepare(ByteWriter *w, const StateApplyPrepare *a) {
@@ -441,6 +441,7 @@ static void write_message(ByteWriter *w, const void *object) {
                 write_plan(w, &m->plan);
                 break;
         case STATE_MESSAGE_FENCE_RESULT:
+        case STATE_MESSAGE_FENCED_FOR_QUORUM:
                 write_fence_result(w, &m->fence_result);
                 break;
         case STATE_MESSAGE_OPERATOR:
@@ -492,6 +493,7 @@ int state_message_decode(const void *data, size_t size_bytes, StateMessage *ret)
                 read_plan(&r, &m.plan);
                 break;
         case STATE_MESSAGE_FENCE_RESULT:
+        case STATE_MESSAGE_FENCED_FOR_QUORUM:
                 read_fence_result(&r, &m.fence_result);
                 break;
         case STATE_MESSAGE_OPERATOR:
@@ -548,6 +550,7 @@ void state_message_done(StateMessage *m) {
                 break;
         case STATE_MESSAGE_REPORT:
         case STATE_MESSAGE_FENCE_RESULT:
+        case STATE_MESSAGE_FENCED_FOR_QUORUM:
         case STATE_MESSAGE_OPERATOR:
         case STATE_MESSAGE_NODE_LEAVING:
         case STATE_MESSAGE_STORED:
@@ -572,6 +575,8 @@ static const char *operation_name(StateOperation o) {
                 return "node unstandby";
         case STATE_OPERATION_FENCE_CONFIRM:
                 return "fence confirm";
+        case STATE_OPERATION_NODE_FENCE:
+                return "fence node";
         }
         return "?";
 }
@@ -599,6 +604,7 @@ char *state_message_format(const StateMessage *m, char buf[static STATE_TEXT_MAX
                                m->plan.sequence);
                 break;
         case STATE_MESSAGE_FENCE_RESULT:
+        case STATE_MESSAGE_FENCED_FOR_QUORUM:
                 state_text_set(buf,
                                "fence result node %" PRIu32 " %s%s%s",
                                m->fence_result.boot.node,

@@ -56,8 +56,9 @@ typedef enum StateMessageType {
         STATE_MESSAGE_APPLY_ANSWER,  /* apply_answer */
         STATE_MESSAGE_STORED,        /* stored */
         STATE_MESSAGE_TICK,          /* nothing but the time: something that the planner waits for is due */
-        STATE_MESSAGE_CLUSTER_PREPARE,  /* cluster */
-        STATE_MESSAGE_CLUSTER_IN_FORCE, /* cluster */
+        STATE_MESSAGE_CLUSTER_PREPARE,   /* cluster */
+        STATE_MESSAGE_CLUSTER_IN_FORCE,  /* cluster */
+        STATE_MESSAGE_FENCED_FOR_QUORUM, /* fence_result: of a half, without an order; for the history */
 } StateMessageType;
 
 /* What this node's hamgr can do. */
@@ -154,7 +155,7 @@ typedef struct StatePlan {
 typedef struct StateFenceResult {
         StateBoot boot;
         bool ok;
-        char device[NAME_LENGTH_MAX + 1];
+        char device[NAME_LENGTH_MAX + 1]; /* "a, b": of one level; what does not fit is cut */
         char text[STATE_TEXT_MAX];
 } StateFenceResult;
 
@@ -166,6 +167,7 @@ typedef enum StateOperation {
         STATE_OPERATION_NODE_STANDBY,    /* node */
         STATE_OPERATION_NODE_UNSTANDBY,  /* node */
         STATE_OPERATION_FENCE_CONFIRM,   /* boot: as state_node() showed it to the operator */
+        STATE_OPERATION_NODE_FENCE,      /* node: switch it off now */
 } StateOperation;
 
 typedef struct StateOperator {

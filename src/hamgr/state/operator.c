@@ -141,6 +141,46 @@ static void node_standby(State *s, StateNode *n, bool standby, Outcome *o) {
                     standby ? "in" : "not any more in");
 }
 
+static bool has_fencer(const State *s, uint32_t target) {
+        FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
+                if (n->id != 0 && n->id != target && n->hello && n->capabilities & STATE_CAPABILITY_FENCE)
+                        return true;
+        return false;
+}
+
+static void node_fence(State *s, StateNode *n, Outcome *o) {
+        const HaNode *config = ha_nodes_find(&s->node_table, n->id);
+        char name[NAME_LENGTH_MAX + 1];
+
+        state_node_name(s, n->id, name);
+        o->result = STATE_RESULT_REFUSED;
+        if (!config || !config->has_fence_device)
+                state_text_set(o->text, "node %s has no fence device", name);
+        else if (n->state == STATE_NODE_DOWN || n->state == STATE_NODE_INACTIVE)
+                state_text_set(o->text,
+                               "node %s is %s: it is no part of the cluster and runs nothing of it",
+                               name,
+                               state_node_state_to_string(n->state));
+        else if (!has_fencer(s, n->id))
+                state_text_set(o->text, "no other node is there that could fence %s", name);
+        else if (n->lied)
+                state_text_set(o->text,
+                               "the fence device of %s is not believed until the node has rebooted, since "
+                               "it "
+                               "called a running node off",
+                               name);
+        else if (n->fence.confirmed)
+                state_text_set(o->text, "node %s was switched off already", name);
+        else
+                o->result = n->fence.active || n->fence_ordered ? STATE_RESULT_NOTHING_TO_DO
+                                                                : STATE_RESULT_OK;
+        if (o->result == STATE_RESULT_OK) {
+                n->fence_ordered = true;
+                n->fence.retry_usec = s->time_usec;
+                state_node_changed(s, n->id);
+        }
+}
+
 static bool operation_wants_group(StateOperation o) {
         switch (o) {
         case STATE_OPERATION_GROUP_START:
@@ -151,6 +191,7 @@ static bool operation_wants_group(StateOperation o) {
         case STATE_OPERATION_NODE_STANDBY:
         case STATE_OPERATION_NODE_UNSTANDBY:
         case STATE_OPERATION_FENCE_CONFIRM:
+        case STATE_OPERATION_NODE_FENCE:
                 return false;
         }
         return false;
@@ -203,6 +244,9 @@ static void operator_carry_out(State *s, const StateOperator *op, Outcome *o) {
         case STATE_OPERATION_FENCE_CONFIRM:
                 o->result = state_fence_confirm(s, &op->boot, o->text) ? STATE_RESULT_OK
                                                                        : STATE_RESULT_REFUSED;
+                break;
+        case STATE_OPERATION_NODE_FENCE:
+                node_fence(s, n, o);
                 break;
         }
 }

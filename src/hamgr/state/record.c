@@ -318,6 +318,7 @@ void state_take_hello(State *s, const StateViewMember *sender, const StateHello 
         n->reset_usec = hello->capabilities & STATE_CAPABILITY_RESETS ? hello->reset_usec : 0;
         state_node_changed(s, n->id);
         s->changed_manager = true;
+        state_history_tell_rebooted(s, n);
 
         if (hello->record) {
                 gsize size_bytes;

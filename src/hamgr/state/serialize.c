@@ -8,6 +8,10 @@
 #define SNAPSHOT_MAGIC 0x4e534148U /* "HASN" */
 #define SNAPSHOT_VERSION 3U
 
+/* Of what is read by number: so many bytes each has at least. */
+#define SEEN_NODE_BYTES_MIN 31U
+#define HISTORY_ENTRY_BYTES_MIN 67U
+
 static void write_node(ByteWriter *w, const StateNode *n) {
         byte_writer_u32(w, n->id);
         byte_writer_u8(w, (uint8_t) n->state);
@@ -33,6 +37,10 @@ static void write_node(ByteWriter *w, const StateNode *n) {
         byte_writer_u64(w, n->fence.retry_usec);
         byte_writer_string(w, n->fence.device);
         byte_writer_string(w, n->fence.text);
+        byte_writer_bool(w, n->fence_ordered);
+        byte_writer_string(w, n->lost);
+        byte_writer_string(w, n->rebooted);
+        byte_writer_bool(w, n->rebooted_is_told);
 }
 
 static void read_node(ByteReader *r, State *s) {
@@ -67,6 +75,38 @@ static void read_node(ByteReader *r, State *s) {
         n->fence.retry_usec = byte_reader_u64(r);
         byte_reader_string(r, n->fence.device, sizeof(n->fence.device));
         byte_reader_string(r, n->fence.text, sizeof(n->fence.text));
+        n->fence_ordered = byte_reader_bool(r);
+        byte_reader_string(r, n->lost, sizeof(n->lost));
+        byte_reader_string(r, n->rebooted, sizeof(n->rebooted));
+        n->rebooted_is_told = byte_reader_bool(r);
+}
+
+static void write_history(ByteWriter *w, const State *s) {
+        byte_writer_u32(w, (uint32_t) s->n_history);
+        FOREACH_ARRAY(e, s->history, s->n_history) {
+                wire_write_boot(w, &e->boot);
+                byte_writer_u32(w, e->fencer);
+                byte_writer_u8(w, (uint8_t) e->outcome);
+                byte_writer_u64(w, e->begun_usec);
+                byte_writer_u64(w, e->ended_usec);
+                byte_writer_string(w, e->device);
+                byte_writer_string(w, e->reason);
+                byte_writer_string(w, e->text);
+        }
+}
+
+static void read_history(ByteReader *r, State *s) {
+        s->n_history = byte_reader_count(r, STATE_FENCE_HISTORY_MAX, HISTORY_ENTRY_BYTES_MIN);
+        FOREACH_ARRAY(e, s->history, s->n_history) {
+                wire_read_boot(r, &e->boot);
+                e->fencer = wire_read_node_or_none(r);
+                e->outcome = (StateFenceOutcome) byte_reader_u8_max(r, _STATE_FENCE_OUTCOME_MAX - 1);
+                e->begun_usec = byte_reader_u64(r);
+                e->ended_usec = byte_reader_u64(r);
+                byte_reader_string(r, e->device, sizeof(e->device));
+                byte_reader_string(r, e->reason, sizeof(e->reason));
+                byte_reader_string(r, e->text, sizeof(e->text));
+        }
 }
 
 static bool group_node_is_blank(const StateGroupNode *gn) {
@@ -176,11 +216,12 @@ static void write_seen(ByteWriter *w, const State *s) {
                 byte_writer_u8(w, (uint8_t) v->state);
                 byte_writer_u64(w, v->incarnation);
                 wire_write_boot_id(w, v->boot_id);
+                byte_writer_string(w, v->reason);
         }
 }
 
 static void read_seen(ByteReader *r, State *s) {
-        uint32_t n = byte_reader_count(r, NODE_ID_MAX, 29);
+        uint32_t n = byte_reader_count(r, NODE_ID_MAX, SEEN_NODE_BYTES_MIN);
 
         for (uint32_t i = 0; i < n; i++) {
                 uint32_t id = wire_read_node(r);
@@ -191,6 +232,7 @@ static void read_seen(ByteReader *r, State *s) {
                 v->state = (StateNodeState) byte_reader_u8_max(r, _STATE_NODE_MAX - 1);
                 v->incarnation = byte_reader_u64(r);
                 v->boot_id = wire_read_boot_id(r);
+                byte_reader_string(r, v->reason, sizeof(v->reason));
         }
 }
 
@@ -243,6 +285,7 @@ static void write_state(ByteWriter *w, const void *object) {
         write_cluster_state(w, s);
         FOREACH_ARRAY(n, s->node_table.nodes, s->node_table.n_nodes)
                 write_node(w, state_node(s, n->id));
+        write_history(w, s);
 
         wire_write_bytes(w, s->files);
         wire_write_version(w, s->version);
@@ -355,6 +398,7 @@ static void read_state(ByteReader *r, State *s) {
         read_cluster_state(r, s);
         for (size_t i = 0; i < s->node_table.n_nodes && byte_reader_result(r) >= 0; i++)
                 read_node(r, s);
+        read_history(r, s);
 
         read_config(r, s);
         s->version = wire_read_version(r);

@@ -81,6 +81,8 @@ struct State {
         size_t n_members;
         StateViewNode seen[NODE_ID_MAX]; /* by id - 1; nodes that cluster.conf does not name (yet), too */
         StateNode nodes[NODE_ID_MAX];    /* by id - 1; id 0: not configured */
+        StateFenceEntry history[STATE_FENCE_HISTORY_MAX]; /* oldest first */
+        size_t n_history;
 
         /* cluster.conf. At first everybody has it from outside; then it changes by messages. */
         HaNodes node_table;
@@ -193,6 +195,16 @@ void state_cluster_repeat(State *s);
 /* Nodes that cluster.conf does not name any more go when nothing here is about them. */
 void state_cluster_settle(State *s);
 
+/* ---- history.c ---- */
+
+void state_history_begin(State *s, const StateBoot *boot, uint32_t fencer, const char *reason);
+/* Of what is under way about that node, if anything is. */
+void state_history_end(
+                State *s, uint32_t node, StateFenceOutcome outcome, const char *device, const char *text);
+/* Another boot of it is a member than the one that n still tells of. */
+void state_history_node_rebooted(State *s, StateNode *n);
+void state_history_tell_rebooted(State *s, StateNode *n);
+
 /* ---- view.c, fence.c, plan.c, operator.c, apply.c, record.c, formation.c ---- */
 
 void state_take_view(State *s, const StateView *view);
@@ -205,6 +217,7 @@ void state_fence_withdraw(State *s, StateNode *n, const char *reason);
 void state_fence_give_up(State *s, StateNode *n, const char *reason);
 void state_fence_expire(State *s, StateNode *n);
 void state_take_fence_result(State *s, const StateViewMember *sender, const StateFenceResult *result);
+void state_take_fenced_for_quorum(State *s, const StateViewMember *sender, const StateFenceResult *result);
 bool state_fence_confirm(State *s, const StateBoot *boot, char ret_reason[static STATE_TEXT_MAX]);
 
 void state_take_plan(State *s, const StateViewMember *sender, const StatePlan *plan);

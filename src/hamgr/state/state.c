@@ -162,6 +162,9 @@ static void take_message(State *s, const StateViewMember *sender, const StateMes
         case STATE_MESSAGE_FENCE_RESULT:
                 state_take_fence_result(s, sender, &m->fence_result);
                 break;
+        case STATE_MESSAGE_FENCED_FOR_QUORUM:
+                state_take_fenced_for_quorum(s, sender, &m->fence_result);
+                break;
         case STATE_MESSAGE_OPERATOR:
                 state_take_operator(s, sender, &m->operator_);
                 break;

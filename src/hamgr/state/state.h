@@ -27,6 +27,9 @@
 
 #define STATE_REQUESTS_MAX 64U /* of operators, not answered yet; more are refused */
 #define STATE_FENCE_TEXT_MAX 160U
+#define STATE_FENCE_HISTORY_MAX 32U /* fencings that are remembered */
+#define STATE_LOST_TEXT_MAX 32U
+#define STATE_REBOOTED_TEXT_MAX 320U
 #define STATE_FENCE_RETRY_MIN_USEC (UINT64_C(500000)) /* after a first failure; doubles */
 #define STATE_FENCE_RETRY_MAX_USEC (UINT64_C(30000000))
 /* A fencer that is silent for longer is given up; it gets more for devices that may take longer. */
@@ -59,6 +62,7 @@ typedef struct StateViewNode {
         StateNodeState state;
         uint64_t incarnation; /* 0: never heard */
         StateBootId boot_id;
+        char reason[STATE_LOST_TEXT_MAX]; /* why it is in that state, for people; "" */
 } StateViewNode;
 
 /* A hamgr in the group. The instance is new for each registration with the group, also on the same node, and
@@ -119,6 +123,7 @@ typedef enum StateEventKind {
         STATE_EVENT_NODE_LEFT,       /* node: left it with a farewell, state in text */
         STATE_EVENT_NODE_DOWN,       /* node: proven dead */
         STATE_EVENT_NODE_LEAVING,    /* node: drains */
+        STATE_EVENT_NODE_REBOOTED,   /* node: why its boot before this one ended */
         STATE_EVENT_NODE_STANDBY,    /* node */
         STATE_EVENT_NODE_UNSTANDBY,  /* node */
         STATE_EVENT_MANAGER_LOST,    /* node: up, but its hamgr left */
@@ -220,6 +225,29 @@ typedef struct StateFence {
         char text[STATE_FENCE_TEXT_MAX]; /* of the last result */
 } StateFence;
 
+typedef enum StateFenceOutcome {
+        STATE_FENCE_UNDER_WAY,
+        STATE_FENCE_OFF,       /* a device proved it */
+        STATE_FENCE_CONFIRMED, /* an operator vouched for it */
+        STATE_FENCE_FAILED,
+        STATE_FENCE_WITHDRAWN, /* it was proven dead otherwise, or is a member again */
+        _STATE_FENCE_OUTCOME_MAX,
+        _STATE_FENCE_OUTCOME_INVALID = -EINVAL,
+} StateFenceOutcome;
+
+const char *state_fence_outcome_to_string(StateFenceOutcome i) _const_;
+StateFenceOutcome state_fence_outcome_from_string(const char *s);
+
+typedef struct StateFenceEntry {
+        StateBoot boot;
+        uint32_t fencer; /* node that did it; 0: an operator */
+        StateFenceOutcome outcome;
+        uint64_t begun_usec, ended_usec; /* the cluster's time */
+        char device[STATE_FENCE_TEXT_MAX];
+        char reason[STATE_FENCE_TEXT_MAX]; /* why it was begun */
+        char text[STATE_FENCE_TEXT_MAX];   /* what went wrong */
+} StateFenceEntry;
+
 typedef struct StateNode {
         uint32_t id;
         StateNodeState state;
@@ -239,6 +267,12 @@ typedef struct StateNode {
         bool standby; /* operator's decision, stored */
         bool lied;    /* a boot of it that was declared down came back: its device is not believed */
         StateFence fence;
+        bool fence_ordered; /* by an operator, once */
+
+        char lost[STATE_LOST_TEXT_MAX];         /* why it was, last */
+        char rebooted[STATE_REBOOTED_TEXT_MAX]; /* why its boot before this one ended; "": in good order, or
+                                                   not known */
+        bool rebooted_is_told;
 } StateNode;
 
 typedef enum StateOrder {
@@ -369,6 +403,8 @@ const HaConfig *state_config(const State *s); /* in force; never NULL */
 StateVersion state_config_version(const State *s);
 bool state_apply_pending(const State *s, StateVersion *ret_version);
 const StateNode *state_node(const State *s, uint32_t id); /* NULL: not configured */
+/* Fencings, oldest first; borrowed. */
+size_t state_fence_history(const State *s, const StateFenceEntry **ret);
 size_t state_n_groups(const State *s);
 const StateGroup *state_group_at(const State *s, size_t i); /* by name, ascending */
 const StateGroup *state_group(const State *s, const char *name);

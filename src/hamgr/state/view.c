@@ -27,6 +27,7 @@ static void node_left(State *s, StateNode *n, const StateViewNode *v) {
                         g->preferred = 0;
         }
         n->leaving = false;
+        g_strlcpy(n->lost, v->reason, sizeof(n->lost));
         node_set_remove(&s->prepared.waiting, n->id);
         if (!n->fence.live) {
                 /* From now on a fence has to name this membership. One ordered while the node was a member,
@@ -112,6 +113,9 @@ static void node_joined(State *s, StateNode *n, const StateViewNode *v) {
         } else if (known && !same_boot)
                 n->lied = false;
 
+        if (known && !same_boot)
+                state_history_node_rebooted(s, n);
+        n->fence_ordered = false;
         state_fence_withdraw(s, n, "it is a member again");
         n->fence = (StateFence){ 0 };
         n->incarnation = v->incarnation;

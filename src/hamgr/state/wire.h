@@ -20,6 +20,8 @@ void wire_write_mid(ByteWriter *w, HaMid mid);
 HaMid wire_read_mid(ByteReader *r);
 void wire_write_boot_id(ByteWriter *w, StateBootId id);
 StateBootId wire_read_boot_id(ByteReader *r);
+void wire_write_boot(ByteWriter *w, const StateBoot *b);
+void wire_read_boot(ByteReader *r, StateBoot *b);
 void wire_write_version(ByteWriter *w, StateVersion v);
 StateVersion wire_read_version(ByteReader *r);
 
