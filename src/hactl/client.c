@@ -374,6 +374,16 @@ int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret) {
         return r;
 }
 
+int hactl_read_fence_test(Hactl *h, const char *node, json_t **ret) {
+        json_auto_t *document = NULL;
+        int r;
+
+        r = call_to_json(h, MANAGER_INTERFACE, "TestFencing", node, true, &document);
+        if (r == HACTL_OK)
+                *ret = copy_document(document);
+        return r;
+}
+
 int hactl_read_fence_history(Hactl *h, json_t **ret) {
         json_auto_t *document = NULL;
         int r;

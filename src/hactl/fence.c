@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* hactl fence: what fencing did; an operator's order to fence; and an operator's word that takes the place
- * of a fence device. */
+/* hactl fence: what fencing did; what devices say; an operator's order to fence; and an operator's word that
+ * takes the place of a fence device. */
 
 #include <glib.h>
 #include <stdio.h>
@@ -134,6 +134,81 @@ static int history(Hactl *h) {
         return HACTL_OK;
 }
 
+/* ---- test ---- */
+
+/* A device that calls a member off looks at another machine. */
+static const char *trouble_of(const json_t *node, const json_t *device) {
+        const char *error = hactl_text(device, "error");
+
+        if (error[0])
+                return error;
+        if (streq(hactl_text(node, "state"), "up") && streq(hactl_text(device, "state"), "off"))
+                return "it says that the node is off, but the node is up: does Nodes= name its own plug or "
+                       "controller? Whatever it switches off now is no proof";
+        return "";
+}
+
+static bool add_devices(Table *t, const json_t *node, const json_t *devices) {
+        bool good = true;
+        json_t *device;
+        size_t i;
+
+        if (json_array_size(devices) == 0)
+                table_row(t,
+                          ROW(hactl_text(node, "name"), NULL, NULL, NULL, NULL, "it has no fence device"));
+        json_array_foreach(devices, i, device) {
+                const char *state = hactl_text(device, "state"), *trouble = trouble_of(node, device);
+                json_int_t usec = json_integer_value(json_object_get(device, "took_usec"));
+                g_autofree char *level = NULL, *took = NULL;
+
+                level =
+                                g_strdup_printf("%" JSON_INTEGER_FORMAT,
+                                                json_integer_value(json_object_get(device, "level")));
+                took = g_strdup_printf("%.2f s", (double) usec / USEC_PER_SEC);
+                table_row(t,
+                          ROW(hactl_text(node, "name"),
+                              level,
+                              hactl_text(device, "device"),
+                              state[0] ? state : NULL,
+                              took,
+                              trouble));
+                good = good && !trouble[0];
+        }
+        return good;
+}
+
+static int test(Hactl *h, const char *only) {
+        _cleanup_(table_freep) Table *t = table_new(6);
+        json_auto_t *cluster = NULL, *all = json_object();
+        json_t *node;
+        bool good = true;
+        size_t i;
+        int r;
+
+        r = hactl_read(h, &cluster);
+        if (r != HACTL_OK)
+                return r;
+        table_row(t, ROW("NODE", "LEVEL", "DEVICE", "STATE", "TOOK", "TROUBLE"));
+        json_array_foreach(json_object_get(cluster, "nodes"), i, node) {
+                json_auto_t *document = NULL;
+                const char *name = hactl_text(node, "name");
+
+                if (only && !streq(only, name))
+                        continue;
+                r = hactl_read_fence_test(h, name, &document);
+                if (r != HACTL_OK)
+                        return r;
+                good = add_devices(t, node, json_object_get(document, "devices")) && good;
+                json_object_set(all, name, json_object_get(document, "devices"));
+        }
+        if (h->json) {
+                json_dumpf(all, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+                putchar('\n');
+        } else
+                table_print(t);
+        return good ? HACTL_OK : HACTL_FAILED;
+}
+
 /* ---- node ---- */
 
 typedef struct Ordered {
@@ -209,17 +284,22 @@ static int fence_node(Hactl *h, const char *node) {
 
 int verb_fence(Hactl *h, int argc, char **argv) {
         bool is_confirm = argc == 2 && streq(argv[0], "confirm"),
-             is_node = argc == 2 && streq(argv[0], "node");
+             is_node = argc == 2 && streq(argv[0], "node"), is_test = argc == 2 && streq(argv[0], "test");
         int r;
 
         if (argc == 1 && streq(argv[0], "history"))
                 return history(h);
-        if (!is_confirm && !is_node) {
-                hactl_error("usage: hactl fence history, hactl fence node|confirm NODE");
+        if (argc == 1 && streq(argv[0], "test"))
+                return test(h, NULL);
+        if (!is_confirm && !is_node && !is_test) {
+                hactl_error("usage: hactl fence history, hactl fence test [NODE], hactl fence node|confirm "
+                            "NODE");
                 return HACTL_USAGE;
         }
         r = find_node(h, argv[1]);
         if (r != HACTL_OK)
                 return r;
+        if (is_test)
+                return test(h, argv[1]);
         return is_confirm ? confirm(h, argv[1]) : fence_node(h, argv[1]);
 }

@@ -49,6 +49,8 @@ int hactl_read(Hactl *h, json_t **ret);
  */
 int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret);
 
+/* What its fence devices say of a node now, likewise. */
+int hactl_read_fence_test(Hactl *h, const char *node, json_t **ret);
 /* What became of the latest fencings, likewise. */
 int hactl_read_fence_history(Hactl *h, json_t **ret);
 /* What this server counts of the groups that talk by libhagcs, likewise. */

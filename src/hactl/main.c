@@ -43,8 +43,8 @@ static const Verb VERBS[] = {
         { "node", verb_node, "standby|unstandby NODE", "empty a node, or let it run groups again" },
         { "fence",
           verb_fence,
-          "history, node NODE, confirm NODE",
-          "past fencings; switch a node off; vouch that it is off" },
+          "history, test [NODE], node|confirm NODE",
+          "past fencings; ask the devices; switch a node off, or vouch that it is" },
         { "budget", verb_budget, "[--json]", "after how long this server has reset itself, link by link" },
 };
 

@@ -213,6 +213,7 @@ static void job_start(Manager *m, const StateBoot *boot, bool half) {
         FenceJob *j = g_new0(FenceJob, 1);
         int r;
 
+        fence_test_break_off(m);
         j->manager = m;
         j->boot = *boot;
         j->half = half;
@@ -507,6 +508,7 @@ static int on_swap(sd_event_source *source, void *userdata) {
 }
 
 void fencing_configure(Manager *m, ClusterConf *before_taken) {
+        fence_test_break_off(m);
         if (m->fence_is_old)
                 cluster_conf_free(before_taken);
         else
@@ -519,6 +521,7 @@ int fencing_start(Manager *m) {
         int r;
 
         m->fence_jobs = g_ptr_array_new_with_free_func(job_free);
+        fence_test_start(m);
         m->half_words = g_array_new(FALSE, FALSE, sizeof(StateMessage));
         m->fence_errors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         r = event_timer_new(m->event, "half", on_half_timer, m, &m->half_timer);
@@ -529,6 +532,7 @@ int fencing_start(Manager *m) {
 }
 
 void fencing_stop(Manager *m) {
+        fence_test_stop(m);
         sd_event_source_disable_unref(m->half_timer);
         if (m->fence_jobs)
                 g_ptr_array_unref(m->fence_jobs);

@@ -7,6 +7,7 @@
  *
  *     group.c      the connection to hagcd: views, messages and snapshots in, messages out
  *     local.c      the groups on this node: orders to the drive, reports to the others
+ *     fence-test.c  what devices say of a node, for hactl fence test
  *     fencing.c    fence orders, and the fencing of the other half when the votes are split evenly
  *     record.c     what must survive power loss, on disk in two slots
  *     apply.c      a configuration proposed to the cluster: is it possible here?
@@ -108,6 +109,7 @@ typedef struct Manager {
         hagcs_mid half;           /* the membership in which we are a half; epoch 0: we are not */
         uint64_t half_patience_usec; /* until when nodes that are heard are waited for */
         bool half_waits;             /* for such a node, when it was looked at last */
+        GPtrArray *fence_tests;      /* owned: fence-test.c */
         GArray *half_words;          /* owned StateMessage: of what it did, to be told */
         sd_event_source *half_timer; /* owned */
 
@@ -213,6 +215,13 @@ void fencing_cancel_all(Manager *m);
 void fencing_update_half(Manager *m);
 /* We are in the group again: what was fenced for quorum. */
 void fencing_tell_of_half(Manager *m);
+
+/* ---- fence-test.c ---- */
+void fence_test_start(Manager *m);
+void fence_test_stop(Manager *m);
+void fence_test_begin(Manager *m, ApiCall *call, const char *node);
+/* The devices are needed, or are no longer those of m->conf. */
+void fence_test_break_off(Manager *m);
 
 /* ---- record.c ---- */
 typedef void (*RecordHandler)(uint64_t serial, int error, void *userdata);

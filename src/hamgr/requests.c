@@ -297,6 +297,9 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
         case API_REQUEST_APPLY_CLUSTER:
                 apply_cluster(m, call, request);
                 break;
+        case API_REQUEST_FENCE_TEST:
+                fence_test_begin(m, call, request->node);
+                break;
         case API_REQUEST_CHECK:
                 apply_check(m, call, request->files, request->n_files);
                 break;

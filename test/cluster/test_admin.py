@@ -307,6 +307,32 @@ def test_F03_what_is_no_name_is_refused_at_once(trio):
     assert boottime() - before < 10
 
 
+def test_fence_node_by_order_is_remembered_and_told_to_the_node(trio):
+    lab = trio.lab
+    boots = lab.boots("n3")
+    assert "needs a terminal" in trio.hactl("fence", "node", "n3", node="n1", check=False)["err"]
+    rows = trio.hactl("fence", "test", node="n1").splitlines()
+    assert [line.split()[:4] for line in rows[1:]] == [[name, "1", "power", "on"] for name in trio.nodes()], rows
+    said = trio.hactl("fence", "node", "n3", "--yes", node="n1")
+    assert re.search(r"^Node n3 is off, \S+ confirms it\.$", said, re.M), said
+    trio.await_up()
+    assert lab.boots("n3") == boots + 1
+    for node in trio.nodes():
+        newest = json.loads(trio.hactl("fence", "history", "--json", node=node))["fencings"][0]
+        assert (newest["node"], newest["outcome"], newest["reason"]) == ("n3", "off", "an operator ordered it")
+        assert newest["begun_usec"] < newest["ended_usec"]
+        told = r"n3 was rebooted: it was fenced by %s \(\S+\): an operator ordered it" % newest["fencer"]
+        assert re.search(told, lab.journal(node, "--unit=hamgr", "--boot"))
+        assert re.search(r"^n3 +up .* was rebooted: it was fenced by", trio.hactl("status", node=node), re.M)
+    # What is cleanly gone is not switched off.
+    lab.run("n3", "systemctl", "stop", "hagcd")
+    refused = trio.hactl("fence", "node", "n3", "--yes", node="n1", check=False)
+    assert refused["status"] == 1 and "n3 is inactive" in refused["err"], refused
+    lab.run("n3", "systemctl", "start", "hagcd", "hamgr")
+    trio.await_up()
+    assert lab.boots("n3") == boots + 1
+
+
 def test_hactl_tells_when_hamgr_ended_meanwhile(trio):
     lab = trio.lab
     lab.signal("n3", "hamgr.service", "STOP")  # which is noticed, and it is killed

@@ -77,9 +77,12 @@ def test_E06_both_of_two_work_and_the_survivor_runs_both(duo):
     assert server == "n1" and outage < 5
     assert duo.group("left", "n1")["node"] == "n1"
     assert lab.interruptions("left", event) == []
+    # What a half does is ordered nowhere, and remembered all the same.
+    assert re.search(r" n2 +off +n1 .* exactly half of the votes needed its proof", duo.hactl("fence", "history", node="n1"))
     lab.power("n2", "normal")
     lab.on("n2")
     duo.await_up(timeout=40)
+    assert "n2 was rebooted: it was fenced by n1" in lab.journal("n2", "--unit=hamgr", "--boot")
 
 
 def test_E06_the_other_of_two_survives_too(duo):

@@ -11,6 +11,7 @@
 
 #include "hamgr/api/api.h"
 #include "hamgr/api/fence-history.h"
+#include "hamgr/api/fence-test.h"
 #include "hamgr/api/groups.h"
 #include "hamgr/api/membership.h"
 
@@ -85,6 +86,13 @@ static void show_fence_history(ApiCall *call) {
         api_call_fence_history(call, &(ApiFenceHistory){ .entries = &entry, .n_entries = 1 });
 }
 
+static void show_fence_test(ApiCall *call) {
+        api_call_fence_test(
+                        call,
+                        &(ApiFenceTest){ .devices = { { .device = "power", .state = "on", .error = "" } },
+                                         .n_devices = 1 });
+}
+
 static void on_request(ApiCall *call, const ApiRequest *request, void *userdata) {
         World *w = userdata;
 
@@ -94,6 +102,10 @@ static void on_request(ApiCall *call, const ApiRequest *request, void *userdata)
         }
         if (request->type == API_REQUEST_GROUPS) {
                 show_groups(call);
+                return;
+        }
+        if (request->type == API_REQUEST_FENCE_TEST) {
+                show_fence_test(call);
                 return;
         }
         if (request->type == API_REQUEST_FENCE_HISTORY) {
@@ -405,12 +417,20 @@ static void list_keys(sd_bus_message *m, const char *dictionary, GHashTable *lin
         g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
 }
 
-static void assert_contract(World *w, const char *name, const char *dictionary, unsigned more_than) {
-        sd_bus_message *reply = call(w, method(w, "/org/hamgr1", "org.hamgr1.Manager", name));
+static void assert_contract_of(
+                World *w,
+                const char *name,
+                const char *argument,
+                const char *dictionary,
+                unsigned more_than) {
+        sd_bus_message *m = method(w, "/org/hamgr1", "org.hamgr1.Manager", name), *reply;
         g_autoptr(GPtrArray) contract = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GHashTable) offered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         g_autofree char *file = NULL, *xml = NULL;
 
+        if (argument)
+                g_assert_cmpint(sd_bus_message_append(m, "s", argument), >=, 0);
+        reply = call(w, m);
         g_assert_false(sd_bus_message_is_method_error(reply, NULL));
         list_keys(reply, dictionary, offered);
         sd_bus_message_unref(reply);
@@ -425,10 +445,15 @@ static void assert_contract(World *w, const char *name, const char *dictionary, 
         g_assert_cmpuint(g_hash_table_size(offered), ==, 0);
 }
 
+static void assert_contract(World *w, const char *name, const char *dictionary, unsigned more_than) {
+        assert_contract_of(w, name, NULL, dictionary, more_than);
+}
+
 static void test_dictionaries(World *w, gconstpointer data) {
         assert_contract(w, "GetMembership", "membership", 40);
         assert_contract(w, "GetMessageGroups", "groups", 30);
         assert_contract(w, "GetFenceHistory", "history", 5);
+        assert_contract_of(w, "TestFencing", "n-1", "test", 4);
 }
 
 static void test_every_property_can_be_read(World *w, gconstpointer data) {

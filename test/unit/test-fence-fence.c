@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "basic/time-util.h"
+#include "hamgr/fence/ask.h"
 #include "hamgr/fence/fence.h"
 
 #define WAIT_LIMIT_USEC (20 * USEC_PER_SEC)
@@ -451,6 +452,68 @@ static void test_level_is_asked_after_all_orders(void) {
         fixture_done(&f);
 }
 
+typedef struct Asked {
+        bool done;
+        char *text;
+} Asked;
+
+static void on_asked(FenceAsk *a, const FenceAnswer *answers, size_t n_answers, void *userdata) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        Asked *asked = userdata;
+
+        FOREACH_ARRAY(i, answers, n_answers)
+                g_string_append_printf(text, "%s %u %s%.30s\n", i->device, i->level, i->state, i->error);
+        asked->text = g_strdup(text->str);
+        asked->done = true;
+}
+
+static char *ask(Fixture *f, uint32_t node_id) {
+        _cleanup_(fence_ask_freep) FenceAsk *a = NULL;
+        Asked asked = {};
+
+        g_assert_cmpint(fence_ask_new(f->event, &f->conf, node_id, on_asked, &asked, &a), ==, 0);
+        g_assert_false(asked.done);
+        run_until(f, &asked.done);
+        return asked.text;
+}
+
+static void test_all_devices_are_asked(void) {
+        g_autofree char *of_1 = NULL, *of_2 = NULL, *log = NULL;
+        Fixture f;
+
+        fixture_init(&f);
+        add_device(&f, "good", agent_good);
+        add_device(&f, "failing", agent_failing);
+        of_1 = ask(&f, 1);
+        g_assert_cmpstr(of_1, ==, "good 1 on\nfailing 2 \"status\" exited with status 1:\n");
+        of_2 = ask(&f, 2);
+        g_assert_cmpstr(of_2, ==, "");
+        log = content(&f, "log");
+        g_assert_cmpstr(log, ==, "status outlet1\nstatus outlet1\n");
+        fixture_done(&f);
+}
+
+static void test_asking_is_broken_off(void) {
+        g_autofree char *grandchild = NULL;
+        FenceAsk *a = NULL;
+        Asked asked = {};
+        Fixture f;
+
+        fixture_init(&f);
+        add_device(&f, "hanging", agent_hanging);
+        g_assert_cmpint(fence_ask_new(f.event, &f.conf, 1, on_asked, &asked, &a), ==, 0);
+        for (int i = 0; i < 500 && (!grandchild || !grandchild[0]); i++) {
+                g_assert_cmpint(sd_event_run(f.event, 10 * USEC_PER_MSEC), >=, 0);
+                g_free(grandchild);
+                grandchild = content(&f, "grandchild");
+        }
+        g_assert_true(is_alive(grandchild));
+        a = fence_ask_free(a);
+        assert_ends(grandchild);
+        g_assert_false(asked.done);
+        fixture_done(&f);
+}
+
 static void test_node_without_a_device_fails(void) {
         Fixture f;
 
@@ -762,6 +825,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/fence/freeing-a-request-kills-its-agent", test_freeing_a_request_kills_its_agent);
         g_test_add_func("/fence/next-level-is-tried", test_next_level_is_tried);
         g_test_add_func("/fence/level-is-off-when-all-of-it-are", test_level_is_off_when_all_of_it_are);
+        g_test_add_func("/fence/all-devices-are-asked", test_all_devices_are_asked);
+        g_test_add_func("/fence/asking-is-broken-off", test_asking_is_broken_off);
         g_test_add_func("/fence/level-fails-with-one-of-it", test_level_fails_with_one_of_it);
         g_test_add_func("/fence/level-that-failed-gets-its-current-back",
                         test_level_that_failed_gets_its_current_back);

@@ -47,10 +47,9 @@ static void reboot(Scene *s, uint32_t id) {
 }
 
 static const StateEffect *told(Scene *s, uint32_t by) {
-        const StateEffect *e = scene_effect(s, by, STATE_EFFECT_EVENT, NULL);
-
         for (size_t i = s->nodes[by].effects.n_effects; i > 0; i--) {
-                e = &s->nodes[by].effects.effects[i - 1];
+                const StateEffect *e = &s->nodes[by].effects.effects[i - 1];
+
                 if (e->type == STATE_EFFECT_EVENT && e->event == STATE_EVENT_NODE_REBOOTED)
                         return e;
         }

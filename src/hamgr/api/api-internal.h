@@ -57,6 +57,7 @@ int api_method_apply_cluster(sd_bus_message *m, void *userdata, sd_bus_error *er
 int api_method_check(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_configuration(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_membership(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int api_method_test_fencing(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_fence_history(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int api_method_get_message_groups(sd_bus_message *m, void *userdata, sd_bus_error *error);
 

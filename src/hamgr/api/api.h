@@ -43,6 +43,7 @@ typedef enum ApiRequestType {
         API_REQUEST_APPLY,
         API_REQUEST_APPLY_CLUSTER,
         API_REQUEST_CHECK,
+        API_REQUEST_FENCE_TEST,    /* node */
         API_REQUEST_MEMBERSHIP,    /* of anybody */
         API_REQUEST_GROUPS,        /* likewise */
         API_REQUEST_FENCE_HISTORY, /* likewise */
@@ -54,7 +55,7 @@ typedef struct ApiRequest {
         /* operate */
         StateOperation operation;
         const char *group; /* borrowed from the call; NULL: none */
-        const char *node;  /* by name; "" or NULL: none */
+        const char *node;  /* by name; "" or NULL: none. Of a test, too */
 
         /* apply, check */
         HaFile *files; /* owned by the call */

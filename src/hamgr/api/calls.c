@@ -186,6 +186,23 @@ int api_method_operate(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 1;
 }
 
+int api_method_test_fencing(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        ApiCall *call = NULL;
+        const char *node;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &node);
+        if (r < 0)
+                return r;
+        r = call_new(userdata, m, ACTION_OPERATE, error, &call);
+        if (r < 0)
+                return r;
+        call->request.type = API_REQUEST_FENCE_TEST;
+        call->request.node = node;
+        api_call_check_access(call);
+        return 1;
+}
+
 static int read_files(sd_bus_message *m, ApiRequest *request, sd_bus_error *error) {
         g_autoptr(GArray) files = g_array_new(FALSE, TRUE, sizeof(HaFile));
         const char *name, *text;

@@ -139,6 +139,7 @@ static const sd_bus_vtable manager_vtable[] = {
         METHOD("MoveGroup", "ss", ONE(group) ONE(node), NULL, , api_method_operate),
         METHOD("CleanupGroup", "s", ONE(group), NULL, , api_method_operate),
         METHOD("SetNodeStandby", "sb", ONE(node) ONE(standby), NULL, , api_method_operate),
+        METHOD("TestFencing", "s", ONE(node), "a{sv}", ONE(test), api_method_test_fencing),
         METHOD("FenceNode", "s", ONE(node), NULL, , api_method_operate),
         METHOD("ConfirmNodeDown", "s", ONE(node), NULL, , api_method_operate),
         SD_BUS_SIGNAL_WITH_NAMES("Event", "ssss", ONE(kind) ONE(group) ONE(node) ONE(text), 0),
