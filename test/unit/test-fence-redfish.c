@@ -596,6 +596,8 @@ static void test_next_level_is_tried(void) {
 
         fixture_init(&f, &(BmcSpec){ .certificate = BMC_CERTIFICATE_NAMED });
         f.fences[1] = f.fences[0];
+        f.fences[0].level = 1;
+        f.fences[1].level = 2;
         (void) g_strlcpy(f.fences[0].name, "first", sizeof f.fences[0].name);
         f.fences[1].no_verification = true;
         f.conf.n_fences = 2;

@@ -166,6 +166,29 @@ static void test_node_learns_why_it_rebooted(void) {
         g_assert_cmpstr(node(&s, 1)->rebooted, !=, "");
 }
 
+static void test_node_that_reset_itself(void) {
+        _cleanup_(scene_done) Scene s;
+        StateMessage m = { .type = STATE_MESSAGE_FENCE_RESULT };
+
+        scene_init(&s, 3);
+        scene_file(&s, "web.group", WEB);
+        s.table.nodes[0].has_fence_device = false;
+        s.nodes[1].reset_usec = 2000000;
+        scene_form(&s);
+        scene_settle(&s);
+        lose_and_fence(&s, 1, "silence");
+        m.fence_result.boot = state_node_boot(node(&s, 1));
+        m.fence_result.ok = true;
+        g_strlcpy(m.fence_result.device, STATE_BY_TIME_DEVICE, sizeof(m.fence_result.device));
+        scene_message(&s, entry(&s, 0)->fencer, m);
+        g_assert_cmpint(node(&s, 1)->state, ==, STATE_NODE_DOWN);
+        g_assert_cmpint(entry(&s, 0)->outcome, ==, STATE_FENCE_OFF);
+        reboot(&s, 1);
+        g_assert_cmpstr(node(&s, 1)->rebooted,
+                        ==,
+                        "it was lost (silence), and had reset itself when its time was over");
+}
+
 static void test_reboot_that_nobody_ordered(void) {
         _cleanup_(scene_done) Scene s;
 
@@ -259,6 +282,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/state/history/end-without-a-device", test_end_without_a_device);
         g_test_add_func("/state/history/half-leaves-word", test_half_leaves_word);
         g_test_add_func("/state/history/node-learns-why-it-rebooted", test_node_learns_why_it_rebooted);
+        g_test_add_func("/state/history/node-that-reset-itself", test_node_that_reset_itself);
         g_test_add_func("/state/history/reboot-that-nobody-ordered", test_reboot_that_nobody_ordered);
         g_test_add_func("/state/history/member-is-fenced-by-order", test_member_is_fenced_by_order);
         g_test_add_func("/state/history/order-is-for-one-attempt", test_order_is_for_one_attempt);

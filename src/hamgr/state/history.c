@@ -75,7 +75,12 @@ void state_history_node_rebooted(State *s, StateNode *n) {
 
         n->rebooted_is_told = false;
         n->rebooted[0] = '\0';
-        if (e && e->outcome == STATE_FENCE_OFF)
+        if (e && e->outcome == STATE_FENCE_OFF && streq(e->device, STATE_BY_TIME_DEVICE))
+                g_snprintf(n->rebooted,
+                           sizeof(n->rebooted),
+                           "it was lost (%s), and had reset itself when its time was over",
+                           lost);
+        else if (e && e->outcome == STATE_FENCE_OFF)
                 g_snprintf(n->rebooted,
                            sizeof(n->rebooted),
                            "it was fenced by %s (%s): %.120s",
