@@ -298,6 +298,15 @@ lose(World *w,
         return from == i->from && node_set_contains(i->to, to) && (type == i->type || type == i->also);
 }
 
+static void restart_with(Story *t, NodeSet nodes, unsigned number) {
+        NODE_SET_FOREACH(id, nodes)
+                world_crash(t->w, id, true);
+        NODE_SET_FOREACH(id, nodes) {
+                t->s->file_of[id - 1] = number;
+                world_start(t->w, id, false);
+        }
+}
+
 static void interrupt(Story *t, Interruption *i) {
         t->w->filter = i ? lose : NULL;
         t->w->filter_userdata = i;
@@ -305,6 +314,40 @@ static void interrupt(Story *t, Interruption *i) {
 
 static bool has_stored(Story *t, uint32_t node) {
         return cms_votings_are_pending(&story_cms(t, node)->record.votings);
+}
+
+/* The files differ while the cluster forms for the first time. Node 2 acknowledged a quorate membership of
+ * one, and it may be in force; nodes 3 and 4 never did. So the other file, brought to all of them, gives
+ * nobody a quorum; that one does, and then it may change. */
+static void test_first_membership_is_not_finished(void) {
+        Story *t = story_new(4);
+        unsigned number = cms_sim_write_file(t->s, &t->s->config);
+        NodeSet stored = 0x3, others = 0xc;
+
+        t->s->files_differ = true;
+        NODE_SET_FOREACH(id, 0x7)
+                t->s->file_of[id - 1] = number;
+        story_lose(t, CMS_MESSAGE_PROPOSE, 0x1, 0x4);
+        story_start_all(t);
+        while (cms_voting_is_none(&story_cms(t, 2)->record.votings.committed))
+                story_run(t, MSEC / 10);
+        story_run(t, 5 * MSEC); /* until it is written */
+        restart_with(t, 0xf, 0);
+        story_lose_nothing(t);
+        story_run(t, 5 * USEC_PER_SEC);
+        assert_in_force(t, stored, number);
+        assert_in_force(t, others, 0);
+        NODE_SET_FOREACH(id, 0xf)
+                g_assert_false(is_quorate(t, id));
+        g_assert_cmpint(story_peer_view(t, 1, 3).problem, ==, CMS_PROBLEM_CONFIG_NODE);
+
+        restart_with(t, others, number);
+        story_settle(t, 0xf, 3 * USEC_PER_SEC);
+        give(t, others, 0);
+        story_run(t, USEC_PER_SEC);
+        assert_in_force(t, 0xf, 0);
+        g_assert_true(cms_sim_is_settled(t->w, t->s, 0xf));
+        story_free(t);
 }
 
 /* Its commit is lost, and node 1, which has installed the membership, tells node 2 of the configuration:
@@ -749,6 +792,8 @@ void story_add_config(void) {
         g_test_add_func("/cms/config/takes-no-quorum-from-its-own-set",
                         test_takes_no_quorum_from_its_own_set);
         g_test_add_func("/cms/config/half-changes-nothing", test_half_changes_nothing);
+        g_test_add_func("/cms/config/first-membership-is-not-finished",
+                        test_first_membership_is_not_finished);
         g_test_add_func("/cms/config/change-is-completed", test_change_is_completed);
         g_test_add_func("/cms/config/change-is-given-up", test_change_is_given_up);
         g_test_add_func("/cms/config/split-in-the-middle", test_split_in_the_middle);

@@ -226,16 +226,47 @@ static NodeSet largest_alike(const Swarm *x) {
         return best;
 }
 
+/* R7: whoever acknowledged a quorate membership of one configuration works with that until it hears of a
+ * later one: it may be in force. Whoever did not goes by its file. */
+static NodeSet can_work_with(const Swarm *x, unsigned file) {
+        NodeSet set = NODE_SET_EMPTY;
+
+        NODE_SET_FOREACH(id, all_machines(x)) {
+                const Cms *c = x->s->nodes[id - 1].cms;
+                const CmsVoting *v = c ? &c->record.votings.committed : NULL;
+
+                if (v && !c->no_record &&
+                    (cms_voting_is_none(v) || !mid_is_none(v->mid) ||
+                     cms_sim_file_of_hash(x->s, v->hash) == file))
+                        node_set_add(&set, id);
+        }
+        return set;
+}
+
+/* Where nothing was in force yet, the operator takes the file that a quorum can begin with. */
+static unsigned common_file(const Swarm *x) {
+        unsigned best = 0;
+
+        for (unsigned file = 1; file <= x->s->n_files; file++)
+                if (margin(final(x), can_work_with(x, best)) <= 0 &&
+                    margin(final(x), can_work_with(x, file)) > 0)
+                        best = file;
+        return best;
+}
+
 /* An update is brought to its end, as a rule. */
 static void make_alike(Swarm *x) {
+        unsigned file = x->s->files_differ ? common_file(x) : 0;
+
         for (uint32_t id = 1; id <= x->w->n_nodes; id++) {
-                if (x->w->nodes[id - 1].version == 0 && !(x->s->files_differ && x->s->file_of[id - 1] != 0))
+                if (x->w->nodes[id - 1].version == 0 &&
+                    !(x->s->files_differ && x->s->file_of[id - 1] != file))
                         continue;
                 if (x->w->nodes[id - 1].up)
                         world_crash(x->w, id, true);
                 world_set_version(x->w, id, 0);
                 if (x->s->files_differ)
-                        x->s->file_of[id - 1] = 0;
+                        x->s->file_of[id - 1] = file;
                 world_start(x->w, id, false);
         }
 }
@@ -244,9 +275,11 @@ static void make_alike(Swarm *x) {
  */
 static NodeSet sound_nodes(const Swarm *x) {
         NodeSet sound = NODE_SET_EMPTY;
+        bool begins = x->s->files_differ && mid_is_none(x->votings.committed.mid);
 
         NODE_SET_FOREACH(id, all_machines(x))
-                if (x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record &&
+                if ((!begins || node_set_contains(can_work_with(x, x->s->file_of[id - 1]), id)) &&
+                    x->s->nodes[id - 1].cms && !x->s->nodes[id - 1].cms->no_record &&
                     (x->s->n_files == 0 || x->s->files_differ || !cms_sim_goes_by_file(x->w, id)))
                         node_set_add(&sound, id);
         return sound;
