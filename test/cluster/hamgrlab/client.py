@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The client outside the cluster: asks each of its shops for the page every 10 ms, whatever became of the requests
 before, and writes down when it got a good answer and from which server. It also sends orders and remembers which were
-acknowledged, and when. A process of its own in a network namespace of its own; asked over a Unix socket."""
+acknowledged, and when; each is given a number, which has to be above all that were given before it was sent. A process of its own in a network namespace of its own; asked over a Unix socket."""
 
 import collections
 import errno
@@ -73,6 +73,8 @@ class Shop:
         self.next_order = 0.0
         self.n_orders = 0
         self.acknowledged = {}  # text: when
+        self.highest = 0  # number given to an order
+        self.back = []  # orders that were given no higher one
         self.failures = collections.Counter()
 
     def good_answer(self, request):
@@ -151,8 +153,14 @@ class Client:
         body = text.encode()
         data = b"POST /order HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
-        def taken(_request):
+        highest = shop.highest
+
+        def taken(request):
             shop.acknowledged[text] = boottime()
+            number = int(request.answer.split()[-1])
+            if number <= highest:
+                shop.back.append("%s was given %d, after %d had been" % (text, number, highest))
+            shop.highest = max(shop.highest, number)
 
         self.begin(shop, data, ORDER_LIMIT, taken)
 
@@ -207,6 +215,10 @@ class Client:
 
     def op_acknowledged(self, name):
         return self.shops[name].acknowledged
+
+    def op_numbers(self, name):
+        shop = self.shops[name]
+        return {"given": len(shop.acknowledged), "highest": shop.highest, "back": shop.back}
 
     def op_figures(self, name):
         shop = self.shops[name]

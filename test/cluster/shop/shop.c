@@ -2,8 +2,8 @@
 
 /* shop: the web service that the lab keeps available. GET / is a page with the name of the host and the last
  * orders, GET /orders is all of them, POST /order appends the body to the file of orders, syncs it, and only
- * then answers. One process, one loop; starts in a few milliseconds, so that what a test measures is the
- * cluster. */
+ * then answers, with how many there are. One process, one loop; starts in a few milliseconds, so that what a
+ * test measures is the cluster. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,7 +211,8 @@ static void take_order(Shop *s, Client *c, const char *body) {
                 return;
         }
         s->n_orders++;
-        answer(c, "200 OK", "text/plain", "taken\n", 6);
+        n = (size_t) snprintf(line, sizeof line, "taken %lu\n", s->n_orders);
+        answer(c, "200 OK", "text/plain", line, n);
 }
 
 /* True when the request is complete and answered. */
