@@ -215,6 +215,64 @@ def test_D11_failback(quad, failback):
     quad.await_group("one", on="n1")
 
 
+def test_D03_group_that_runs_on_two_nodes_is_an_operators_to_settle(trio):
+    """Past the guard, with an ownership file made by hand."""
+    lab = trio.lab
+    assert trio.group("blue")["node"] == "n2"
+    lab.run("n3", "sh", "-c", "mkdir -p /run/hamgr/owned && touch /run/hamgr/owned/blue")
+    lab.run("n3", "systemctl", "start", "web@8001.service")
+    group = trio.await_group("blue", "blocked")
+    assert "n2" in group["reason"] and "n3" in group["reason"] and "hactl group stop blue" in group["reason"], group
+    # Nothing more is started, also not when one of the two ends.
+    lab.run("n3", "systemctl", "stop", "web@8001.service", check=False)
+    lab.run("n3", "rm", "-f", "/run/hamgr/owned/blue")
+    trio.hactl("group", "stop", "blue")
+    trio.hactl("group", "start", "blue")
+    trio.await_group("blue", on="n2")
+    lab.checker("forgive")  # it saw what was done by hand
+
+
+def hold_file_system(lab, node):
+    """Somebody else has the shop's file system in a mount namespace of his own, so that no unmount ends it."""
+    lab.run(node, "systemd-run", "--quiet", "--unit=holder", "unshare", "--mount", "--propagation", "private", "sleep", "1000")
+    lab.until("it to be held", lambda: lab.run(node, "pgrep", "-x", "-f", "sleep 1000", check=False)["out"], 10)
+
+
+def test_D13_node_on_which_a_stop_fails_is_fenced_before_another_starts(trio):
+    lab = trio.lab
+    hold_file_system(lab, "n1")
+    boots = lab.boots("n1")
+    trio.hactl("group", "move", "shop", "n2", "--no-block", node="n2")
+    trio.await_group("shop", on="n2", node="n2", timeout=40)
+    assert "shop cannot be stopped on n1" in trio.hactl("fence", "history", node="n2")
+    trio.await_up(timeout=40)
+    assert lab.boots("n1") == boots + 1
+
+
+def test_D13_stop_that_fails_blocks_the_group_where_the_policy_says_so(trio):
+    lab = trio.lab
+    trio.apply({"shop": config.shop(3, "careful")}, {"careful": "[Policy]\nOnStopFailure=block\n"}, node="n1")
+    hold_file_system(lab, "n1")
+    boots = lab.boots("n1")
+    trio.hactl("group", "move", "shop", "n2", "--no-block")
+    group = trio.await_group("shop", "blocked", timeout=40)
+    assert group["node"] == "n1" and "stop failed on n1" in group["reason"], group
+    assert lab.owners("disk shared") in (["n1"], []) and lab.boots("n1") == boots
+    lab.run("n1", "systemctl", "stop", "holder.service")
+    trio.hactl("group", "cleanup", "shop")
+    trio.await_group("shop", timeout=40)
+
+
+def test_D14_group_without_a_usable_node_says_so_and_starts_when_one_returns(trio):
+    for node in trio.nodes():
+        trio.hactl("node", "standby", node)
+    group = trio.await_group("blue", "failed")
+    assert group["node"] == "" and "no node is left that could run it" in group["reason"], group
+    assert all(node in group["reason"] for node in trio.nodes()), group
+    trio.hactl("node", "unstandby", "n3")
+    trio.await_group("blue", on="n3")
+
+
 def test_D16_starting_what_runs_and_stopping_what_is_stopped_succeeds(trio):
     lab = trio.lab
     node = trio.group("blue")["node"]
