@@ -14,7 +14,7 @@ def storm(*arguments):
 
 
 def test_D01_nothing_is_wrong_after_a_storm():
-    done = storm("--faults=8", "--seed=3")
+    done = storm("--faults=6", "--seed=3")
     assert done.returncode == 0, done.stdout
     assert "nothing was wrong" in done.stdout and "promised and numbered" in done.stdout
 
