@@ -714,6 +714,13 @@ void clients_settle(Clients *c) {
         clients_arm(c);
 }
 
+bool clients_have_critical(const Clients *c) {
+        for (const Client *i = c->first; i; i = i->next)
+                if (client_matters(i))
+                        return true;
+        return false;
+}
+
 /* ---- Effects of gcs ---- */
 
 static const char *refusal_text(GcsRefusal refusal, int *ret_error) {

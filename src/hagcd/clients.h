@@ -59,5 +59,9 @@ void clients_set_conf(Clients *c, const ClusterConf *conf);
 /* Tells whoever asked for it what came of it: 0, or why not. */
 void clients_reloaded(Clients *c, int error, const char *text);
 
+/* A critical member is here, or its successor is waited for: it may be about to do what it was told in
+ * order, and what it says of that, as by hagcs_set_armed(), may be on its way. */
+bool clients_have_critical(const Clients *c);
+
 /* From now on nobody's death matters. */
 void clients_stop(Clients *c, const char *why);

@@ -712,16 +712,23 @@ static void on_settle(void *userdata) {
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
         Hagcd *d = userdata;
+        bool running;
 
         if (d->stopping)
                 return 0;
         d->stopping = true;
+        /* R9: whoever is asked in the right order finds nobody here: hamgr is stopped first. */
+        running = d->armed || clients_have_critical(d->clients);
         keeping_leave(d->keeping);
         notify_stopping(d->notify);
         log_info("asked to stop: saying farewell, %s",
-                 d->armed ? "with groups left running" : "nothing runs here");
+                 d->armed  ? "with groups left running"
+                 : running ? "with a critical member that may start something (to leave in good order: "
+                             "systemctl "
+                             "stop hagcd)"
+                           : "nothing runs here");
         (void) event_timer_in(d->leave_timer, LEAVE_USEC);
-        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_LEAVE, .leave = { .running = d->armed } });
+        feed_cms(d, &(CmsEvent){ .type = CMS_EVENT_LEAVE, .leave = { .running = running } });
         settle(d);
         return 0;
 }

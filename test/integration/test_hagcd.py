@@ -122,6 +122,18 @@ def test_clean_stop_is_a_farewell(lab):
     assert time.monotonic() - begin < 2
 
 
+def test_R09_who_leaves_while_a_critical_member_is_there_may_run_something(lab):
+    """It may have in its socket what it was told in order, and do it yet. Of others nobody waits for a word."""
+    start_all(lab)
+    lab.nodes[2].member("db", "boss", "--critical", "--stay").wait("registered")
+    lab.nodes[3].member("db", "guest", "--stay").wait("registered")
+    lab.nodes[2].kill(signal.SIGTERM)
+    lab.nodes[2].wait("saying farewell, with a critical member that may start something")
+    lab.nodes[3].kill(signal.SIGTERM)
+    lab.nodes[3].wait("saying farewell, nothing runs here")
+    lab.nodes[1].wait(r"node n2 is detached \(farewell\)")
+
+
 def test_killed_and_restarted_daemon_joins_again(lab):
     start_all(lab)
     lab.nodes[2].kill()
