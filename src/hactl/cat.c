@@ -95,8 +95,7 @@ int verb_cat(Hactl *h, int argc, char **argv) {
                 return HACTL_FAILED;
         }
         if (h->json && !h->write) {
-                json_dumpf(shown, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-                putchar('\n');
+                hactl_print_json(shown);
         }
         return result;
 }

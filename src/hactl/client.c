@@ -364,44 +364,36 @@ int hactl_read(Hactl *h, json_t **ret) {
         return HACTL_OK;
 }
 
-int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret) {
+static int
+read_document(Hactl *h, const char *method, const char *argument, bool tell_errors, json_t **ret) {
         json_auto_t *document = NULL;
         int r;
 
-        r = call_to_json(h, MANAGER_INTERFACE, "GetMembership", NULL, tell_errors, &document);
+        r = call_to_json(h, MANAGER_INTERFACE, method, argument, tell_errors, &document);
         if (r == HACTL_OK)
                 *ret = copy_document(document);
         return r;
+}
+
+int hactl_read_membership(Hactl *h, bool tell_errors, json_t **ret) {
+        return read_document(h, "GetMembership", NULL, tell_errors, ret);
 }
 
 int hactl_read_fence_test(Hactl *h, const char *node, json_t **ret) {
-        json_auto_t *document = NULL;
-        int r;
-
-        r = call_to_json(h, MANAGER_INTERFACE, "TestFencing", node, true, &document);
-        if (r == HACTL_OK)
-                *ret = copy_document(document);
-        return r;
+        return read_document(h, "TestFencing", node, true, ret);
 }
 
 int hactl_read_fence_history(Hactl *h, json_t **ret) {
-        json_auto_t *document = NULL;
-        int r;
-
-        r = call_to_json(h, MANAGER_INTERFACE, "GetFenceHistory", NULL, true, &document);
-        if (r == HACTL_OK)
-                *ret = copy_document(document);
-        return r;
+        return read_document(h, "GetFenceHistory", NULL, true, ret);
 }
 
 int hactl_read_groups(Hactl *h, json_t **ret) {
-        json_auto_t *document = NULL;
-        int r;
+        return read_document(h, "GetMessageGroups", NULL, true, ret);
+}
 
-        r = call_to_json(h, MANAGER_INTERFACE, "GetMessageGroups", NULL, true, &document);
-        if (r == HACTL_OK)
-                *ret = copy_document(document);
-        return r;
+void hactl_print_json(const json_t *document) {
+        json_dumpf(document, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+        putchar('\n');
 }
 
 static int on_change(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -9,13 +9,9 @@
 #include <unistd.h>
 
 #include "basic/macro.h"
+#include "basic/time-util.h"
 #include "hactl/hactl.h"
 #include "hactl/table.h"
-
-DEFINE_TRIVIAL_CLEANUP(Table *, table_free);
-
-#define ROW(...) ((const char *const[]){ __VA_ARGS__ })
-#define USEC_PER_SEC 1000000
 
 /* Before anybody is asked to vouch for it. */
 static int find_node(Hactl *h, const char *node) {
@@ -74,15 +70,12 @@ static int confirm(Hactl *h, const char *node) {
 
 /* ---- history ---- */
 
-static char *time_text(const json_t *entry) {
-        g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(
-                        json_integer_value(json_object_get(entry, "begun_usec")) / USEC_PER_SEC);
-
-        return time ? g_date_time_format(time, "%F %T") : NULL;
+static json_int_t begun_usec(const json_t *entry) {
+        return json_integer_value(json_object_get(entry, "begun_usec"));
 }
 
 static char *duration_text(const json_t *entry) {
-        json_int_t begun = json_integer_value(json_object_get(entry, "begun_usec")),
+        json_int_t begun = begun_usec(entry),
                    ended = json_integer_value(json_object_get(entry, "ended_usec"));
 
         return ended > 0 ? g_strdup_printf("%.1f s", (double) MAX(ended - begun, 0) / USEC_PER_SEC) : NULL;
@@ -106,8 +99,7 @@ static int history(Hactl *h) {
         if (r != HACTL_OK)
                 return r;
         if (h->json) {
-                json_dumpf(document, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-                putchar('\n');
+                hactl_print_json(document);
                 return HACTL_OK;
         }
         entries = json_object_get(document, "fencings");
@@ -117,7 +109,7 @@ static int history(Hactl *h) {
         }
         table_row(t, ROW("BEGUN", "NODE", "OUTCOME", "BY", "DEVICE", "TOOK", "WHY"));
         json_array_foreach(entries, i, entry) {
-                g_autofree char *time = time_text(entry), *took = duration_text(entry),
+                g_autofree char *time = hactl_time_text(begun_usec(entry)), *took = duration_text(entry),
                                 *why = why_text(entry);
                 const char *fencer = hactl_text(entry, "fencer"), *device = hactl_text(entry, "device");
 
@@ -202,8 +194,7 @@ static int test(Hactl *h, const char *only) {
                 json_object_set(all, name, json_object_get(document, "devices"));
         }
         if (h->json) {
-                json_dumpf(all, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-                putchar('\n');
+                hactl_print_json(all);
         } else
                 table_print(t);
         return good ? HACTL_OK : HACTL_FAILED;
@@ -225,10 +216,6 @@ static const json_t *find_newest(const json_t *document, const char *node) {
                         json_object_get(document, "fencings"), i, entry) if (streq(hactl_text(entry, "node"),
                                                                                    node)) return entry;
         return NULL;
-}
-
-static json_int_t begun_usec(const json_t *entry) {
-        return json_integer_value(json_object_get(entry, "begun_usec"));
 }
 
 static WaitVerdict judge(json_t *cluster, const void *what, char **ret_text) {

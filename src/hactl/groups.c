@@ -10,9 +10,6 @@
 #include "hactl/hactl.h"
 #include "hactl/table.h"
 
-DEFINE_TRIVIAL_CLEANUP(Table *, table_free);
-
-#define ROW(...) ((const char *const[]){ __VA_ARGS__ })
 #define N JSON_INTEGER_FORMAT
 
 static json_int_t number(const json_t *object, const char *key) {
@@ -203,8 +200,7 @@ int verb_groups(Hactl *h, int argc, char **argv) {
                 }
         }
         if (h->json) {
-                json_dumpf(group ? group : document, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-                putchar('\n');
+                hactl_print_json(group ? group : document);
         } else if (group)
                 print_group(document, group);
         else

@@ -56,6 +56,11 @@ int hactl_read_fence_history(Hactl *h, json_t **ret);
 /* What this server counts of the groups that talk by libhagcs, likewise. */
 int hactl_read_groups(Hactl *h, json_t **ret);
 
+void hactl_print_json(const json_t *document);
+
+/* CLOCK_REALTIME as people read it here. For g_free(). */
+char *hactl_time_text(json_int_t usec);
+
 /* How long that is, in its largest unit. For g_free(). */
 char *hactl_age_text(json_int_t usec);
 

@@ -13,10 +13,6 @@
 /* So many fit a screen beside the rest. */
 #define CHANGES_SHOWN 10
 
-DEFINE_TRIVIAL_CLEANUP(Table *, table_free);
-
-#define ROW(...) ((const char *const[]){ __VA_ARGS__ })
-
 static bool is(const json_t *object, const char *key) {
         return json_is_true(json_object_get(object, key));
 }
@@ -48,6 +44,12 @@ static char *join(const json_t *names, const char *between) {
         json_array_foreach(names, i, name)
                         g_string_append_printf(s, "%s%s", i > 0 ? between : "", json_string_value(name));
         return g_string_free(s, FALSE);
+}
+
+char *hactl_time_text(json_int_t usec) {
+        g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(usec / 1000000);
+
+        return time ? g_date_time_format(time, "%F %T") : NULL;
 }
 
 char *hactl_age_text(json_int_t usec) {
@@ -418,12 +420,6 @@ static char *moves_text(const json_t *change) {
         return g_string_free(others, FALSE);
 }
 
-static char *time_text(const json_t *change) {
-        g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(number(change, "time_usec") / 1000000);
-
-        return time ? g_date_time_format(time, "%F %T") : NULL;
-}
-
 static void print_changes(const json_t *changes, bool all) {
         _cleanup_(table_freep) Table *t = table_new(5);
         size_t n = json_array_size(changes), i;
@@ -433,7 +429,8 @@ static void print_changes(const json_t *changes, bool all) {
                 return;
         table_row(t, ROW("LAST CHANGES", "MEMBERSHIP", "QUORUM", "NODES", "WHAT"));
         json_array_foreach(changes, i, change) {
-                g_autofree char *time = time_text(change), *moves = moves_text(change), *count = NULL;
+                g_autofree char *time = hactl_time_text(number(change, "time_usec")),
+                                *moves = moves_text(change), *count = NULL;
 
                 if (!all && i + CHANGES_SHOWN < n)
                         continue;
@@ -462,8 +459,7 @@ int verb_membership(Hactl *h, int argc, char **argv) {
         if (r != HACTL_OK)
                 return r;
         if (h->json) {
-                json_dumpf(m, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-                putchar('\n');
+                hactl_print_json(m);
                 return HACTL_OK;
         }
         nodes = json_object_get(m, "nodes");

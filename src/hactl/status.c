@@ -11,10 +11,6 @@
 #include "hactl/hactl.h"
 #include "hactl/table.h"
 
-DEFINE_TRIVIAL_CLEANUP(Table *, table_free);
-
-#define ROW(...) ((const char *const[]){ __VA_ARGS__ })
-
 /* Add to each node the names of the groups it holds: what the bus tells from the group's side. */
 static void add_runs(json_t *cluster) {
         json_t *node, *group;
@@ -201,7 +197,7 @@ static int print_one(json_t *cluster, const char *name, bool json) {
                 return HACTL_FAILED;
         }
         if (json)
-                json_dumpf(o, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+                hactl_print_json(o);
         else {
                 const char *key;
                 json_t *v;
@@ -212,8 +208,6 @@ static int print_one(json_t *cluster, const char *name, bool json) {
                         printf("%12s: %s\n", key, json_is_string(v) ? json_string_value(v) : text);
                 }
         }
-        if (json)
-                putchar('\n');
         return HACTL_OK;
 }
 
@@ -232,8 +226,7 @@ int verb_status(Hactl *h, int argc, char **argv) {
         if (argc == 1)
                 return print_one(cluster, argv[0], h->json);
         if (h->json) {
-                json_dumpf(cluster, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-                putchar('\n');
+                hactl_print_json(cluster);
                 return HACTL_OK;
         }
         print_head(cluster);

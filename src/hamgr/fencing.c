@@ -50,9 +50,9 @@ static FenceJob *job_find(Manager *m, uint32_t node, bool half) {
         return NULL;
 }
 
-static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result) {
+static StateMessage result_message(StateMessageType type, const FenceJob *j, const FenceResult *result) {
         StateMessage message = {
-                .type = STATE_MESSAGE_FENCE_RESULT,
+                .type = type,
                 .fence_result = { .boot = j->boot, .ok = result->confirmed_off },
         };
 
@@ -60,21 +60,20 @@ static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result)
                         message.fence_result.device,
                         strempty(result->device),
                         sizeof(message.fence_result.device));
-        state_text_set(message.fence_result.text, "%s", result->reason);
-        group_send(m, &message);
+        return message;
 }
 
-static const hagcs_node *find_node(const hagcs_cluster *c, uint32_t id) {
-        for (size_t i = 0; i < c->n_nodes; i++)
-                if (c->nodes[i].id == id)
-                        return &c->nodes[i];
-        return NULL;
+static void tell_state(Manager *m, const FenceJob *j, const FenceResult *result) {
+        StateMessage message = result_message(STATE_MESSAGE_FENCE_RESULT, j, result);
+
+        state_text_set(message.fence_result.text, "%s", result->reason);
+        group_send(m, &message);
 }
 
 /* False: later. Nothing is proven about a node that some member hears (R15), as one that was heard when it
  * was fenced is for FailureSec. Not taken, as about a node that was started since, it is fenced again. */
 static bool confirm_off(Manager *m, const FenceJob *j) {
-        const hagcs_node *n = m->group ? find_node(hagcs_get_cluster(m->group), j->boot.node) : NULL;
+        const hagcs_node *n = group_find_node(m, j->boot.node);
 
         if (n && n->heard && n->incarnation == j->boot.incarnation &&
             now_boottime_usec() < usec_add(j->off_usec, SILENT_FAILURES * m->conf->failure_usec))
@@ -90,15 +89,8 @@ static bool confirm_off(Manager *m, const FenceJob *j) {
 
 /* What this half did without the others is remembered with all the rest, as soon as there is quorum. */
 static void remember(Manager *m, const FenceJob *j, const FenceResult *result) {
-        StateMessage message = {
-                .type = STATE_MESSAGE_FENCED_FOR_QUORUM,
-                .fence_result = { .boot = j->boot, .ok = true },
-        };
+        StateMessage message = result_message(STATE_MESSAGE_FENCED_FOR_QUORUM, j, result);
 
-        (void) g_strlcpy(
-                        message.fence_result.device,
-                        strempty(result->device),
-                        sizeof(message.fence_result.device));
         g_array_append_val(m->half_words, message);
 }
 

@@ -43,6 +43,15 @@ bool group_is_quorate(const Manager *m) {
         return m->group && hagcs_get_cluster(m->group)->quorum == HAGCS_QUORUM_YES;
 }
 
+const hagcs_node *group_find_node(const Manager *m, uint32_t id) {
+        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
+
+        for (size_t i = 0; c && i < c->n_nodes; i++)
+                if (c->nodes[i].id == id)
+                        return &c->nodes[i];
+        return NULL;
+}
+
 /* What an administrator who looks at a node that does not act should read. */
 static void update_trouble(Manager *m) {
         const hagcs_cluster *c;

@@ -104,12 +104,9 @@ static void announce(Manager *m, const StateEffect *e) {
 }
 
 static bool hagcd_knows_of_death(const Manager *m, uint32_t id) {
-        const hagcs_cluster *c = hagcs_get_cluster(m->group);
+        const hagcs_node *n = group_find_node(m, id);
 
-        for (size_t i = 0; i < c->n_nodes; i++)
-                if (c->nodes[i].id == id)
-                        return c->nodes[i].state == HAGCS_NODE_DOWN;
-        return false;
+        return n && n->state == HAGCS_NODE_DOWN;
 }
 
 /* What was proven here hagcd has to know, too: a node goes from cluster.conf only with proof (R14). What it
@@ -345,7 +342,10 @@ int manager_new(ClusterConf *conf_taken, uint32_t self, Manager **ret) {
         r = record_new(m->event, RECORD_FOLDER, on_record_written, m, &m->record);
         if (r < 0)
                 return r;
-        budget_ask(&m->budget_facts);
+        /* Where a node that loses quorum goes on there is nothing to promise, now or before the next start.
+         */
+        if (m->conf->on_quorum_loss != CLUSTER_FREEZES)
+                budget_ask(&m->budget_facts);
         apply_start(m);
         r = cluster_start(m);
         if (r >= 0)

@@ -174,6 +174,8 @@ int group_unregister(Manager *m);
 void group_say_hello(Manager *m);
 void group_hand_over(Manager *m); /* the next hamgr of this node follows at once */
 bool group_is_quorate(const Manager *m);
+/* As hagcd sees it now; NULL: it does not know it, or is not there. Borrowed. */
+const hagcs_node *group_find_node(const Manager *m, uint32_t id);
 
 /* ---- local.c ---- */
 int local_start(Manager *m);

@@ -347,15 +347,6 @@ static void shown_cluster(ApiCluster *ret, void *userdata) {
                                 c->mid.node_id);
 }
 
-static const hagcs_node *seen_node(const Manager *m, uint32_t id) {
-        const hagcs_cluster *c = m->group ? hagcs_get_cluster(m->group) : NULL;
-
-        for (size_t i = 0; c && i < c->n_nodes; i++)
-                if (c->nodes[i].id == id)
-                        return &c->nodes[i];
-        return NULL;
-}
-
 /* For as long as somebody may be about to ask. */
 static bool is_recent(const Manager *m, const StateNode *n) {
         return state_clock_now(&m->clock, now_boottime_usec()) < n->since_usec + USEC_PER_HOUR;
@@ -388,7 +379,7 @@ static void note_node(const Manager *m, const StateNode *n, const hagcs_node *se
 static void shown_node(uint32_t id, ApiNode *ret, void *userdata) {
         Manager *m = userdata;
         const ClusterNode *conf = cluster_conf_node_by_id(m->conf, id);
-        const hagcs_node *seen = seen_node(m, id);
+        const hagcs_node *seen = group_find_node(m, id);
         const StateNode *n = m->active ? state_node(m->state, id) : NULL;
 
         ret->votes = conf ? conf->votes : 0;

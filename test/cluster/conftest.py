@@ -18,13 +18,6 @@ from hamgrlab.lab import LabError, boottime  # noqa: E402
 progress.quiet = True
 
 
-def web(name, domain, number, policy=None, standby=()):
-    """A group without a disk: an address and a web service of its own."""
-    return config.group(
-        name, domain, policy, standby, address="192.0.2.%d/24" % (110 + number), unit="web@%d.service" % (8000 + number)
-    )
-
-
 # A fencing is given up soon, since some are meant to fail, and devices are checked often.
 REDFISH_CONF = config.cluster_conf(3, redfish=True, fence_keys=["TimeoutSec=2s", "CheckSec=1s", "PowerOn=yes"])
 
@@ -32,7 +25,7 @@ REDFISH_CONF = config.cluster_conf(3, redfish=True, fence_keys=["TimeoutSec=2s",
 KINDS = {
     # The shop and two small groups, everything at its default.
     "trio": (3, {
-        "shop": config.shop(3), "blue": web("blue", ["n2", "n3", "n1"], 1), "green": web("green", ["n3", "n1", "n2"], 2),
+        "shop": config.shop(3), "blue": config.web("blue", ["n2", "n3", "n1"], 1), "green": config.web("green", ["n3", "n1", "n2"], 2),
     }, {}),
     # Two nodes, each with a shop of its own, each the other's backup.
     "duo": (2, {
@@ -43,16 +36,16 @@ KINDS = {
     }, {"disks": 2}),
     # Three nodes that work, and one that waits for any of them.
     "quad": (4, {
-        name: web(name, [node], number, "n_by_1", ["n4"])
+        name: config.web(name, [node], number, "n_by_1", ["n4"])
         for number, (name, node) in enumerate((("one", "n1"), ("two", "n2"), ("three", "n3")), 1)
     }, {}),
     # Four nodes and a fifth that is disabled. Fencing is given up after 2 s, so the half without the tie-breaker waits 3 s.
-    "even": (5, {"one": web("one", ["n1", "n3"], 1), "three": web("three", ["n3", "n1"], 2)}, {
+    "even": (5, {"one": config.web("one", ["n1", "n3"], 1), "three": config.web("three", ["n3", "n1"], 2)}, {
         "conf": config.cluster_conf(5, cluster=["UnseenFenceSec=8s"], node={"n5": ["Enabled=no"]},
                                     fence_keys=["TimeoutSec=2s", "PowerOn=yes"]),
         "disabled": ("n5",),
     }),
-    "five": (5, {"blue": web("blue", ["n1", "n2", "n3", "n4", "n5"], 1)}, {}),
+    "five": (5, {"blue": config.web("blue", ["n1", "n2", "n3", "n4", "n5"], 1)}, {}),
     # Three of four nodes: the fourth is not named in cluster.conf yet.
     "growing": (4, {"shop": config.shop(3, domain=["n1", "n2"])}, {
         "conf": config.cluster_conf(3), "disabled": ("n4",),

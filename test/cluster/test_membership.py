@@ -5,7 +5,6 @@ import re
 import threading
 import time
 
-from conftest import web
 from hamgrlab import config
 from hamgrlab.cluster import Cluster, Member, parse_mid
 from hamgrlab.lab import boottime
@@ -252,7 +251,7 @@ def test_A17_restart_faster_than_detection_is_seen_as_leave_then_join(keeper):
     """With FailureSec=5s a node is back long before it would be missed."""
     keeper.drop()
     conf = config.cluster_conf(3, cluster=["FailureSec=5s"])
-    with Cluster.start(3, {"blue": web("blue", ["n1", "n2", "n3"], 1)}, conf=conf) as cluster:
+    with Cluster.start(3, {"blue": config.web("blue", ["n1", "n2", "n3"], 1)}, conf=conf) as cluster:
         lab = cluster.lab
         cluster.apply(node="n1")
         before = cluster.mid("n1")
@@ -278,7 +277,7 @@ def test_A19_third_crash_within_the_time_keeps_a_node_out(keeper):
     its hagcd by hand lets it in."""
     keeper.drop()
     conf = config.cluster_conf(3, cluster=["RejoinHoldSec=5min"])
-    with Cluster.start(3, {"blue": web("blue", ["n3", "n1", "n2"], 1)}, conf=conf) as cluster:
+    with Cluster.start(3, {"blue": config.web("blue", ["n3", "n1", "n2"], 1)}, conf=conf) as cluster:
         lab = cluster.lab
         cluster.apply(node="n1")
         cluster.await_group("blue")

@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from conftest import web
 from hamgrlab import config
 from hamgrlab.lab import boottime
 
@@ -87,7 +86,7 @@ def test_D04_groups_start_in_parallel(trio):
     lab.write_all("/etc/systemd/system/app_slow.service", slow)
     for node in trio.nodes():
         lab.run(node, "systemctl", "daemon-reload")
-    groups = {"slow": config.group("slow", ["n1", "n2", "n3"], unit="app_slow.service"), "quick": web("quick", ["n1", "n2", "n3"], 5)}
+    groups = {"slow": config.group("slow", ["n1", "n2", "n3"], unit="app_slow.service"), "quick": config.web("quick", ["n1", "n2", "n3"], 5)}
     trio.apply(groups, node="n1")
     trio.await_group("quick", timeout=5)
     assert trio.group("slow")["state"] == "starting"
@@ -200,7 +199,7 @@ def test_D11_failback(quad, failback):
     """N x 1: n4 takes over for n1; what happens when n1 is back is the policy's."""
     lab = quad.lab
     policy = "[Policy]\nDescription=Test\nPlacement=ordered\nFailback=%s\nStandbyLoad=1\n" % failback
-    groups = {"one": web("one", ["n1"], 1, "back_" + failback, ["n4"])}
+    groups = {"one": config.web("one", ["n1"], 1, "back_" + failback, ["n4"])}
     quad.apply(groups, {"back_" + failback: policy}, node="n2")
     quad.await_group("one", on="n1")
     lab.kill("n1")

@@ -340,6 +340,19 @@ static void test_hanging_agent_is_killed_with_its_children(void) {
         fixture_done(&f);
 }
 
+/* Of an agent that hangs; it is alive. */
+static char *await_grandchild(const Fixture *f) {
+        char *grandchild = NULL;
+
+        for (int i = 0; i < 500 && (!grandchild || !grandchild[0]); i++) {
+                g_assert_cmpint(sd_event_run(f->event, 10 * USEC_PER_MSEC), >=, 0);
+                g_free(grandchild);
+                grandchild = content(f, "grandchild");
+        }
+        g_assert_true(is_alive(grandchild));
+        return grandchild;
+}
+
 static void test_freeing_a_request_kills_its_agent(void) {
         Fixture f;
         g_autofree char *grandchild = NULL;
@@ -347,12 +360,7 @@ static void test_freeing_a_request_kills_its_agent(void) {
         fixture_init(&f);
         add_device(&f, "hanging", agent_hanging);
         begin(&f, 1);
-        for (int i = 0; i < 500 && (!grandchild || !grandchild[0]); i++) {
-                g_assert_cmpint(sd_event_run(f.event, 10 * USEC_PER_MSEC), >=, 0);
-                g_free(grandchild);
-                grandchild = content(&f, "grandchild");
-        }
-        g_assert_true(is_alive(grandchild));
+        grandchild = await_grandchild(&f);
         f.request = fence_request_free(f.request);
         assert_ends(grandchild);
         g_assert_false(f.done);
@@ -508,12 +516,7 @@ static void test_asking_is_broken_off(void) {
         fixture_init(&f);
         add_device(&f, "hanging", agent_hanging);
         g_assert_cmpint(fence_ask_new(f.event, &f.conf, 1, on_asked, &asked, &a), ==, 0);
-        for (int i = 0; i < 500 && (!grandchild || !grandchild[0]); i++) {
-                g_assert_cmpint(sd_event_run(f.event, 10 * USEC_PER_MSEC), >=, 0);
-                g_free(grandchild);
-                grandchild = content(&f, "grandchild");
-        }
-        g_assert_true(is_alive(grandchild));
+        grandchild = await_grandchild(&f);
         a = fence_ask_free(a);
         assert_ends(grandchild);
         g_assert_false(asked.done);

@@ -62,7 +62,7 @@ static uint32_t choose_fencer(const Planner *p, const StateNode *target) {
         FOREACH_ARRAY(m, members, n_members) {
                 const StateNode *n = state_node(p->state, m->node);
 
-                if (!n || n == target || !n->hello || !(n->capabilities & STATE_CAPABILITY_FENCE))
+                if (!n || !state_node_can_fence(n, target))
                         continue;
                 if (!node_set_contains(target->fence.tried, n->id) &&
                     !(target->fence.active && target->fence.fencer == n->id))

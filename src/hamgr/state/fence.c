@@ -16,10 +16,6 @@ static bool node_has_failed_stop(const State *s, uint32_t node) {
         return false;
 }
 
-static bool is_ordered(const StateNode *n) {
-        return n->fence_ordered;
-}
-
 /* A member is heard, so no time says anything about it (R11). */
 bool state_node_is_fenceable(const State *s, const StateNode *n) {
         const HaNode *config = ha_nodes_find(&s->node_table, n->id);
@@ -29,6 +25,11 @@ bool state_node_is_fenceable(const State *s, const StateNode *n) {
 
 /* The waits of a proof by time: a lease is a few FailureSec= long, and so is what cms adds. */
 #define LEASE_FAILURES_MAX 20
+
+bool state_node_can_fence(const StateNode *n, const StateNode *target) {
+        return n != target && n->state == STATE_NODE_UP && n->hello &&
+               n->capabilities & STATE_CAPABILITY_FENCE;
+}
 
 uint64_t state_fence_end_usec(const State *s, const StateNode *n) {
         const HaNode *config = ha_nodes_find(&s->node_table, n->id);
@@ -56,8 +57,8 @@ bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reas
         boot = state_node_boot(n);
         if (!state_boot_equal(&boot, &step->boot))
                 state_text_set(ret_reason, "it is about another boot or membership of %s", name);
-        else if (n->state != STATE_NODE_UNKNOWN && !(is_ordered(n) && n->state == STATE_NODE_DETACHED) &&
-                 !(n->state == STATE_NODE_UP && (is_ordered(n) || node_has_failed_stop(s, n->id))))
+        else if (n->state != STATE_NODE_UNKNOWN && !(n->fence_ordered && n->state == STATE_NODE_DETACHED) &&
+                 !(n->state == STATE_NODE_UP && (n->fence_ordered || node_has_failed_stop(s, n->id))))
                 state_text_set(ret_reason, "%s is %s", name, state_node_state_to_string(n->state));
         else if (!state_node_is_fenceable(s, n))
                 state_text_set(ret_reason, "%s has no fence device", name);
@@ -69,8 +70,7 @@ bool state_fence_step_holds(const State *s, const StateStep *step, char ret_reas
                 state_text_set(ret_reason, "%s is being fenced already", name);
         else if (!n->fence.active && s->time_usec < n->fence.retry_usec)
                 state_text_set(ret_reason, "the next attempt on %s is not due", name);
-        else if (fencer == n || fencer->state != STATE_NODE_UP || !fencer->hello ||
-                 !(fencer->capabilities & STATE_CAPABILITY_FENCE))
+        else if (!state_node_can_fence(fencer, n))
                 state_text_set(ret_reason, "the fencer is gone");
         else
                 return true;

@@ -141,9 +141,9 @@ static void node_standby(State *s, StateNode *n, bool standby, Outcome *o) {
                     standby ? "in" : "not any more in");
 }
 
-static bool has_fencer(const State *s, uint32_t target) {
+static bool has_fencer(const State *s, const StateNode *target) {
         FOREACH_ARRAY(n, s->nodes, NODE_ID_MAX)
-                if (n->id != 0 && n->id != target && n->hello && n->capabilities & STATE_CAPABILITY_FENCE)
+                if (n->id != 0 && state_node_can_fence(n, target))
                         return true;
         return false;
 }
@@ -161,7 +161,7 @@ static void node_fence(State *s, StateNode *n, Outcome *o) {
                                "node %s is %s: it is no part of the cluster and runs nothing of it",
                                name,
                                state_node_state_to_string(n->state));
-        else if (!has_fencer(s, n->id))
+        else if (!has_fencer(s, n))
                 state_text_set(o->text, "no other node is there that could fence %s", name);
         else if (n->lied)
                 state_text_set(o->text,

@@ -426,6 +426,8 @@ uint32_t state_standby_load(const State *s, uint32_t node, const StateGroup *exc
 StateBoot state_node_boot(const StateNode *n);
 /* It can be proven dead without an operator: by a device, or, once it is lost, by time. */
 bool state_node_is_fenceable(const State *s, const StateNode *n);
+/* Its hamgr is there, and has devices to switch the other one off with. */
+bool state_node_can_fence(const StateNode *n, const StateNode *target);
 /* When an attempt under way is given up. */
 uint64_t state_fence_end_usec(const State *s, const StateNode *n);
 /* Why this group must not start now; false: nothing is in the way of this target. */

@@ -64,3 +64,10 @@ def shop(nodes=3, policy=None, filesystem="xfs", domain=None):
         mount=("/dev/shared", "/srv/shop", filesystem), address=SHOP_ADDRESS + "/24", unit="shop.service",
         description="The shop",
     )
+
+
+def web(name, domain, number, policy=None, standby=()):
+    """A group without a disk: an address and a web service of its own."""
+    return group(
+        name, domain, policy, standby, address="192.0.2.%d/24" % (110 + number), unit="web@%d.service" % (8000 + number)
+    )
